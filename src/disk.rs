@@ -1,0 +1,298 @@
+//! The seam to the machine's disk. Everything that must survive a crash is written through it, so a simulated
+//! disk can stand in its place.
+//!
+//! The rules it exists for: a file's bytes are durable after [`DiskFile::sync`]; its *name* is durable after
+//! [`Disk::sync_dir`] of the directory that holds it. A rename without both is lost, or worse, leaves an empty
+//! file under the final name after a power cut.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// Names the durable operations, so a simulation can leave one out and show that a test notices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SyncPoint {
+    /// A group of spool frames.
+    SpoolGroup,
+    /// The directory entry of a new spool segment.
+    SpoolDirectory,
+    /// The bytes of a staged part file or manifest.
+    StagedFile,
+    /// The archive directory (and its parents) that received a file.
+    ArchiveDirectory,
+    /// The bytes of a file delivered to a local directory.
+    LocalDropFile,
+    /// A local drop directory.
+    LocalDropDirectory,
+    /// A file copied from a source directory to where finished input is kept.
+    InputFile,
+    /// A directory that finished input was moved from or to.
+    InputDirectory,
+    /// State files of their own, such as the store's identity.
+    StateFile,
+}
+
+/// A disk, real or simulated.
+pub trait Disk: Send + Sync {
+    /// Creates a file that must not exist yet and opens it for writing.
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Opens an existing file for writing at its end.
+    fn open_append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Opens an existing file for reading.
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn DiskRead>>;
+    /// What lies under a path; `None` when nothing does.
+    fn stat(&self, path: &Path) -> io::Result<Option<Stat>>;
+    /// The entries of a directory, sorted by name.
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
+    /// Creates a directory and its parents, and syncs every directory that received an entry.
+    fn create_dir_all(&self, dir: &Path, point: SyncPoint) -> io::Result<()>;
+    /// Renames a file, replacing nothing: fails with `AlreadyExists` when `to` exists.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Takes away the permission to write (mode 0440).
+    fn set_read_only(&self, path: &Path) -> io::Result<()>;
+    /// Makes the entries of a directory durable.
+    fn sync_dir(&self, dir: &Path, point: SyncPoint) -> io::Result<()>;
+
+    /// Gives a complete, synced file its final name, durably: rename, then sync both directories.
+    fn publish(&self, from: &Path, to: &Path, point: SyncPoint) -> io::Result<()> {
+        self.rename(from, to)?;
+        let (old, new) = (parent(from), parent(to));
+        self.sync_dir(new, point)?;
+        if old == new { Ok(()) } else { self.sync_dir(old, point) }
+    }
+}
+
+/// A file open for writing.
+pub trait DiskFile: Write + Send {
+    /// Makes everything written so far durable. After an error nothing written since the last success may be
+    /// trusted, and the file must not be synced again.
+    fn sync(&mut self, point: SyncPoint) -> io::Result<()>;
+    /// Cuts the file to `length` bytes and goes on writing there.
+    fn truncate(&mut self, length: u64) -> io::Result<()>;
+}
+
+/// A file open for reading.
+pub trait DiskRead: Read + Seek + Send {
+    /// Identity and size of the open file.
+    fn stat(&self) -> io::Result<Stat>;
+}
+
+/// What a path leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Nanoseconds since the epoch of the last change of the content.
+    pub modified_nanos: i64,
+    /// Number of the file system and of the file in it: survives a rename.
+    pub identity: (u64, u64),
+    /// File, directory or something else.
+    pub kind: Kind,
+}
+
+/// Kind of a directory entry; symbolic links are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A device, pipe or socket.
+    Other,
+}
+
+/// One name in a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The whole path.
+    pub path: PathBuf,
+    /// What it leads to.
+    pub stat: Stat,
+}
+
+/// The directory that holds `path`.
+#[must_use]
+pub fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    }
+}
+
+/// The file system of this machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RealDisk;
+
+impl Disk for RealDisk {
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        use std::os::unix::fs::OpenOptionsExt;
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o640).open(path)?;
+        Ok(Box::new(RealFile(file)))
+    }
+
+    fn open_append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let mut file = OpenOptions::new().write(true).open(path)?;
+        file.seek(SeekFrom::End(0))?;
+        Ok(Box::new(RealFile(file)))
+    }
+
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn DiskRead>> {
+        Ok(Box::new(RealRead(File::open(path)?)))
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
+        match fs::metadata(path) {
+            Ok(metadata) => Ok(Some(stat_of(&metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let path = entry?.path();
+            // A name may vanish between the listing and the look: somebody moved the file, which is normal.
+            if let Some(stat) = self.stat(&path)? {
+                entries.push(Entry { path, stat });
+            }
+        }
+        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(entries)
+    }
+
+    fn create_dir_all(&self, dir: &Path, point: SyncPoint) -> io::Result<()> {
+        use std::os::unix::fs::DirBuilderExt;
+        if self.stat(dir)?.is_some_and(|stat| stat.kind == Kind::Directory) {
+            return Ok(());
+        }
+        let above = parent(dir);
+        if above != dir {
+            self.create_dir_all(above, point)?;
+        }
+        match fs::DirBuilder::new().mode(0o750).create(dir) {
+            Ok(()) => self.sync_dir(above, point),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(()),
+            // File systems without RENAME_NOREPLACE (some network mounts): a hard link refuses to replace, too.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
+                fs::hard_link(from, to)?;
+                self.remove(from)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        #[expect(clippy::disallowed_methods, reason = "this is the seam that everybody else uses")]
+        fs::remove_file(path)
+    }
+
+    fn set_read_only(&self, path: &Path) -> io::Result<()> {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o440))
+    }
+
+    fn sync_dir(&self, dir: &Path, _point: SyncPoint) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+}
+
+fn stat_of(metadata: &fs::Metadata) -> Stat {
+    use std::os::unix::fs::MetadataExt;
+    let kind = if metadata.is_file() {
+        Kind::File
+    } else if metadata.is_dir() {
+        Kind::Directory
+    } else {
+        Kind::Other
+    };
+    Stat {
+        bytes: metadata.len(),
+        modified_nanos: metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec()),
+        identity: (metadata.dev(), metadata.ino()),
+        kind,
+    }
+}
+
+struct RealFile(File);
+
+impl Write for RealFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl DiskFile for RealFile {
+    fn sync(&mut self, _point: SyncPoint) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)?;
+        self.0.seek(SeekFrom::Start(length)).map(|_| ())
+    }
+}
+
+struct RealRead(File);
+
+impl Read for RealRead {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Seek for RealRead {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.0.seek(to)
+    }
+}
+
+impl DiskRead for RealRead {
+    fn stat(&self) -> io::Result<Stat> {
+        self.0.metadata().map(|metadata| stat_of(&metadata))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn publish_gives_a_name_and_never_replaces_one() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let (from, to) = (dir.path().join("stage"), dir.path().join("final"));
+        for round in 0..2 {
+            let mut file = RealDisk.create_new(&from).expect("create");
+            file.write_all(b"bytes").expect("write");
+            file.sync(SyncPoint::StagedFile).expect("sync");
+            let published = RealDisk.publish(&from, &to, SyncPoint::ArchiveDirectory);
+            match round {
+                0 => assert!(published.is_ok()),
+                _ => assert_eq!(published.map_err(|error| error.kind()), Err(io::ErrorKind::AlreadyExists)),
+            }
+        }
+        assert_eq!(fs::read(&to).expect("read"), b"bytes");
+    }
+
+    #[test]
+    fn created_files_must_be_new() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = dir.path().join("one");
+        assert!(RealDisk.create_new(&path).is_ok());
+        assert_eq!(RealDisk.create_new(&path).map(|_| ()).map_err(|e| e.kind()), Err(io::ErrorKind::AlreadyExists));
+    }
+}

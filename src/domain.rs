@@ -1,0 +1,10 @@
+//! The words of the trade as types: identities, numbers, time, periods and the life of a batch.
+//!
+//! Nothing here does I/O or reads a clock. `chrono` is named in [`period`] only.
+
+pub mod batch;
+pub mod counter;
+pub mod disposition;
+pub mod ids;
+pub mod period;
+pub mod time;

@@ -1,0 +1,4 @@
+//! Formats: what a partner's files look like, as data. Bytes in, bytes out; no I/O.
+
+pub mod charset;
+pub mod dialect;
