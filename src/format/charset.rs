@@ -13,7 +13,7 @@ pub enum Charset {
     Utf16Le,
     /// UTF-16, big endian.
     Utf16Be,
-    /// Any other charset of the WHATWG encoding standard, such as GBK, GB18030, Big5, Shift_JIS, windows-1252.
+    /// Any other charset of the WHATWG encoding standard, such as GBK, GB18030, Big5 or `Shift_JIS`.
     Table(&'static Encoding),
 }
 
