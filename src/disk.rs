@@ -86,6 +86,8 @@ pub struct Stat {
     pub bytes: u64,
     /// Nanoseconds since the epoch of the last change of the content.
     pub modified_nanos: i64,
+    /// Nanoseconds since the epoch at which the file was created, where the file system knows it.
+    pub created_nanos: Option<i64>,
     /// Number of the file system and of the file in it: survives a rename.
     pub identity: (u64, u64),
     /// File, directory or something else.
@@ -219,9 +221,15 @@ fn stat_of(metadata: &fs::Metadata) -> Stat {
     Stat {
         bytes: metadata.len(),
         modified_nanos: metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec()),
+        created_nanos: created_nanos(metadata),
         identity: (metadata.dev(), metadata.ino()),
         kind,
     }
+}
+
+fn created_nanos(metadata: &fs::Metadata) -> Option<i64> {
+    let since = metadata.created().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_nanos()).ok()
 }
 
 struct RealFile(File);

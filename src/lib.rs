@@ -5,3 +5,4 @@ pub mod document;
 pub mod domain;
 pub mod format;
 pub mod record;
+pub mod spool;

@@ -79,6 +79,16 @@ impl RecordBlock {
         Self { schema, arena: Vec::new(), ends: Vec::new(), origins: Vec::new() }
     }
 
+    /// A block from its parts, as a frame holds them.
+    ///
+    /// # Panics
+    /// When the numbers of fields and records do not fit together.
+    #[must_use]
+    pub fn from_parts(schema: Arc<Schema>, arena: Vec<u8>, ends: Vec<u32>, origins: Vec<Origin>) -> Self {
+        assert_eq!(ends.len(), origins.len() * schema.fields.len(), "a block with missing fields");
+        Self { schema, arena, ends, origins }
+    }
+
     /// The fields of every record in it.
     #[must_use]
     pub const fn schema(&self) -> &Arc<Schema> {

@@ -1,0 +1,421 @@
+//! The durable buffer between intake and sealing: an append-only journal of checksummed frames in segments.
+//!
+//! A frame is accepted when [`Spool::sync`] has returned: one `fdatasync` for the whole group of frames written
+//! since the last one, plus the directory's when a segment is new. The spool knows nothing of records or partners;
+//! its payloads are bytes.
+//!
+//! ```text
+//! state/journal/00000000000000000001.seg      named after the first LSN in it
+//!
+//! segment  "HDSPOOL1"  store id (16)  first lsn (8)  crc32c (4)
+//! frame    "HDF1"  length (4)  lsn (8)  durable lsn (8)  crc of the frame before (4)  kind (1)  zero (3)
+//!          payload (length)  crc32c over all of it (4)
+//! ```
+//! Numbers are little endian. `durable lsn` is what was known to be durable when the frame was written, so a bad
+//! frame at or below it is damage and not a torn tail. The rule that tells them apart is in [`recovery`].
+
+pub mod frame;
+pub mod recovery;
+pub mod segment;
+
+use crate::disk::{Disk, DiskFile, SyncPoint};
+use crate::domain::ids::Lsn;
+use frame::Frame;
+use segment::{Segment, segment_path};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Identity of a state directory: 16 random bytes, in every segment header and in the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StoreId(pub [u8; 16]);
+
+impl std::fmt::Display for StoreId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// What can go wrong with the spool.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolFault {
+    /// The disk refused an operation.
+    #[error("spool {operation} {path}: {source}")]
+    Disk {
+        /// What was tried.
+        operation: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A sync failed before: nothing may be written until the process has started again and looked.
+    #[error("spool: a sync has failed; nothing is accepted until a restart has checked the journal")]
+    Latched,
+    /// A frame that was durable cannot be read any more.
+    #[error("spool segment {path} is damaged at byte {offset}, lsn {lsn}: {what}")]
+    Damaged {
+        /// The segment.
+        path: PathBuf,
+        /// Byte offset of the bad frame.
+        offset: u64,
+        /// The frame that should be there.
+        lsn: Lsn,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The journal belongs to another state directory.
+    #[error("spool segment {path} belongs to store {found}, expected {expected}")]
+    ForeignStore {
+        /// The segment.
+        path: PathBuf,
+        /// The store it names.
+        found: StoreId,
+        /// The store of this state directory.
+        expected: StoreId,
+    },
+    /// Frames that the ledger knows are not there.
+    #[error(
+        "spool ends at lsn {found}, but the ledger has seen lsn {expected}: the journal is missing or was rolled back"
+    )]
+    Missing {
+        /// Last frame found.
+        found: Lsn,
+        /// Last frame that the ledger has seen.
+        expected: Lsn,
+    },
+}
+
+/// Limits of the spool; tests make them small so that segments roll over after a few frames.
+#[derive(Debug, Clone, Copy)]
+pub struct SpoolLimits {
+    /// A segment that is this long is followed by a new one.
+    pub segment_bytes_max: u64,
+}
+
+impl Default for SpoolLimits {
+    fn default() -> Self {
+        Self { segment_bytes_max: 64 << 20 }
+    }
+}
+
+/// The journal, open for appending and reading. One writer; reading is by LSN.
+pub struct Spool {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    store: StoreId,
+    limits: SpoolLimits,
+    segments: Vec<Segment>,
+    writer: Option<Box<dyn DiskFile>>,
+    buffer: Vec<u8>,
+    next: Lsn,
+    durable: Lsn,
+    last_crc: u32,
+    new_segment: bool,
+    latched: bool,
+}
+
+/// Frames are handed to the file in pieces of this size.
+const WRITE_BYTES: usize = 1 << 20;
+
+impl Spool {
+    /// Opens the journal in `dir`, which is created when `expected` is LSN 0 (nothing was ever accepted). Cuts a torn
+    /// tail; see [`recovery`].
+    ///
+    /// # Errors
+    /// [`SpoolFault`] for damage, a foreign or missing journal, or a refusing disk.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        store: StoreId,
+        limits: SpoolLimits,
+        expected: Lsn,
+    ) -> Result<Self, SpoolFault> {
+        disk.create_dir_all(dir, SyncPoint::SpoolDirectory).map_err(disk_fault("create directory", dir))?;
+        let found = recovery::recover(disk.as_ref(), dir, store, expected)?;
+        let mut spool = Self {
+            disk,
+            dir: dir.to_owned(),
+            store,
+            limits,
+            segments: found.segments,
+            writer: None,
+            buffer: Vec::new(),
+            next: found.next,
+            durable: Lsn(found.next.0 - 1),
+            last_crc: found.last_crc,
+            new_segment: false,
+            latched: false,
+        };
+        spool.reopen_last_segment()?;
+        Ok(spool)
+    }
+
+    fn reopen_last_segment(&mut self) -> Result<(), SpoolFault> {
+        if let Some(last) = self.segments.last() {
+            let writer = self.disk.open_append(&last.path).map_err(disk_fault("open", &last.path))?;
+            self.writer = Some(writer);
+        }
+        Ok(())
+    }
+
+    /// The last frame that is durable; 0 when there is none.
+    #[must_use]
+    pub const fn durable(&self) -> Lsn {
+        self.durable
+    }
+
+    /// The LSN that the next frame gets.
+    #[must_use]
+    pub const fn next(&self) -> Lsn {
+        self.next
+    }
+
+    /// The oldest frame that is still kept, or the next one when there is none.
+    #[must_use]
+    pub fn first(&self) -> Lsn {
+        self.segments.first().map_or(self.next, |segment| segment.first)
+    }
+
+    /// Bytes of all segments.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// Appends a frame. It is accepted only when [`Spool::sync`] has returned.
+    ///
+    /// # Errors
+    /// [`SpoolFault`]; after a failed write nothing more is accepted.
+    pub fn append(&mut self, kind: u8, payload: &[u8]) -> Result<Lsn, SpoolFault> {
+        if self.latched {
+            return Err(SpoolFault::Latched);
+        }
+        let frame_bytes = frame::frame_bytes(payload.len());
+        if self.segments.last().is_none_or(|last| last.bytes + frame_bytes > self.limits.segment_bytes_max) {
+            self.start_segment()?;
+        }
+        let lsn = self.next;
+        self.last_crc = frame::write(
+            &Frame { lsn, durable: self.durable, previous_crc: self.last_crc, kind, payload },
+            &mut self.buffer,
+        );
+        if let Some(segment) = self.segments.last_mut() {
+            segment.offsets.push(segment.bytes);
+            segment.bytes += frame_bytes;
+        }
+        self.next = lsn.next();
+        if self.buffer.len() >= WRITE_BYTES {
+            self.flush()?;
+        }
+        Ok(lsn)
+    }
+
+    /// Makes all frames appended so far durable.
+    ///
+    /// # Errors
+    /// [`SpoolFault`]; after a failed sync nothing more is accepted until a restart: the kernel may have dropped the
+    /// pages and forgotten the error.
+    pub fn sync(&mut self) -> Result<Lsn, SpoolFault> {
+        if self.latched {
+            return Err(SpoolFault::Latched);
+        }
+        if self.next.0 - 1 == self.durable.0 {
+            return Ok(self.durable);
+        }
+        self.flush()?;
+        let synced = match (&mut self.writer, self.segments.last()) {
+            (Some(writer), Some(last)) => writer.sync(SyncPoint::SpoolGroup).map_err(disk_fault("sync", &last.path)),
+            (None, _) | (_, None) => Ok(()),
+        };
+        self.latch_on_error(synced)?;
+        if self.new_segment {
+            let synced = self
+                .disk
+                .sync_dir(&self.dir, SyncPoint::SpoolDirectory)
+                .map_err(disk_fault("sync directory", &self.dir));
+            self.latch_on_error(synced)?;
+            self.new_segment = false;
+        }
+        self.durable = Lsn(self.next.0 - 1);
+        Ok(self.durable)
+    }
+
+    fn latch_on_error<T>(&mut self, result: Result<T, SpoolFault>) -> Result<T, SpoolFault> {
+        self.latched |= result.is_err();
+        result
+    }
+
+    fn flush(&mut self) -> Result<(), SpoolFault> {
+        let written = match (&mut self.writer, self.segments.last()) {
+            (Some(writer), Some(last)) => writer.write_all(&self.buffer).map_err(disk_fault("write", &last.path)),
+            (None, _) | (_, None) => Ok(()),
+        };
+        self.buffer.clear();
+        self.latch_on_error(written)
+    }
+
+    /// Ends the current segment, durably, and begins the next.
+    fn start_segment(&mut self) -> Result<(), SpoolFault> {
+        self.sync()?;
+        let path = segment_path(&self.dir, self.next);
+        let writer = self.disk.create_new(&path).map_err(disk_fault("create", &path))?;
+        segment::write_header(self.store, self.next, &mut self.buffer);
+        self.segments.push(Segment { first: self.next, path, bytes: segment::HEADER_BYTES, offsets: Vec::new() });
+        self.writer = Some(writer);
+        self.new_segment = true;
+        Ok(())
+    }
+
+    /// Reads the durable frame `lsn` into `payload` and returns its kind; `None` when it was freed or is not durable.
+    ///
+    /// # Errors
+    /// [`SpoolFault::Damaged`] when it does not pass its checksum any more.
+    pub fn read(&self, lsn: Lsn, open: &mut OpenSegment, payload: &mut Vec<u8>) -> Result<Option<u8>, SpoolFault> {
+        if lsn > self.durable {
+            return Ok(None);
+        }
+        let position = self.segments.partition_point(|segment| segment.first <= lsn);
+        let Some(segment) = position.checked_sub(1).and_then(|index| self.segments.get(index)) else {
+            return Ok(None);
+        };
+        segment.read(self.disk.as_ref(), lsn, open, payload).map(Some)
+    }
+
+    /// Removes segments whose frames all lie below `lsn`. The newest segment stays: it is written to.
+    ///
+    /// # Errors
+    /// [`SpoolFault::Disk`] when a segment cannot be removed.
+    pub fn free_below(&mut self, lsn: Lsn) -> Result<(), SpoolFault> {
+        while let [first, second, ..] = self.segments.as_slice() {
+            if second.first > lsn {
+                break;
+            }
+            self.disk.remove(&first.path).map_err(disk_fault("remove", &first.path))?;
+            self.segments.remove(0);
+        }
+        Ok(())
+    }
+}
+
+/// A segment kept open between reads.
+#[derive(Default)]
+pub struct OpenSegment(Option<(Lsn, Box<dyn crate::disk::DiskRead>)>);
+
+fn disk_fault<'a>(operation: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> SpoolFault + 'a {
+    move |source| SpoolFault::Disk { operation, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::RealDisk;
+
+    const STORE: StoreId = StoreId([7; 16]);
+    const SMALL: SpoolLimits = SpoolLimits { segment_bytes_max: 300 };
+
+    fn open(dir: &Path, expected: u64) -> Result<Spool, SpoolFault> {
+        Spool::open(Arc::new(RealDisk), dir, STORE, SMALL, Lsn(expected))
+    }
+
+    fn contents(spool: &Spool) -> Vec<Vec<u8>> {
+        let (mut open, mut payload) = (OpenSegment::default(), Vec::new());
+        (spool.first().0..spool.next().0)
+            .map(|lsn| {
+                spool.read(Lsn(lsn), &mut open, &mut payload).expect("frame").expect("present");
+                payload.clone()
+            })
+            .collect()
+    }
+
+    fn filled(dir: &Path, frames: u8) -> Spool {
+        let mut spool = open(dir, 0).expect("spool");
+        for number in 1..=frames {
+            spool.append(1, &[number; 50]).expect("append");
+        }
+        spool.sync().expect("sync");
+        spool
+    }
+
+    #[test]
+    fn frames_survive_a_restart_across_segments() {
+        let dir = tempfile::tempdir().expect("directory");
+        drop(filled(dir.path(), 10));
+        let mut spool = open(dir.path(), 10).expect("spool");
+        assert!(spool.segments.len() > 3);
+        assert_eq!(spool.append(1, b"eleven").expect("append"), Lsn(11));
+        spool.sync().expect("sync");
+        assert_eq!(contents(&spool).len(), 11);
+        assert_eq!(contents(&spool)[9], [10; 50]);
+    }
+
+    #[test]
+    fn freed_segments_are_gone_and_the_rest_stays() {
+        let dir = tempfile::tempdir().expect("directory");
+        let mut spool = filled(dir.path(), 10);
+        spool.free_below(Lsn(6)).expect("free");
+        assert!(spool.first() <= Lsn(6) && spool.first() > Lsn(1));
+        let kept = contents(&spool).len();
+        drop(spool);
+        assert_eq!(contents(&open(dir.path(), 10).expect("spool")).len(), kept);
+    }
+
+    #[test]
+    fn a_torn_tail_is_cut_at_every_byte() {
+        let whole = tempfile::tempdir().expect("directory");
+        drop(filled(whole.path(), 3));
+        let name = segment_path(Path::new(""), Lsn(1));
+        let bytes = std::fs::read(whole.path().join(&name)).expect("segment");
+        let frame = usize::try_from(frame::frame_bytes(50)).expect("small");
+        for length in bytes.len() - frame..bytes.len() {
+            let dir = tempfile::tempdir().expect("directory");
+            std::fs::File::create(dir.path().join(&name))
+                .and_then(|mut f| f.write_all(&bytes[..length]))
+                .expect("copy");
+            let mut spool = open(dir.path(), 0).expect("spool");
+            assert_eq!(spool.durable(), Lsn(2), "cut at {length}");
+            spool.append(1, b"again").expect("append");
+            spool.sync().expect("sync");
+            assert_eq!(contents(&spool)[2], b"again");
+        }
+    }
+
+    #[test]
+    fn damage_below_a_durable_frame_is_never_taken_for_a_torn_tail() {
+        let whole = tempfile::tempdir().expect("directory");
+        {
+            let mut spool = open(whole.path(), 0).expect("spool");
+            for number in 1..=3u8 {
+                spool.append(1, &[number; 20]).expect("append");
+                spool.sync().expect("sync");
+            }
+        }
+        let path = segment_path(whole.path(), Lsn(1));
+        let bytes = std::fs::read(&path).expect("segment");
+        let frame = usize::try_from(frame::frame_bytes(20)).expect("small");
+        let header = usize::try_from(segment::HEADER_BYTES).expect("small");
+        for position in header..header + frame {
+            let mut damaged = bytes.clone();
+            damaged[position] ^= 0x40;
+            std::fs::File::create(&path).and_then(|mut f| f.write_all(&damaged)).expect("write");
+            assert!(matches!(open(whole.path(), 0), Err(SpoolFault::Damaged { .. })), "byte {position}");
+        }
+    }
+
+    #[test]
+    fn frames_that_the_ledger_has_seen_must_be_there() {
+        let dir = tempfile::tempdir().expect("directory");
+        drop(filled(dir.path(), 3));
+        assert!(matches!(open(dir.path(), 4), Err(SpoolFault::Missing { found: Lsn(3), expected: Lsn(4) })));
+        let empty = tempfile::tempdir().expect("directory");
+        assert!(matches!(open(empty.path(), 1), Err(SpoolFault::Missing { .. })));
+    }
+
+    #[test]
+    fn a_journal_of_another_store_is_refused() {
+        let dir = tempfile::tempdir().expect("directory");
+        drop(filled(dir.path(), 3));
+        let other = Spool::open(Arc::new(RealDisk), dir.path(), StoreId([8; 16]), SMALL, Lsn(0));
+        assert!(matches!(other, Err(SpoolFault::ForeignStore { .. })));
+    }
+}

@@ -1,0 +1,159 @@
+//! What is done with the journal at start.
+//!
+//! Segments are read in order, each frame is checked: checksum, LSN without gap, checksum of the frame before. The
+//! first bad frame, which would have had LSN x, is
+//! - **damage** when it was durable: x is at or below what the ledger has seen, or at or below the `durable lsn` of
+//!   any later frame that is valid, or it lies in a segment that is not the last. Nothing is skipped silently: the
+//!   start is refused and the place is named;
+//! - **a torn tail** otherwise: it was never acknowledged. The file is cut there and goes on.
+//!
+//! A last segment whose header is torn, or that holds no frame, never had an acknowledged frame and is removed.
+
+use super::frame::{self, BadFrame};
+use super::segment::{self, HEADER_BYTES, Segment, first_lsn_of};
+use super::{SpoolFault, StoreId, disk_fault};
+use crate::disk::{Disk, Kind, SyncPoint};
+use crate::domain::ids::Lsn;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// The journal as found.
+pub(super) struct Recovered {
+    pub segments: Vec<Segment>,
+    pub next: Lsn,
+    pub last_crc: u32,
+}
+
+/// Where reading a segment stopped early.
+struct Break {
+    offset: u64,
+    lsn: Lsn,
+    bad: BadFrame,
+    /// Highest durable LSN that any valid frame behind the break states.
+    durable_behind: Option<Lsn>,
+}
+
+pub(super) fn recover(disk: &dyn Disk, dir: &Path, store: StoreId, expected: Lsn) -> Result<Recovered, SpoolFault> {
+    let paths = segment_files(disk, dir)?;
+    let mut found = Recovered { segments: Vec::new(), next: Lsn(1), last_crc: 0 };
+    let count = paths.len();
+    for (index, (first, path)) in paths.into_iter().enumerate() {
+        let is_last = index + 1 == count;
+        let damaged = |offset, lsn, what| SpoolFault::Damaged { path: path.clone(), offset, lsn, what };
+        if index > 0 && first != found.next {
+            return Err(damaged(0, found.next, "segments before this one are missing"));
+        }
+        found.next = first;
+        if !header_is_good(disk, &path, store, first)? {
+            if is_last && first > expected {
+                disk.remove(&path).map_err(disk_fault("remove", &path))?;
+                break;
+            }
+            return Err(damaged(0, first, "the segment header is not readable"));
+        }
+        let (segment, broken) = scan(disk, &path, &mut found)?;
+        if let Some(broken) = broken {
+            let durable = broken.durable_behind.max(Some(expected)).unwrap_or(expected);
+            if !is_last || broken.lsn <= durable {
+                return Err(damaged(broken.offset, broken.lsn, broken.bad.what()));
+            }
+            cut(disk, &segment)?;
+        }
+        found.segments.push(segment);
+    }
+    if found.next.0 <= expected.0 {
+        return Err(SpoolFault::Missing { found: Lsn(found.next.0 - 1), expected });
+    }
+    Ok(found)
+}
+
+fn segment_files(disk: &dyn Disk, dir: &Path) -> Result<Vec<(Lsn, PathBuf)>, SpoolFault> {
+    let entries = disk.list(dir).map_err(disk_fault("list", dir))?;
+    let files = entries.into_iter().filter(|entry| entry.stat.kind == Kind::File);
+    Ok(files.filter_map(|entry| first_lsn_of(&entry.path).map(|first| (first, entry.path))).collect())
+}
+
+fn header_is_good(disk: &dyn Disk, path: &Path, store: StoreId, first: Lsn) -> Result<bool, SpoolFault> {
+    let mut header = Vec::new();
+    let file = disk.open_read(path).map_err(disk_fault("open", path))?;
+    file.take(HEADER_BYTES).read_to_end(&mut header).map_err(disk_fault("read", path))?;
+    match segment::read_header(&header) {
+        Some((found, _)) if found != store => {
+            Err(SpoolFault::ForeignStore { path: path.to_owned(), found, expected: store })
+        }
+        Some((_, stated)) => Ok(stated == first),
+        None => Ok(false),
+    }
+}
+
+/// Reads the frames of one segment up to the first bad one.
+fn scan(disk: &dyn Disk, path: &Path, found: &mut Recovered) -> Result<(Segment, Option<Break>), SpoolFault> {
+    let file = disk.open_read(path).map_err(disk_fault("open", path))?;
+    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let mut segment = Segment { first: found.next, path: path.to_owned(), bytes: HEADER_BYTES, offsets: Vec::new() };
+    let mut bytes = Vec::new();
+    read_up_to(&mut reader, HEADER_BYTES, &mut bytes).map_err(disk_fault("read", path))?;
+    loop {
+        bytes.clear();
+        let bad = match read_frame(&mut reader, &mut bytes).map_err(disk_fault("read", path))? {
+            None if bytes.is_empty() => return Ok((segment, None)),
+            None => BadFrame::Short,
+            Some(Err(bad)) => bad,
+            Some(Ok((lsn, previous, crc))) if lsn == found.next && follows(found, &segment, previous) => {
+                segment.offsets.push(segment.bytes);
+                segment.bytes += bytes.len() as u64;
+                found.next = lsn.next();
+                found.last_crc = crc;
+                continue;
+            }
+            Some(Ok(_)) => BadFrame::Checksum,
+        };
+        read_up_to(&mut reader, u64::MAX, &mut bytes).map_err(disk_fault("read", path))?;
+        let durable_behind = valid_frames(bytes.get(1..).unwrap_or_default()).max();
+        let broken = Break { offset: segment.bytes, lsn: found.next, bad, durable_behind };
+        return Ok((segment, Some(broken)));
+    }
+}
+
+/// The first frame that is kept cannot be held against the one before it, which was freed.
+fn follows(found: &Recovered, segment: &Segment, previous_crc: u32) -> bool {
+    (found.segments.is_empty() && segment.offsets.is_empty()) || previous_crc == found.last_crc
+}
+
+type FrameFacts = (Lsn, u32, u32);
+
+/// `None` at the end of the file, with what was left of it in `bytes`.
+fn read_frame(reader: &mut impl Read, bytes: &mut Vec<u8>) -> std::io::Result<Option<Result<FrameFacts, BadFrame>>> {
+    read_up_to(reader, frame::HEADER_BYTES as u64, bytes)?;
+    if bytes.len() < frame::HEADER_BYTES {
+        return Ok(None);
+    }
+    let payload = match frame::payload_bytes(bytes) {
+        Ok(payload) => payload,
+        Err(bad) => return Ok(Some(Err(bad))),
+    };
+    let whole = frame::frame_bytes(payload);
+    read_up_to(reader, whole - frame::HEADER_BYTES as u64, bytes)?;
+    if (bytes.len() as u64) < whole {
+        return Ok(None);
+    }
+    Ok(Some(frame::read(bytes).map(|(frame, crc)| (frame.lsn, frame.previous_crc, crc))))
+}
+
+fn read_up_to(reader: &mut impl Read, limit: u64, bytes: &mut Vec<u8>) -> std::io::Result<()> {
+    reader.take(limit).read_to_end(bytes).map(|_| ())
+}
+
+/// The `durable lsn` of every valid frame that begins anywhere in `bytes`.
+fn valid_frames(bytes: &[u8]) -> impl Iterator<Item = Lsn> + '_ {
+    memchr::memmem::find_iter(bytes, b"HDF1")
+        .filter_map(|at| bytes.get(at..))
+        .filter_map(|rest| frame::read(rest).ok())
+        .map(|(frame, _)| frame.durable)
+}
+
+fn cut(disk: &dyn Disk, segment: &Segment) -> Result<(), SpoolFault> {
+    let mut file = disk.open_append(&segment.path).map_err(disk_fault("open", &segment.path))?;
+    file.truncate(segment.bytes).map_err(disk_fault("cut", &segment.path))?;
+    file.sync(SyncPoint::SpoolGroup).map_err(disk_fault("sync", &segment.path))
+}

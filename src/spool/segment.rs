@@ -1,0 +1,94 @@
+//! One segment file: its header, and where its frames begin.
+
+use super::frame::{self, BadFrame, HEADER_BYTES as FRAME_HEADER_BYTES};
+use super::{OpenSegment, SpoolFault, StoreId, disk_fault};
+use crate::disk::Disk;
+use crate::domain::ids::Lsn;
+use std::io::{Read, SeekFrom};
+use std::path::{Path, PathBuf};
+
+/// Bytes of a segment's header.
+pub const HEADER_BYTES: u64 = 36;
+const MAGIC: [u8; 8] = *b"HDSPOOL1";
+
+/// A segment and the places of its frames.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// LSN of its first frame.
+    pub first: Lsn,
+    /// Its file.
+    pub path: PathBuf,
+    /// Its length so far.
+    pub bytes: u64,
+    /// Byte offset of each frame.
+    pub offsets: Vec<u64>,
+}
+
+/// File of the segment that begins with `first`.
+#[must_use]
+pub fn segment_path(dir: &Path, first: Lsn) -> PathBuf {
+    dir.join(format!("{:020}.seg", first.0))
+}
+
+/// The first LSN that a segment's file name states.
+#[must_use]
+pub fn first_lsn_of(path: &Path) -> Option<Lsn> {
+    let name = path.file_name()?.to_str()?.strip_suffix(".seg")?;
+    (name.len() == 20).then(|| name.parse().ok().map(Lsn)).flatten()
+}
+
+/// Appends a segment header.
+pub fn write_header(store: StoreId, first: Lsn, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(&MAGIC);
+    out.extend_from_slice(&store.0);
+    out.extend_from_slice(&first.0.to_le_bytes());
+    let crc = crc32c::crc32c(out.get(start..).unwrap_or_default());
+    out.extend_from_slice(&crc.to_le_bytes());
+}
+
+/// Reads a segment header: the store and the first LSN; `None` when it is torn or damaged.
+#[must_use]
+pub fn read_header(bytes: &[u8]) -> Option<(StoreId, Lsn)> {
+    let (covered, rest) = bytes.split_at_checked(32)?;
+    let crc = u32::from_le_bytes(*rest.first_chunk()?);
+    if crc32c::crc32c(covered) != crc {
+        return None;
+    }
+    let store = covered.strip_prefix(&MAGIC)?.first_chunk::<16>()?;
+    let first = covered.last_chunk::<8>()?;
+    Some((StoreId(*store), Lsn(u64::from_le_bytes(*first))))
+}
+
+impl Segment {
+    /// Reads the payload of frame `lsn`.
+    pub(super) fn read(
+        &self,
+        disk: &dyn Disk,
+        lsn: Lsn,
+        open: &mut OpenSegment,
+        payload: &mut Vec<u8>,
+    ) -> Result<u8, SpoolFault> {
+        let index = usize::try_from(lsn.0 - self.first.0).unwrap_or(usize::MAX);
+        let damaged = |offset: u64, what| SpoolFault::Damaged { path: self.path.clone(), offset, lsn, what };
+        let offset = *self.offsets.get(index).ok_or_else(|| damaged(self.bytes, "the frame is missing"))?;
+        let end = self.offsets.get(index + 1).copied().unwrap_or(self.bytes);
+        let length = usize::try_from(end - offset).map_err(|_| damaged(offset, "the frame length is impossible"))?;
+        if open.0.as_ref().is_none_or(|(first, _)| *first != self.first) {
+            let file = disk.open_read(&self.path).map_err(disk_fault("open", &self.path))?;
+            open.0 = Some((self.first, file));
+        }
+        let Some((_, file)) = &mut open.0 else { return Err(damaged(offset, "the segment is not open")) };
+        payload.resize(length, 0);
+        file.seek(SeekFrom::Start(offset)).map_err(disk_fault("seek", &self.path))?;
+        file.read_exact(payload).map_err(disk_fault("read", &self.path))?;
+        let kind = match frame::read(payload) {
+            Ok((frame, _)) if frame.lsn == lsn => frame.kind,
+            Ok(_) => return Err(damaged(offset, "another frame lies here")),
+            Err(bad) => return Err(damaged(offset, BadFrame::what(bad))),
+        };
+        payload.truncate(length - 4);
+        payload.drain(..FRAME_HEADER_BYTES);
+        Ok(kind)
+    }
+}
