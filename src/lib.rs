@@ -4,5 +4,6 @@ pub mod disk;
 pub mod document;
 pub mod domain;
 pub mod format;
+pub mod ledger;
 pub mod record;
 pub mod spool;

@@ -1,0 +1,491 @@
+//! What sealing asks and tells: definitions, counters, plans, sealed files, held and skipped hours.
+
+use super::intake::{QuarantineRow, add_counts, insert_quarantine};
+use super::{Fact, Ledger, LedgerFault, Result, append_fact, row, run, signed, unsigned};
+use crate::domain::batch::{BatchFact, BatchId, BatchPlan, BatchState, HourCounts, PlannedFile, SealedFile};
+use crate::domain::counter::{CounterState, Sequence};
+use crate::domain::ids::{FeedId, FileName, Lsn, PartNumber, Revision, Sha256Digest};
+use crate::domain::period::Partition;
+use crate::domain::time::UtcTime;
+use rusqlite::{OptionalExtension, Transaction, params};
+
+/// A version of a feed's definition and the partition start from which it applies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredDefinition {
+    /// Partitions that start here or later use it, until the next version.
+    pub from_second: i64,
+    /// Hash of the text.
+    pub hash: String,
+    /// The definition with its formats.
+    pub text: String,
+}
+
+/// How far a feed has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FeedProgress {
+    /// Every partition that ends here or earlier is closed.
+    pub closed_second: Option<i64>,
+    /// Hash of the last manifest.
+    pub manifest_hash: Option<Sha256Digest>,
+}
+
+/// A batch as far as closing needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownBatch {
+    /// Which.
+    pub id: BatchId,
+    /// Where it stands.
+    pub state: BatchState,
+    /// Records below this LSN belong to it or to an earlier revision.
+    pub cut: Lsn,
+}
+
+/// A decision to hold an hour before it was planned.
+#[derive(Debug, Clone)]
+pub struct HeldHour {
+    /// Which.
+    pub id: BatchId,
+    /// Why.
+    pub reason: String,
+    /// Definition in force.
+    pub definition: String,
+    /// When.
+    pub at: UtcTime,
+    /// First LSN whose records can belong to it.
+    pub from: Lsn,
+    /// First LSN whose records were not looked at.
+    pub cut: Lsn,
+    /// Records that could not be rendered.
+    pub quarantine: Vec<QuarantineRow>,
+}
+
+/// What one transaction of sealing writes: everything that was decided before the first file is made.
+#[derive(Debug, Clone, Default)]
+pub struct Decisions {
+    /// Batches to be made.
+    pub plans: Vec<(BatchPlan, Vec<QuarantineRow>)>,
+    /// Empty hours that no file is made for.
+    pub skipped: Vec<BatchPlan>,
+    /// Hours that wait for a person.
+    pub held: Vec<HeldHour>,
+    /// Counters after the numbers in the plans.
+    pub counters: Vec<(String, CounterState)>,
+    /// How far each feed has come now.
+    pub closed: Vec<(FeedId, i64)>,
+}
+
+impl Ledger {
+    /// All versions of a feed's definition, oldest first.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn definitions(&self, feed: &FeedId) -> Result<Vec<StoredDefinition>> {
+        let query = "SELECT v.from_second, v.hash, d.text FROM feed_version v JOIN definition d ON d.hash = v.hash
+                     WHERE v.feed = ?1 ORDER BY v.from_second";
+        self.rows(query, [feed.to_string()], |row| {
+            Ok(StoredDefinition { from_second: row.get(0)?, hash: row.get(1)?, text: row.get(2)? })
+        })
+    }
+
+    /// Stores a version of a feed's definition.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn add_definition(&mut self, feed: &FeedId, version: &StoredDefinition, now: UtcTime) -> Result<()> {
+        let subject = feed.to_string();
+        self.transact(|t| {
+            run(
+                t,
+                "INSERT OR IGNORE INTO definition VALUES (?1, ?2, ?3)",
+                params![version.hash, subject, version.text],
+            )?;
+            let insert = "INSERT OR REPLACE INTO feed_version VALUES (?1, ?2, ?3)";
+            run(t, insert, params![subject, version.from_second, version.hash])?;
+            run(t, "INSERT OR IGNORE INTO feed VALUES (?1, NULL, NULL)", [&subject])?;
+            let detail = format!("definition {} applies from second {}", version.hash, version.from_second);
+            append_fact(t, Fact { at: now, kind: "defined", subject: &subject, detail: &detail })
+        })
+    }
+
+    /// How far a feed has come.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn progress(&self, feed: &FeedId) -> Result<FeedProgress> {
+        let query = "SELECT closed_second, manifest_hash FROM feed WHERE feed = ?1";
+        let read = |row: &rusqlite::Row<'_>| {
+            let hash: Option<String> = row.get(1)?;
+            let manifest_hash = hash.as_deref().and_then(Sha256Digest::parse);
+            Ok(FeedProgress { closed_second: row.get(0)?, manifest_hash })
+        };
+        Ok(self.check(self.connection.query_row(query, [feed.to_string()], read).optional())?.unwrap_or_default())
+    }
+
+    /// Every batch of a feed whose hour ends after `since_second`, or that was cut at or behind `cut`.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn batches_cut_from(&self, feed: &FeedId, cut: Lsn) -> Result<Vec<KnownBatch>> {
+        let query = "SELECT start_second, end_second, revision, state, cut_lsn FROM batch
+                     WHERE feed = ?1 AND cut_lsn >= ?2 ORDER BY start_second, revision";
+        let read = |row: &rusqlite::Row<'_>| {
+            let partition = Partition { start: row.get(0)?, end: row.get(1)? };
+            let id = BatchId { feed: feed.clone(), partition, revision: Revision(row.get(2)?) };
+            let state: String = row.get(3)?;
+            Ok((id, state, Lsn(unsigned(row.get(4)?))))
+        };
+        let rows = self.rows(query, params![feed.to_string(), signed(cut.0)?], read)?;
+        rows.into_iter().map(|(id, state, cut)| Ok(KnownBatch { id, state: parse_state(&state)?, cut })).collect()
+    }
+
+    /// Where a counter stands.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn counter(&self, name: &str) -> Result<CounterState> {
+        let query = "SELECT cycle, number, label FROM counter WHERE name = ?1";
+        let read = |row: &rusqlite::Row<'_>| {
+            let given = Sequence { cycle: unsigned(row.get(0)?), number: unsigned(row.get(1)?) };
+            Ok(CounterState { given: Some(given), label: row.get(2)? })
+        };
+        let found = self.check(self.connection.query_row(query, [name], read).optional())?;
+        Ok(found.unwrap_or_else(CounterState::fresh))
+    }
+
+    /// The counts of one hour.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn hour_counts(&self, feed: &FeedId, start_second: i64) -> Result<HourCounts> {
+        let query = "SELECT received, filtered, quarantined, duplicate FROM hour WHERE feed = ?1 AND start_second = ?2";
+        let read = |row: &rusqlite::Row<'_>| {
+            Ok(HourCounts {
+                received: unsigned(row.get(0)?),
+                filtered: unsigned(row.get(1)?),
+                quarantined: unsigned(row.get(2)?),
+                duplicate: unsigned(row.get(3)?),
+            })
+        };
+        let found = self.connection.query_row(query, params![feed.to_string(), start_second], read).optional();
+        Ok(self.check(found)?.unwrap_or_default())
+    }
+
+    /// Records what was decided, in one transaction.
+    ///
+    /// # Errors
+    /// [`LedgerFault`]; nothing was recorded then.
+    pub fn decide(&mut self, decisions: &Decisions) -> Result<()> {
+        self.transact(|t| {
+            for (plan, quarantine) in &decisions.plans {
+                insert_plan(t, plan)?;
+                set_render_quarantine(t, &plan.id, quarantine)?;
+            }
+            for plan in &decisions.skipped {
+                insert_batch(t, plan, BatchState::Skipped)?;
+                append_plan_fact(t, plan, "skipped", "the hour is empty")?;
+            }
+            for held in &decisions.held {
+                hold_open_hour(t, held)?;
+            }
+            for (name, state) in &decisions.counters {
+                let Some(given) = state.given else { continue };
+                let values = params![name, signed(given.cycle)?, signed(given.number)?, state.label];
+                run(t, "INSERT OR REPLACE INTO counter VALUES (?1, ?2, ?3, ?4)", values)?;
+            }
+            for (feed, second) in &decisions.closed {
+                let update = "UPDATE feed SET closed_second = max(coalesce(closed_second, ?2), ?2) WHERE feed = ?1";
+                run(t, update, params![feed.to_string(), second])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Plans whose files may not all be in the archive, in the order in which they were made.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn unfinished_plans(&self) -> Result<Vec<BatchPlan>> {
+        let query = "SELECT id, feed, start_second, end_second, revision, from_lsn, cut_lsn, definition,
+                     encoder_revision, sealed_at, source_incomplete, received, filtered, quarantined, duplicate
+                     FROM batch WHERE state = 'planned' ORDER BY id";
+        let rows =
+            self.rows(query, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, read_plan(row)?)))?;
+        rows.into_iter()
+            .map(|(id, feed, read)| {
+                let feed = FeedId::parse(&feed).map_err(|fault| LedgerFault::Row(fault.to_string()))?;
+                let mut plan = read(feed);
+                let (manifest, parts) =
+                    self.planned_files(id)?.into_iter().partition(|file: &PlannedFile| file.part == PartNumber(0));
+                plan.parts = parts;
+                plan.manifest = manifest.into_iter().next();
+                Ok(plan)
+            })
+            .collect()
+    }
+
+    fn planned_files(&self, batch: i64) -> Result<Vec<PlannedFile>> {
+        let query = "SELECT part, name, cycle, number, records FROM file WHERE batch = ?1 ORDER BY part";
+        let rows = self.rows(query, [batch], |row| {
+            let sequence = read_sequence(row.get(2)?, row.get(3)?);
+            Ok((PartNumber(row.get(0)?), row.get::<_, String>(1)?, sequence, unsigned(row.get(4)?)))
+        })?;
+        rows.into_iter()
+            .map(|(part, name, sequence, records)| {
+                let name = FileName::parse(&name).map_err(|fault| LedgerFault::Row(fault.to_string()))?;
+                Ok(PlannedFile { part, name, sequence, records })
+            })
+            .collect()
+    }
+
+    /// The part files of all sealed revisions of an hour, for the manifest of the next one.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn sealed_parts(&self, feed: &FeedId, start_second: i64) -> Result<Vec<(Revision, SealedFile)>> {
+        let query =
+            "SELECT b.revision, f.part, f.name, f.cycle, f.number, f.archive_path, f.records, f.bytes, f.sha256,
+                     f.first_event, f.last_event, f.totals FROM file f JOIN batch b ON b.id = f.batch
+                     WHERE b.feed = ?1 AND b.start_second = ?2 AND f.part > 0 AND f.sha256 IS NOT NULL
+                     ORDER BY b.revision, f.part";
+        let rows = self.rows(query, params![feed.to_string(), start_second], |row| {
+            Ok((Revision(row.get(0)?), row.get::<_, String>(2)?, row.get::<_, String>(8)?, read_sealed(row)?))
+        })?;
+        rows.into_iter()
+            .map(|(revision, name, sha256, read)| {
+                let name = FileName::parse(&name).map_err(|fault| LedgerFault::Row(fault.to_string()))?;
+                let sha256 = Sha256Digest::parse(&sha256).ok_or_else(|| LedgerFault::Row("sha256".to_owned()))?;
+                Ok((revision, read(name, sha256)))
+            })
+            .collect()
+    }
+
+    /// Records that the files of batches lie in the archive. Files of a `shadow` feed are never delivered.
+    ///
+    /// # Errors
+    /// [`LedgerFault`]; nothing was recorded then.
+    pub fn seal(
+        &mut self,
+        sealed: &[(BatchId, Vec<SealedFile>)],
+        shadow: &dyn Fn(&FeedId) -> bool,
+        now: UtcTime,
+    ) -> Result<()> {
+        self.transact(|t| {
+            for (id, files) in sealed {
+                let batch = batch_row(t, id)?;
+                let mut state = apply(t, batch, BatchFact::Sealed)?;
+                let file_state = if shadow(&id.feed) { "shadow" } else { "pending" };
+                files.iter().try_for_each(|file| seal_file(t, batch, file, file_state))?;
+                if shadow(&id.feed) || files.is_empty() {
+                    state = apply(t, batch, BatchFact::Retired)?;
+                }
+                if let Some(manifest) = files.iter().find(|file| file.part == PartNumber(0)) {
+                    let update = "UPDATE feed SET manifest_hash = ?2 WHERE feed = ?1";
+                    run(t, update, params![id.feed.to_string(), manifest.sha256.to_string()])?;
+                }
+                let detail = format!("{} files, {state}", files.len());
+                append_fact(t, Fact { at: now, kind: "sealed", subject: &subject(id), detail: &detail })?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Lets a held hour go on: it is opened again and sealed at the next look, whatever its quarantine.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn release_hour(&mut self, id: &BatchId, reason: &str, now: UtcTime) -> Result<BatchState> {
+        self.transact(|t| {
+            let state = apply(t, batch_row(t, id)?, BatchFact::Released)?;
+            append_fact(t, Fact { at: now, kind: "released", subject: &subject(id), detail: reason })?;
+            Ok(state)
+        })
+    }
+}
+
+/// How facts name a batch.
+pub(super) fn subject(id: &BatchId) -> String {
+    format!("{} {}-{} r{}", id.feed, id.partition.start, id.partition.end, id.revision)
+}
+
+fn append_plan_fact(t: &Transaction<'_>, plan: &BatchPlan, kind: &str, detail: &str) -> Result<()> {
+    append_fact(t, Fact { at: plan.sealed_at, kind, subject: &subject(&plan.id), detail })
+}
+
+pub(super) fn parse_state(word: &str) -> Result<BatchState> {
+    BatchState::parse(word).ok_or_else(|| LedgerFault::Row(format!("batch state `{word}`")))
+}
+
+pub(super) fn batch_row(t: &Transaction<'_>, id: &BatchId) -> Result<i64> {
+    let query = "SELECT id FROM batch WHERE feed = ?1 AND start_second = ?2 AND revision = ?3";
+    let values = params![id.feed.to_string(), id.partition.start, id.revision.0];
+    row(t.query_row(query, values, |row| row.get(0)))
+}
+
+/// Moves a batch to the state after `fact`.
+pub(super) fn apply(t: &Transaction<'_>, batch: i64, fact: BatchFact) -> Result<BatchState> {
+    let word: String = row(t.query_row("SELECT state FROM batch WHERE id = ?1", [batch], |row| row.get(0)))?;
+    let next = parse_state(&word)?.apply(fact).map_err(|fault| LedgerFault::Row(fault.to_string()))?;
+    run(t, "UPDATE batch SET state = ?2 WHERE id = ?1", params![batch, next.word()])?;
+    Ok(next)
+}
+
+fn insert_plan(t: &Transaction<'_>, plan: &BatchPlan) -> Result<()> {
+    let batch = insert_batch(t, plan, BatchState::Planned)?;
+    for file in plan.parts.iter().chain(&plan.manifest) {
+        let insert = "INSERT INTO file (batch, part, name, cycle, number, records, state)
+                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'planned')";
+        let (cycle, number) = sequence_columns(file.sequence)?;
+        let values = params![batch, file.part.0, file.name.as_str(), cycle, number, signed(file.records)?];
+        run(t, insert, values)?;
+    }
+    let names: Vec<&str> = plan.parts.iter().chain(&plan.manifest).map(|file| file.name.as_str()).collect();
+    let detail = format!("lsn {} to {}, {}", plan.from, plan.cut, names.join(" "));
+    append_plan_fact(t, plan, "planned", &detail)
+}
+
+/// Inserts a batch, or gives a released one its plan.
+fn insert_batch(t: &Transaction<'_>, plan: &BatchPlan, state: BatchState) -> Result<i64> {
+    let insert = "INSERT INTO batch (feed, start_second, end_second, revision, state, from_lsn, cut_lsn, definition,
+                  encoder_revision, sealed_at, source_incomplete, received, filtered, quarantined, duplicate, records)
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+                  ON CONFLICT (feed, start_second, revision) DO UPDATE SET state = excluded.state, reason = NULL,
+                  from_lsn = excluded.from_lsn, cut_lsn = excluded.cut_lsn, definition = excluded.definition,
+                  encoder_revision = excluded.encoder_revision, sealed_at = excluded.sealed_at,
+                  source_incomplete = excluded.source_incomplete, received = excluded.received,
+                  filtered = excluded.filtered, quarantined = excluded.quarantined, duplicate = excluded.duplicate,
+                  records = excluded.records WHERE state = 'open'";
+    let (id, counts) = (&plan.id, &plan.counts);
+    let records: u64 = plan.parts.iter().map(|part| part.records).sum();
+    let values = params![
+        id.feed.to_string(),
+        id.partition.start,
+        id.partition.end,
+        id.revision.0,
+        state.word(),
+        signed(plan.from.0)?,
+        signed(plan.cut.0)?,
+        plan.definition,
+        plan.encoder_revision,
+        plan.sealed_at.nanos(),
+        plan.source_incomplete,
+        signed(counts.received)?,
+        signed(counts.filtered)?,
+        signed(counts.quarantined)?,
+        signed(counts.duplicate)?,
+        signed(records)?,
+    ];
+    if run(t, insert, values)? == 0 {
+        return Err(LedgerFault::Row(format!("{} was planned before", subject(id))));
+    }
+    // An hour without records has no counts yet; it exists all the same.
+    add_counts(t, &id.feed, id.partition.start, id.partition.end, HourCounts::default())?;
+    batch_row(t, id)
+}
+
+/// Notes the records of an hour that could not be rendered: the entries, and how many of the hour they are.
+fn set_render_quarantine(t: &Transaction<'_>, id: &BatchId, quarantine: &[QuarantineRow]) -> Result<()> {
+    let mut added = 0;
+    for held in quarantine {
+        added += u64::from(insert_quarantine(t, held)?);
+    }
+    let counts = HourCounts { quarantined: added, ..HourCounts::default() };
+    add_counts(t, &id.feed, id.partition.start, id.partition.end, counts)
+}
+
+fn hold_open_hour(t: &Transaction<'_>, held: &HeldHour) -> Result<()> {
+    let plan = BatchPlan {
+        id: held.id.clone(),
+        from: held.from,
+        cut: held.cut,
+        definition: held.definition.clone(),
+        encoder_revision: 0,
+        sealed_at: held.at,
+        parts: Vec::new(),
+        manifest: None,
+        counts: HourCounts::default(),
+        source_incomplete: false,
+    };
+    let batch = insert_batch(t, &plan, BatchState::Open)?;
+    apply(t, batch, BatchFact::Held)?;
+    run(t, "UPDATE batch SET reason = ?2 WHERE id = ?1", params![batch, held.reason])?;
+    set_render_quarantine(t, &held.id, &held.quarantine)?;
+    append_plan_fact(t, &plan, "held", &held.reason)
+}
+
+fn seal_file(t: &Transaction<'_>, batch: i64, file: &SealedFile, state: &str) -> Result<()> {
+    let update = "UPDATE file SET bytes = ?3, sha256 = ?4, first_event = ?5, last_event = ?6, totals = ?7,
+                  archive_path = ?8, state = ?9 WHERE batch = ?1 AND part = ?2";
+    let totals: serde_json::Map<_, _> =
+        file.totals.iter().map(|(name, sum)| (name.clone(), serde_json::Value::from(sum.as_str()))).collect();
+    let (first, last) = (file.first_event.map(UtcTime::nanos), file.last_event.map(UtcTime::nanos));
+    let (bytes, sha256) = (signed(file.bytes)?, file.sha256.to_string());
+    let totals = serde_json::Value::Object(totals).to_string();
+    let values = params![batch, file.part.0, bytes, sha256, first, last, totals, file.archive_path, state];
+    run(t, update, values)?;
+    Ok(())
+}
+
+fn sequence_columns(sequence: Option<Sequence>) -> Result<(Option<i64>, Option<i64>)> {
+    Ok(match sequence {
+        Some(given) => (Some(signed(given.cycle)?), Some(signed(given.number)?)),
+        None => (None, None),
+    })
+}
+
+pub(super) fn read_sequence(cycle: Option<i64>, number: Option<i64>) -> Option<Sequence> {
+    Some(Sequence { cycle: unsigned(cycle?), number: unsigned(number?) })
+}
+
+/// Reads columns 2 to 14 of [`Ledger::unfinished_plans`]; the feed and the files come later.
+fn read_plan(row: &rusqlite::Row<'_>) -> rusqlite::Result<impl FnOnce(FeedId) -> BatchPlan + use<>> {
+    let partition = Partition { start: row.get(2)?, end: row.get(3)? };
+    let revision = Revision(row.get(4)?);
+    let (from, cut) = (Lsn(unsigned(row.get(5)?)), Lsn(unsigned(row.get(6)?)));
+    let (definition, encoder_revision): (String, u32) = (row.get(7)?, row.get(8)?);
+    let (sealed_at, source_incomplete) = (UtcTime::from_nanos(row.get(9)?), row.get(10)?);
+    let counts = HourCounts {
+        received: unsigned(row.get(11)?),
+        filtered: unsigned(row.get(12)?),
+        quarantined: unsigned(row.get(13)?),
+        duplicate: unsigned(row.get(14)?),
+    };
+    Ok(move |feed| BatchPlan {
+        id: BatchId { feed, partition, revision },
+        from,
+        cut,
+        definition,
+        encoder_revision,
+        sealed_at,
+        parts: Vec::new(),
+        manifest: None,
+        counts,
+        source_incomplete,
+    })
+}
+
+/// Reads the columns of [`Ledger::sealed_parts`]; name and hash are parsed later.
+fn read_sealed(row: &rusqlite::Row<'_>) -> rusqlite::Result<impl FnOnce(FileName, Sha256Digest) -> SealedFile + use<>> {
+    let (part, archive_path) = (PartNumber(row.get(1)?), row.get(5)?);
+    let sequence = read_sequence(row.get(3)?, row.get(4)?);
+    let (records, bytes) = (unsigned(row.get(6)?), unsigned(row.get(7)?));
+    let time = |nanos: Option<i64>| nanos.map(UtcTime::from_nanos);
+    let (first_event, last_event) = (time(row.get(9)?), time(row.get(10)?));
+    let totals = read_totals(&row.get::<_, String>(11)?);
+    Ok(move |name, sha256| SealedFile {
+        part,
+        name,
+        sequence,
+        archive_path,
+        records,
+        bytes,
+        sha256,
+        first_event,
+        last_event,
+        totals,
+    })
+}
+
+pub(super) fn read_totals(text: &str) -> Vec<(String, String)> {
+    let totals: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).unwrap_or_default();
+    totals.into_iter().filter_map(|(name, sum)| Some((name, sum.as_str()?.to_owned()))).collect()
+}

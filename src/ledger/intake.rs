@@ -1,0 +1,293 @@
+//! What intake tells the ledger: one transaction for each group of spool frames, marked with the last LSN in it.
+//! Frames at or below that mark are not told again, so after a crash nothing is counted twice.
+
+use super::{Fact, Ledger, Result, append_fact, run, signed, unsigned};
+use crate::domain::batch::HourCounts;
+use crate::domain::ids::{FeedId, Lsn, Sha256Digest, SourceId};
+use crate::domain::period::Partition;
+use crate::domain::time::UtcTime;
+use rusqlite::{OptionalExtension, params};
+
+/// The consequences of a group of frames.
+#[derive(Debug, Clone, Default)]
+pub struct IntakeEntry {
+    /// What to add to the counts of hours; no partition: records without a usable time.
+    pub hours: Vec<(FeedId, Option<Partition>, HourCounts)>,
+    /// New quarantine entries.
+    pub quarantine: Vec<QuarantineRow>,
+    /// Input files read to their end.
+    pub inputs: Vec<InputRow>,
+    /// What to add to the counts of sources.
+    pub sources: Vec<SourceRow>,
+    /// Quarantine entries that came back as records.
+    pub retried: Vec<i64>,
+}
+
+/// A record in quarantine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuarantineRow {
+    /// Its source.
+    pub source: SourceId,
+    /// The feed that could not render it; `None` when it could not be decoded.
+    pub feed: Option<FeedId>,
+    /// Start of the feed's hour, where it has one.
+    pub start_second: Option<i64>,
+    /// The input it stood in.
+    pub input: String,
+    /// Number of the record in it.
+    pub record: u64,
+    /// Line on which it began.
+    pub line: u64,
+    /// Byte offset at which it began.
+    pub byte: u64,
+    /// Why, without any value of it.
+    pub reason: String,
+    /// The bytes as received, or the decoded record.
+    pub raw: Vec<u8>,
+    /// The frame it lies in.
+    pub lsn: Lsn,
+    /// When it was received.
+    pub at: UtcTime,
+}
+
+/// An input file that was read to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputRow {
+    /// The source.
+    pub source: SourceId,
+    /// The file's name.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Time of its last change in nanoseconds since the epoch.
+    pub modified_nanos: i64,
+    /// Hash of its bytes.
+    pub sha256: Sha256Digest,
+    /// Records accepted from it.
+    pub records: u64,
+    /// Records that could not be decoded.
+    pub rejects: u64,
+    /// When it was finished.
+    pub at: UtcTime,
+}
+
+/// What a source gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceRow {
+    /// The source.
+    pub source: SourceId,
+    /// Records accepted.
+    pub records: u64,
+    /// Records that could not be decoded.
+    pub rejects: u64,
+    /// When the last one came.
+    pub last_at: UtcTime,
+    /// The latest event time.
+    pub last_event: Option<UtcTime>,
+}
+
+/// Something that needs a person, until it is cleared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alarm {
+    /// About whom.
+    pub subject: String,
+    /// Stable code, `HD` and four digits.
+    pub code: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+    /// Since when.
+    pub since: UtcTime,
+}
+
+impl Ledger {
+    /// Records the consequences of all frames up to `applied`.
+    ///
+    /// # Errors
+    /// [`super::LedgerFault`]; nothing was recorded then.
+    pub fn apply_intake(&mut self, applied: Lsn, entry: &IntakeEntry) -> Result<()> {
+        self.transact(|t| {
+            for (feed, partition, counts) in &entry.hours {
+                let (start, end) = partition.map_or((-1, -1), |p| (p.start, p.end));
+                add_counts(t, feed, start, end, *counts)?;
+            }
+            for held in &entry.quarantine {
+                insert_quarantine(t, held)?;
+            }
+            for input in &entry.inputs {
+                insert_input(t, input)?;
+            }
+            for source in &entry.sources {
+                add_source(t, source)?;
+            }
+            for id in &entry.retried {
+                run(t, "UPDATE quarantine SET state = 'retried' WHERE id = ?1", [id])?;
+            }
+            run(t, "UPDATE store SET value = ?1 WHERE key = 'applied_lsn'", [applied.to_string()])?;
+            Ok(())
+        })
+    }
+
+    /// Inputs of this source that had the given name, newest first, and whether any has the given length.
+    ///
+    /// # Errors
+    /// [`super::LedgerFault`].
+    pub fn input_named(&self, source: &SourceId, name: &str) -> Result<Option<InputRow>> {
+        let query = "SELECT name, bytes, modified, sha256, records, rejects, at FROM input
+                     WHERE source = ?1 AND name = ?2 ORDER BY id DESC LIMIT 1";
+        self.one_input(query, source, name)
+    }
+
+    /// An input of this source with the given length and hash, whatever its name.
+    ///
+    /// # Errors
+    /// [`super::LedgerFault`].
+    pub fn input_with_content(&self, source: &SourceId, bytes: u64, sha256: &Sha256Digest) -> Result<Option<InputRow>> {
+        let query = "SELECT name, bytes, modified, sha256, records, rejects, at FROM input
+                     WHERE source = ?1 AND sha256 = ?2 AND bytes = ?3 LIMIT 1";
+        let (sha256, bytes) = (sha256.to_string(), signed(bytes)?);
+        let read = |row: &rusqlite::Row<'_>| read_input(source, row);
+        self.check(self.connection.query_row(query, params![source.as_str(), sha256, bytes], read).optional())
+    }
+
+    /// True when an input of this source had that length: only then can its content be known.
+    ///
+    /// # Errors
+    /// [`super::LedgerFault`].
+    pub fn has_input_of(&self, source: &SourceId, bytes: u64) -> Result<bool> {
+        let query = "SELECT EXISTS (SELECT 1 FROM input WHERE source = ?1 AND bytes = ?2)";
+        self.check(self.connection.query_row(query, params![source.as_str(), signed(bytes)?], |row| row.get(0)))
+    }
+
+    fn one_input(&self, query: &str, source: &SourceId, key: &str) -> Result<Option<InputRow>> {
+        let read = |row: &rusqlite::Row<'_>| read_input(source, row);
+        self.check(self.connection.query_row(query, params![source.as_str(), key], read).optional())
+    }
+
+    /// Raises an alarm, or clears it with `None`. Only a change is written and leaves a fact.
+    ///
+    /// # Errors
+    /// [`super::LedgerFault`].
+    pub fn set_alarm(&mut self, subject: &str, code: &str, now: UtcTime, alarm: Option<(&str, &str)>) -> Result<bool> {
+        let query = "SELECT message FROM alarm WHERE subject = ?1 AND code = ?2";
+        let standing: Option<String> =
+            self.check(self.connection.query_row(query, [subject, code], |row| row.get(0)).optional())?;
+        match (standing, alarm) {
+            (None, None) => Ok(false),
+            (Some(standing), Some((message, _))) if standing == message => Ok(false),
+            (_, Some((message, hint))) => self.transact(|t| {
+                let insert = "INSERT INTO alarm VALUES (?1, ?2, ?3, ?4, ?5)
+                              ON CONFLICT DO UPDATE SET message = excluded.message, hint = excluded.hint";
+                run(t, insert, params![subject, code, message, hint, now.nanos()])?;
+                append_fact(t, Fact { at: now, kind: "alarm", subject, detail: message })?;
+                Ok(true)
+            }),
+            (Some(_), None) => self.transact(|t| {
+                run(t, "DELETE FROM alarm WHERE subject = ?1 AND code = ?2", [subject, code])?;
+                append_fact(t, Fact { at: now, kind: "alarm cleared", subject, detail: code })?;
+                Ok(true)
+            }),
+        }
+    }
+
+    /// All standing alarms, oldest first.
+    ///
+    /// # Errors
+    /// [`super::LedgerFault`].
+    pub fn alarms(&self) -> Result<Vec<Alarm>> {
+        let query = "SELECT subject, code, message, hint, since FROM alarm ORDER BY since, subject, code";
+        self.rows(query, [], |row| {
+            Ok(Alarm {
+                subject: row.get(0)?,
+                code: row.get(1)?,
+                message: row.get(2)?,
+                hint: row.get(3)?,
+                since: UtcTime::from_nanos(row.get(4)?),
+            })
+        })
+    }
+
+    pub(super) fn rows<T>(
+        &self,
+        query: &str,
+        values: impl rusqlite::Params,
+        read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut statement = self.check(self.connection.prepare_cached(query))?;
+        let rows = self.check(statement.query_map(values, read))?;
+        self.check(rows.collect())
+    }
+}
+
+fn read_input(source: &SourceId, row: &rusqlite::Row<'_>) -> rusqlite::Result<InputRow> {
+    let hash: String = row.get(3)?;
+    Ok(InputRow {
+        source: source.clone(),
+        name: row.get(0)?,
+        bytes: unsigned(row.get(1)?),
+        modified_nanos: row.get(2)?,
+        sha256: Sha256Digest::parse(&hash).unwrap_or(Sha256Digest([0; 32])),
+        records: unsigned(row.get(4)?),
+        rejects: unsigned(row.get(5)?),
+        at: UtcTime::from_nanos(row.get(6)?),
+    })
+}
+
+/// Adds to the counts of one hour of a feed.
+pub(super) fn add_counts(
+    t: &rusqlite::Transaction<'_>,
+    feed: &FeedId,
+    start: i64,
+    end: i64,
+    counts: HourCounts,
+) -> Result<()> {
+    let insert = "INSERT INTO hour VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET
+                  received = received + excluded.received, filtered = filtered + excluded.filtered,
+                  quarantined = quarantined + excluded.quarantined, duplicate = duplicate + excluded.duplicate";
+    let HourCounts { received, filtered, quarantined, duplicate } = counts;
+    let numbers = [signed(received)?, signed(filtered)?, signed(quarantined)?, signed(duplicate)?];
+    let [received, filtered, quarantined, duplicate] = numbers;
+    run(t, insert, params![feed.to_string(), start, end, received, filtered, quarantined, duplicate])?;
+    Ok(())
+}
+
+/// Adds a quarantine entry and says whether it is new; one that is there already stays as it is.
+pub(super) fn insert_quarantine(t: &rusqlite::Transaction<'_>, held: &QuarantineRow) -> Result<bool> {
+    let insert = "INSERT OR IGNORE INTO quarantine
+                  (source, feed, start_second, input, record, line, byte, reason, raw, lsn, at)
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    let feed = held.feed.as_ref().map(ToString::to_string).unwrap_or_default();
+    let place = [signed(held.record)?, signed(held.line)?, signed(held.byte)?];
+    let [record, line, byte] = place;
+    let (lsn, at) = (signed(held.lsn.0)?, held.at.nanos());
+    let source = held.source.as_str();
+    let values =
+        params![source, feed, held.start_second, held.input, record, line, byte, held.reason, held.raw, lsn, at];
+    Ok(run(t, insert, values)? > 0)
+}
+
+fn insert_input(t: &rusqlite::Transaction<'_>, input: &InputRow) -> Result<()> {
+    let insert = "INSERT INTO input (source, name, bytes, modified, sha256, records, rejects, at)
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let (records, rejects) = (signed(input.records)?, signed(input.rejects)?);
+    let (bytes, sha256) = (signed(input.bytes)?, input.sha256.to_string());
+    let source = input.source.as_str();
+    let values = params![source, input.name, bytes, input.modified_nanos, sha256, records, rejects, input.at.nanos()];
+    run(t, insert, values)?;
+    let detail =
+        format!("{} bytes, {} records, {} rejected, sha256 {sha256}", input.bytes, input.records, input.rejects);
+    let subject = format!("{source} {}", input.name);
+    append_fact(t, Fact { at: input.at, kind: "input read", subject: &subject, detail: &detail })
+}
+
+fn add_source(t: &rusqlite::Transaction<'_>, source: &SourceRow) -> Result<()> {
+    let insert = "INSERT INTO source VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET
+                  records = records + excluded.records, rejects = rejects + excluded.rejects,
+                  last_at = max(last_at, excluded.last_at),
+                  last_event = max(coalesce(last_event, excluded.last_event), coalesce(excluded.last_event, last_event))";
+    let (records, rejects) = (signed(source.records)?, signed(source.rejects)?);
+    let last_event = source.last_event.map(UtcTime::nanos);
+    run(t, insert, params![source.source.as_str(), records, rejects, source.last_at.nanos(), last_event])?;
+    Ok(())
+}

@@ -1,0 +1,178 @@
+-- The ledger of hourdrop: every decision and its outcome. SQLite, WAL, synchronous FULL.
+-- Times are nanoseconds since 1970-01-01T00:00:00Z unless a column says seconds. Programs and people read the
+-- views v_hours, v_files, v_inputs and v_quarantine: they stay stable; the tables behind them may change.
+
+CREATE TABLE store (                    -- facts about the store itself
+  key   TEXT PRIMARY KEY,               -- schema_version, store_id, applied_lsn
+  value TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE fact (                     -- append-only; each row's check covers the row before it
+  id      INTEGER PRIMARY KEY,
+  at      INTEGER NOT NULL,
+  kind    TEXT NOT NULL,                -- planned, sealed, held, delivered, ...
+  subject TEXT NOT NULL,                -- feed and hour, file name, source
+  detail  TEXT NOT NULL,
+  "check" BLOB NOT NULL                 -- SHA-256 of the previous check and this row
+);
+
+CREATE TABLE definition (               -- every version of a feed that was ever used, with its formats
+  hash TEXT PRIMARY KEY,
+  feed TEXT NOT NULL,
+  text TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE feed_version (             -- partitions that start at or after from_second use this definition
+  feed        TEXT NOT NULL,
+  from_second INTEGER NOT NULL,
+  hash        TEXT NOT NULL REFERENCES definition (hash),
+  PRIMARY KEY (feed, from_second)
+) WITHOUT ROWID;
+
+CREATE TABLE feed (                     -- how far each feed has come
+  feed          TEXT PRIMARY KEY,
+  closed_second INTEGER,                -- every partition that ends here or earlier is closed
+  manifest_hash TEXT                    -- SHA-256 of the feed's last manifest, for the chain
+) WITHOUT ROWID;
+
+CREATE TABLE counter (                  -- sequence counters
+  name   TEXT PRIMARY KEY,
+  cycle  INTEGER NOT NULL,
+  number INTEGER NOT NULL,              -- the number given last
+  label  TEXT NOT NULL                  -- day, month or year of a counter that begins again
+) WITHOUT ROWID;
+
+CREATE TABLE hour (                     -- what became of the records of one hour of one feed
+  feed         TEXT NOT NULL,
+  start_second INTEGER NOT NULL,        -- -1: records without a usable time
+  end_second   INTEGER NOT NULL,
+  received     INTEGER NOT NULL DEFAULT 0,
+  filtered     INTEGER NOT NULL DEFAULT 0,
+  quarantined  INTEGER NOT NULL DEFAULT 0,
+  duplicate    INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (feed, start_second)
+) WITHOUT ROWID;
+
+CREATE TABLE batch (                    -- all that one partner gets for one hour at one revision
+  id                INTEGER PRIMARY KEY,
+  feed              TEXT NOT NULL,
+  start_second      INTEGER NOT NULL,
+  end_second        INTEGER NOT NULL,
+  revision          INTEGER NOT NULL,
+  state             TEXT NOT NULL,
+  reason            TEXT,               -- why it is held
+  from_lsn          INTEGER NOT NULL,   -- records at from_lsn <= lsn < cut_lsn belong to it
+  cut_lsn           INTEGER NOT NULL,
+  definition        TEXT NOT NULL REFERENCES definition (hash),
+  encoder_revision  INTEGER NOT NULL,
+  sealed_at         INTEGER NOT NULL,
+  source_incomplete INTEGER NOT NULL,
+  received          INTEGER NOT NULL,   -- as the manifest states them
+  filtered          INTEGER NOT NULL,
+  quarantined       INTEGER NOT NULL,
+  duplicate         INTEGER NOT NULL,
+  records           INTEGER NOT NULL,
+  delivered_at      INTEGER,
+  UNIQUE (feed, start_second, revision)
+);
+CREATE INDEX batch_state ON batch (state);
+
+CREATE TABLE file (                     -- part files (part 1..) and manifests (part 0)
+  id           INTEGER PRIMARY KEY,
+  batch        INTEGER NOT NULL REFERENCES batch (id),
+  part         INTEGER NOT NULL,
+  name         TEXT NOT NULL,
+  cycle        INTEGER,
+  number       INTEGER,                 -- sequence number
+  records      INTEGER NOT NULL,
+  bytes        INTEGER,                 -- from here on empty until the file lies in the archive
+  sha256       TEXT,
+  first_event  INTEGER,
+  last_event   INTEGER,
+  totals       TEXT,                    -- JSON object of exact decimals as text
+  archive_path TEXT,
+  state        TEXT NOT NULL,           -- planned, then the states of a delivery
+  attempt      INTEGER NOT NULL DEFAULT 0,
+  reason       TEXT,                    -- why it is held
+  verified     TEXT,                    -- how the delivery was proven
+  delivered_at INTEGER,
+  UNIQUE (batch, part)
+);
+CREATE INDEX file_state ON file (state);
+
+CREATE TABLE input (                    -- input files that were read to their end
+  id       INTEGER PRIMARY KEY,
+  source   TEXT NOT NULL,
+  name     TEXT NOT NULL,
+  bytes    INTEGER NOT NULL,
+  modified INTEGER NOT NULL,
+  sha256   TEXT NOT NULL,
+  records  INTEGER NOT NULL,
+  rejects  INTEGER NOT NULL,
+  at       INTEGER NOT NULL
+);
+CREATE INDEX input_name ON input (source, name);
+CREATE INDEX input_bytes ON input (source, bytes);
+
+CREATE TABLE source (                   -- what each source has given
+  source      TEXT PRIMARY KEY,
+  records     INTEGER NOT NULL DEFAULT 0,
+  rejects     INTEGER NOT NULL DEFAULT 0,
+  last_at     INTEGER,                  -- when the last record was accepted
+  last_event  INTEGER                   -- latest event time seen
+) WITHOUT ROWID;
+
+CREATE TABLE quarantine (               -- records that could not be decoded (no feed) or rendered (one feed)
+  id      INTEGER PRIMARY KEY,
+  source  TEXT NOT NULL,
+  feed    TEXT NOT NULL,                -- empty when the record could not be decoded
+  start_second INTEGER,                 -- hour of the feed, where the record has one
+  input   TEXT NOT NULL,
+  record  INTEGER NOT NULL,
+  line    INTEGER NOT NULL,
+  byte    INTEGER NOT NULL,
+  reason  TEXT NOT NULL,
+  raw     BLOB NOT NULL,                -- the bytes as received, or the decoded record
+  lsn     INTEGER NOT NULL,
+  at      INTEGER NOT NULL,
+  state   TEXT NOT NULL DEFAULT 'held', -- held, retried
+  UNIQUE (source, feed, input, byte, lsn, record)
+);
+CREATE INDEX quarantine_hour ON quarantine (feed, start_second);
+
+CREATE TABLE alarm (                    -- what needs a person now
+  subject TEXT NOT NULL,
+  code    TEXT NOT NULL,
+  message TEXT NOT NULL,
+  hint    TEXT NOT NULL,
+  since   INTEGER NOT NULL,
+  PRIMARY KEY (subject, code)
+) WITHOUT ROWID;
+
+CREATE VIEW v_hours AS
+SELECT h.feed, datetime(h.start_second, 'unixepoch') || 'Z' AS hour_utc, h.start_second, h.end_second,
+       h.received, coalesce(sum(b.records), 0) AS sent, h.filtered, h.quarantined,
+       h.received - h.filtered - h.quarantined - coalesce(sum(b.records), 0) AS pending, h.duplicate,
+       coalesce(max(b.revision), -1) AS revision,
+       coalesce((SELECT n.state FROM batch n WHERE n.feed = h.feed AND n.start_second = h.start_second
+                 ORDER BY n.revision DESC LIMIT 1), 'open') AS state
+FROM hour h LEFT JOIN batch b ON b.feed = h.feed AND b.start_second = h.start_second
+WHERE h.start_second >= 0
+GROUP BY h.feed, h.start_second;
+
+CREATE VIEW v_files AS
+SELECT b.feed, datetime(b.start_second, 'unixepoch') || 'Z' AS hour_utc, b.start_second, b.revision,
+       CASE f.part WHEN 0 THEN 'manifest' ELSE 'data' END AS kind, f.part, f.name, f.number AS sequence, f.records,
+       f.bytes, f.sha256, f.state, f.attempt, f.verified,
+       strftime('%Y-%m-%dT%H:%M:%SZ', f.delivered_at / 1000000000, 'unixepoch') AS delivered_utc, f.archive_path
+FROM file f JOIN batch b ON b.id = f.batch;
+
+CREATE VIEW v_inputs AS
+SELECT source, name, bytes, sha256, records, rejects,
+       strftime('%Y-%m-%dT%H:%M:%SZ', at / 1000000000, 'unixepoch') AS read_utc
+FROM input;
+
+CREATE VIEW v_quarantine AS
+SELECT id, source, feed, input, record, line, byte, reason, state,
+       strftime('%Y-%m-%dT%H:%M:%SZ', at / 1000000000, 'unixepoch') AS since_utc
+FROM quarantine;
