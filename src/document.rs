@@ -437,7 +437,12 @@ impl<'a> Table<'a> {
 
     /// Reports every key that nobody asked for, with the nearest known one.
     pub fn finish(self) {
-        let asked = self.asked.into_inner();
+        self.report_unknown();
+    }
+
+    /// As [`Table::finish`], for a table that is still needed.
+    pub fn report_unknown(&self) {
+        let asked = self.asked.borrow();
         for (key, _) in self.entries {
             let name: &str = key.get_ref();
             if asked.contains(&name) {

@@ -1,0 +1,3 @@
+//! The application: configuration, and the one place where things happen.
+
+pub mod config;

@@ -1,0 +1,141 @@
+//! Proofs about file names: no name of a feed ever repeats, and the partner's patterns match them.
+//!
+//! Two hours can share a local label (clocks going back), two parts an hour, two revisions a part. A template is
+//! accepted when something in it tells each of these apart. Hours are enumerated for five years.
+
+use super::definition::{FeedDefinition, LatePolicy};
+use crate::document::{Place, Problem};
+use crate::domain::counter::{CounterReset, CounterRule};
+use crate::domain::ids::FileName;
+use crate::domain::period::Partition;
+use crate::domain::time::{Length, UtcTime};
+use crate::format::template::{FileFacts, Template, Variable};
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+const ENUMERATED: Length = Length::from_seconds(5 * 366 * 86_400);
+
+/// Facts about a file of a feed, as far as its name needs them.
+#[must_use]
+pub fn facts(definition: &FeedDefinition, partition: Partition, sealed_at: UtcTime) -> FileFacts<'_> {
+    FileFacts {
+        partner: definition.id.partner.as_str(),
+        feed: definition.id.feed.as_str(),
+        file: "",
+        partition,
+        zone: definition.period.zone(),
+        sealed_at,
+        sequence: 0,
+        revision: 0,
+        part: 1,
+        parts: 1,
+        previous_manifest: None,
+    }
+}
+
+/// The name templates of a feed with the places they are written at: part files, then the manifest.
+pub fn templates(definition: &FeedDefinition) -> impl Iterator<Item = (&Template, &Place)> {
+    let manifest = definition.manifest.as_ref().map(|manifest| (&manifest.name, &manifest.name_place));
+    std::iter::once((&definition.name, &definition.name_place)).chain(manifest)
+}
+
+/// The name that a template gives.
+///
+/// # Errors
+/// [`crate::domain::ids::NameFault`] when it is not a usable file name.
+pub fn file_name(template: &Template, facts: &FileFacts<'_>) -> Result<FileName, crate::domain::ids::NameFault> {
+    let mut name = String::new();
+    template.render(facts, None, &mut name);
+    FileName::parse(&name)
+}
+
+/// Finds ways in which a name of this feed could repeat, from `now` on.
+#[must_use]
+pub fn check_names(definition: &FeedDefinition, now: UtcTime) -> Vec<Problem> {
+    let splits = definition.records_max.is_some() || definition.bytes_max.is_some();
+    let mut problems = check_template(
+        definition,
+        &definition.name,
+        &definition.name_place,
+        definition.sequence,
+        splits.then_some(Variable::Part),
+        now,
+    );
+    if let Some(manifest) = &definition.manifest {
+        let place = &manifest.name_place;
+        problems.extend(check_template(definition, &manifest.name, place, manifest.sequence, None, now));
+    }
+    problems
+}
+
+fn check_template(
+    definition: &FeedDefinition,
+    template: &Template,
+    place: &Place,
+    counter: CounterRule,
+    part: Option<Variable>,
+    now: UtcTime,
+) -> Vec<Problem> {
+    let numbered = template.uses(Variable::Seq);
+    let never_repeats = counter.reset == CounterReset::Never && (counter.last.is_none() || counter.then.is_none());
+    let mut problems = Vec::new();
+    let partition = definition.period.partition_at(now);
+    if let Err(fault) = file_name(template, &facts(definition, partition, now)) {
+        problems.push(place.error(fault.to_string()));
+    }
+    if numbered && never_repeats {
+        return problems;
+    }
+    if definition.late == LatePolicy::Supplement && !numbered && !template.uses(Variable::Revision) {
+        let message = "a late record would give a second file this name";
+        problems.push(place.error_with_hint(message, "add {revision} or {seq}, or set late = \"next\" or \"quarantine\""));
+    }
+    if part.is_some_and(|part| !numbered && !template.uses(part)) {
+        let message = "an hour that is cut into several part files would give all of them this name";
+        problems.push(place.error_with_hint(message, "add {part} or {seq}"));
+    }
+    if let Some((label, first, second)) = repeated_label(definition, template, now) {
+        let time = |partition: Partition| describe(definition, partition);
+        let message = format!("two hours would get the name `{label}`: {} and {}", time(first), time(second));
+        let hint = "add {seq}, {offset} or %z, or write the time in UTC: {start:%Y%m%d%H@UTC}";
+        problems.push(place.error_with_hint(message, hint));
+    }
+    problems
+}
+
+/// The first label that two hours share within five years.
+fn repeated_label(
+    definition: &FeedDefinition,
+    template: &Template,
+    now: UtcTime,
+) -> Option<(String, Partition, Partition)> {
+    let begin = definition.starts_at.map_or(now, |start| start.min(now));
+    let end = now.after(ENUMERATED);
+    let mut seen: HashMap<u64, Partition> = HashMap::new();
+    let mut partition = definition.period.partition_at(begin);
+    let mut label = String::new();
+    while partition.start_time() < end {
+        label.clear();
+        template.render(&facts(definition, partition, begin), None, &mut label);
+        let mut hash = DefaultHasher::new();
+        label.hash(&mut hash);
+        if let Some(first) = seen.insert(hash.finish(), partition) {
+            return Some((label, first, partition));
+        }
+        partition = definition.period.next(partition);
+    }
+    None
+}
+
+/// An hour in words: `2026-11-01 01:00-02:00 -04:00`.
+#[must_use]
+pub fn describe(definition: &FeedDefinition, partition: Partition) -> String {
+    let zone = definition.period.zone();
+    let clock = |second: i64, layout: &str| {
+        let offset = zone.offset_at(second);
+        let local = chrono::DateTime::from_timestamp(second + i64::from(offset), 0).unwrap_or_default();
+        local.format(layout).to_string()
+    };
+    let offset = crate::domain::period::offset_label(zone.offset_at(partition.start));
+    format!("{}-{} {offset}", clock(partition.start, "%Y-%m-%d %H:%M"), clock(partition.end, "%H:%M"))
+}

@@ -1,0 +1,235 @@
+//! Which frames of the spool hold records of which hour that is not sealed yet, and which hours are closed.
+//!
+//! A record belongs to the hour of its time unless that hour was cut before the record's frame: then it is late, and
+//! the feed's policy says where it goes. Cuts never change once they are recorded, so the answer is the same whenever
+//! the spool is read again.
+
+use super::definition::{FeedDefinition, LatePolicy};
+use super::router::{FeedRouter, Route, RouteFault, RouterFault};
+use crate::domain::batch::{BatchState, HeldFrom, HourCounts};
+use crate::domain::ids::{FeedId, Lsn, Revision};
+use crate::domain::period::Partition;
+use crate::domain::time::UtcTime;
+use crate::record::{AcceptedBatch, Record};
+use std::collections::BTreeMap;
+
+/// Records of one hour that wait to be sealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingHour {
+    /// The hour.
+    pub partition: Partition,
+    /// How many.
+    pub records: u64,
+    /// The frames they lie in, ascending.
+    pub lsns: Vec<Lsn>,
+    /// When the first of them was accepted.
+    pub since: UtcTime,
+    /// Records near them that could not be decoded: they may have belonged to this hour.
+    pub suspects: u64,
+}
+
+/// What is known about an hour that was closed, held or planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClosedHour {
+    /// The hour.
+    pub partition: Partition,
+    /// The latest revision.
+    pub revision: Revision,
+    /// Its state.
+    pub state: BatchState,
+    /// Records of frames below it belong to a revision that exists.
+    pub cut: Lsn,
+}
+
+impl ClosedHour {
+    /// An hour that was held or released before it was planned has taken no record yet.
+    const fn has_taken(&self, lsn: Lsn) -> bool {
+        !matches!(self.state, BatchState::Open | BatchState::Held(HeldFrom::Open)) && lsn.0 < self.cut.0
+    }
+
+    const fn is_cut(&self) -> bool {
+        !matches!(self.state, BatchState::Open | BatchState::Held(HeldFrom::Open))
+    }
+}
+
+/// One feed: its router and its hours.
+#[derive(Debug)]
+pub struct FeedHours {
+    /// Filter and hour of a record.
+    pub router: FeedRouter,
+    /// Hours with records that wait.
+    pub pending: BTreeMap<i64, PendingHour>,
+    /// Hours that were closed and whose frames may still lie in the spool, by start.
+    pub closed: BTreeMap<i64, ClosedHour>,
+    /// Every partition that ends here or earlier is closed.
+    pub closed_second: Option<i64>,
+}
+
+/// Where a record of a feed goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// Into this hour, by this time.
+    Hour(Partition, UtcTime),
+    /// It is in a batch already.
+    Taken,
+    /// The filter leaves it out.
+    Filtered(Option<Partition>),
+    /// To quarantine; with the hour where it has one.
+    Rejected(RouteFault, Option<Partition>),
+}
+
+/// What the ledger is told about a frame and a feed.
+#[derive(Debug, Clone, Default)]
+pub struct FeedNote {
+    /// Counts to add, by hour; `None` for records without a usable time.
+    pub counts: BTreeMap<Option<Partition>, HourCounts>,
+    /// Records that go to quarantine: index in the block, reason and hour.
+    pub rejects: Vec<(usize, RouteFault, Option<Partition>)>,
+}
+
+impl FeedHours {
+    /// A feed with nothing pending.
+    #[must_use]
+    pub const fn new(router: FeedRouter) -> Self {
+        Self { router, pending: BTreeMap::new(), closed: BTreeMap::new(), closed_second: None }
+    }
+
+    /// The definition that the configuration has now.
+    #[must_use]
+    pub fn definition(&self) -> &FeedDefinition {
+        self.router.current()
+    }
+
+    /// Which feed.
+    #[must_use]
+    pub fn id(&self) -> &FeedId {
+        &self.definition().id
+    }
+
+    /// True when the feed takes records of this batch at all.
+    #[must_use]
+    pub fn takes(&self, batch: &AcceptedBatch) -> bool {
+        let definition = self.definition();
+        definition.sources.iter().any(|source| source.value.as_str() == batch.source)
+            && batch.only_feed.as_ref().is_none_or(|only| *only == definition.id.to_string())
+    }
+
+    /// Where a record of the frame `lsn` goes. The router must be prepared for its schema.
+    pub fn destination(&mut self, record: Record<'_>, lsn: Lsn, accepted_at: UtcTime) -> Destination {
+        match self.router.route(record, accepted_at) {
+            Route::Filtered(partition) => Destination::Filtered(partition),
+            Route::Rejected(fault) => Destination::Rejected(fault, None),
+            Route::Accepted(partition, at) => self.settle(partition, at, lsn),
+        }
+    }
+
+    fn settle(&self, partition: Partition, at: UtcTime, lsn: Lsn) -> Destination {
+        let Some(closed) = self.closed.get(&partition.start) else {
+            return self.settle_without_batch(partition, at, lsn);
+        };
+        if closed.has_taken(lsn) {
+            return Destination::Taken;
+        }
+        if closed.is_cut() { self.late(partition, at, lsn) } else { Destination::Hour(partition, at) }
+    }
+
+    /// An hour before `closed_second` for which no batch is known was closed long ago: its records were all freed.
+    fn settle_without_batch(&self, partition: Partition, at: UtcTime, lsn: Lsn) -> Destination {
+        if self.closed_second.is_some_and(|second| partition.end <= second) {
+            self.late(partition, at, lsn)
+        } else {
+            Destination::Hour(partition, at)
+        }
+    }
+
+    fn late(&self, partition: Partition, at: UtcTime, lsn: Lsn) -> Destination {
+        let definition = self.router.version_at(partition.start);
+        match definition.late {
+            LatePolicy::Supplement => Destination::Hour(partition, at),
+            LatePolicy::Quarantine => Destination::Rejected(RouteFault::Late, Some(partition)),
+            LatePolicy::Next => {
+                let mut next = definition.period.next(partition);
+                loop {
+                    match self.closed.get(&next.start) {
+                        Some(closed) if closed.has_taken(lsn) => return Destination::Taken,
+                        Some(closed) if closed.is_cut() => {}
+                        None if self.closed_second.is_some_and(|second| next.end <= second) => {}
+                        Some(_) | None => return Destination::Hour(next, at),
+                    }
+                    next = definition.period.next(next);
+                }
+            }
+        }
+    }
+
+    /// Notes the records of a frame as pending and returns what the ledger is to be told.
+    ///
+    /// # Errors
+    /// [`RouterFault`] when the feed does not fit the fields of the source.
+    pub fn note(&mut self, batch: &AcceptedBatch, lsn: Lsn) -> Result<FeedNote, RouterFault> {
+        self.router.prepare(batch.block.schema())?;
+        let mut note = FeedNote::default();
+        let mut last_hour = None;
+        for (index, record) in batch.block.iter().enumerate() {
+            let destination = self.destination(record, lsn, batch.accepted_at);
+            let hour = match &destination {
+                Destination::Hour(partition, _) => Some(*partition),
+                Destination::Taken => continue,
+                Destination::Filtered(partition) | Destination::Rejected(_, partition) => *partition,
+            };
+            let counts = note.counts.entry(hour).or_default();
+            counts.received += 1;
+            match destination {
+                Destination::Hour(partition, _) => {
+                    last_hour = Some(partition.start);
+                    self.add(partition, lsn, batch.accepted_at);
+                }
+                Destination::Filtered(_) => counts.filtered += 1,
+                Destination::Rejected(fault, _) => {
+                    counts.quarantined += 1;
+                    note.rejects.push((index, fault, hour));
+                }
+                Destination::Taken => {}
+            }
+        }
+        let suspects = batch.rejects.len() as u64 + note.rejects.len() as u64;
+        if let Some(hour) = last_hour.and_then(|start| self.pending.get_mut(&start)) {
+            hour.suspects += suspects;
+        }
+        Ok(note)
+    }
+
+    fn add(&mut self, partition: Partition, lsn: Lsn, accepted_at: UtcTime) {
+        let hour = self.pending.entry(partition.start).or_insert_with(|| PendingHour {
+            partition,
+            records: 0,
+            lsns: Vec::new(),
+            since: accepted_at,
+            suspects: 0,
+        });
+        hour.records += 1;
+        if hour.lsns.last() != Some(&lsn) {
+            hour.lsns.push(lsn);
+        }
+    }
+
+    /// The first frame that still holds a record of an open hour.
+    #[must_use]
+    pub fn first_needed(&self) -> Option<Lsn> {
+        self.pending.values().filter_map(|hour| hour.lsns.first().copied()).min()
+    }
+
+    /// Notes that a revision of an hour took everything below `cut`.
+    pub fn close(&mut self, closed: ClosedHour) {
+        if closed.is_cut() {
+            self.pending.remove(&closed.partition.start);
+        }
+        self.closed.insert(closed.partition.start, closed);
+    }
+
+    /// Forgets closed hours that were cut at or below `lsn`: no frame in the spool can be mistaken for theirs. Hours
+    /// that wait for a person stay.
+    pub fn forget_cut_below(&mut self, lsn: Lsn) {
+        self.closed.retain(|_, closed| !closed.is_cut() || closed.cut > lsn);
+    }
+}

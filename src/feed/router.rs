@@ -1,0 +1,214 @@
+//! Filter and hour of one record. A pure function of the record, the feed's definitions and the time at which the
+//! record was accepted, so reading the spool again after a crash routes every record as it was routed before.
+
+use super::definition::FeedDefinition;
+use crate::domain::ids::FeedId;
+use crate::domain::period::Partition;
+use crate::domain::time::UtcTime;
+use crate::format::expression::{Filter, FilterFault};
+use crate::record::{FieldKind, Record, Schema};
+use std::sync::Arc;
+
+/// What a feed does with a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// It belongs to this hour, by this time.
+    Accepted(Partition, UtcTime),
+    /// The filter leaves it out; the hour where its time is usable.
+    Filtered(Option<Partition>),
+    /// It cannot be routed and goes to quarantine.
+    Rejected(RouteFault),
+}
+
+/// Why a record cannot be routed. One bad time does no harm: it creates no hour and moves nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RouteFault {
+    /// The time field is empty.
+    #[error("`{0}` is empty, so the record belongs to no hour")]
+    NoTime(String),
+    /// Before the feed begins.
+    #[error("`{0}` lies before the feed's starts_at")]
+    BeforeStart(String),
+    /// Too old, and the feed has no `starts_at`.
+    #[error("`{0}` lies further in the past than behind_max allows")]
+    TooOld(String),
+    /// At or after the end of the feed.
+    #[error("`{0}` lies behind the feed's ends_at")]
+    AfterEnd(String),
+    /// In the future.
+    #[error("`{0}` lies further in the future than ahead_max allows")]
+    Ahead(String),
+    /// The filter needs a value that the record does not have.
+    #[error("where: {0}")]
+    Filter(FilterFault),
+    /// The hour was sealed, and the feed sends late records to quarantine.
+    #[error("late: its hour was sealed before the record came")]
+    Late,
+}
+
+/// A feed's definitions, each valid from a partition on, compiled for the fields of the source that came last.
+#[derive(Debug)]
+pub struct FeedRouter {
+    versions: Vec<(i64, Arc<FeedDefinition>)>,
+    starts_at: Option<UtcTime>,
+    compiled: Option<(Arc<Schema>, Vec<Compiled>)>,
+}
+
+#[derive(Debug)]
+struct Compiled {
+    filter: Option<Filter>,
+    hour_by: usize,
+    last: Partition,
+}
+
+/// A definition does not fit the fields of a source.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("feed {feed}: {message}")]
+pub struct RouterFault {
+    /// Which feed.
+    pub feed: FeedId,
+    /// What does not fit.
+    pub message: String,
+}
+
+impl FeedRouter {
+    /// A router over `versions`, oldest first, each with the partition start from which it is valid. `starts_at`
+    /// stands in for a definition that has none.
+    ///
+    /// # Panics
+    /// When there is no version.
+    #[must_use]
+    pub fn new(versions: Vec<(i64, Arc<FeedDefinition>)>, starts_at: Option<UtcTime>) -> Self {
+        assert!(!versions.is_empty(), "a feed has a definition");
+        Self { versions, starts_at, compiled: None }
+    }
+
+    /// The definition that the configuration has now.
+    #[must_use]
+    pub fn current(&self) -> &Arc<FeedDefinition> {
+        match self.versions.as_slice() {
+            [.., (_, last)] => last,
+            [] => unreachable!("a feed has a definition"),
+        }
+    }
+
+    /// The definition in force for a partition that starts at `start_second`.
+    #[must_use]
+    pub fn version_at(&self, start_second: i64) -> &Arc<FeedDefinition> {
+        let found = self.versions.iter().rev().find(|(from, _)| *from <= start_second);
+        found.or(self.versions.first()).map_or_else(|| self.current(), |(_, definition)| definition)
+    }
+
+    /// The definition with this hash.
+    #[must_use]
+    pub fn version_with_hash(&self, hash: &str) -> Option<&Arc<FeedDefinition>> {
+        self.versions.iter().map(|(_, definition)| definition).find(|definition| definition.hash == hash)
+    }
+
+    /// Where the feed begins; `None` with its first record.
+    #[must_use]
+    pub fn starts_at(&self) -> Option<UtcTime> {
+        self.current().starts_at.or(self.starts_at)
+    }
+
+    /// Prepares for records of `schema`.
+    ///
+    /// # Errors
+    /// [`RouterFault`] when a definition names a field that the source does not have.
+    pub fn prepare(&mut self, schema: &Arc<Schema>) -> Result<(), RouterFault> {
+        if self.compiled.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, schema) || known == schema) {
+            return Ok(());
+        }
+        let compiled =
+            self.versions.iter().map(|(_, definition)| compile(definition, schema)).collect::<Result<Vec<_>, _>>()?;
+        self.compiled = Some((Arc::clone(schema), compiled));
+        Ok(())
+    }
+
+    /// What the feed does with a record of the prepared schema that was accepted at `accepted_at`.
+    pub fn route(&mut self, record: Record<'_>, accepted_at: UtcTime) -> Route {
+        let starts_at = self.starts_at;
+        let Some((_, compiled)) = &mut self.compiled else { return Route::Filtered(None) };
+        let mut versions = self.versions.iter().zip(compiled.iter_mut()).rev().peekable();
+        while let Some(((from, definition), plan)) = versions.next() {
+            let (route, partition) = plan.route(definition, starts_at, record, accepted_at);
+            // A record of an hour before this version took effect belongs to the version before.
+            if versions.peek().is_none() || partition.is_none_or(|p| p.start >= *from) {
+                return route;
+            }
+        }
+        Route::Filtered(None)
+    }
+}
+
+/// Compiles filter and time field; used by the configuration check, too.
+///
+/// # Errors
+/// [`RouterFault`] when the definition names a field that the source does not have, or that is not a time.
+fn compile(definition: &FeedDefinition, schema: &Schema) -> Result<Compiled, RouterFault> {
+    let fault = |message| RouterFault { feed: definition.id.clone(), message };
+    let name = &definition.hour_by.value;
+    let hour_by = schema
+        .index_of(name)
+        .filter(|index| schema.fields.get(*index).is_some_and(|field| field.kind == FieldKind::Time))
+        .ok_or_else(|| fault(format!("hour_by: the source has no time field `{name}`")))?;
+    let filter = match &definition.filter {
+        None => None,
+        Some(expression) => {
+            Some(expression.value.compile(schema).map_err(|problem| fault(format!("where: {problem}")))?)
+        }
+    };
+    Ok(Compiled { filter, hour_by, last: Partition { start: 0, end: 0 } })
+}
+
+impl Compiled {
+    fn route(
+        &mut self,
+        definition: &FeedDefinition,
+        starts_at: Option<UtcTime>,
+        record: Record<'_>,
+        accepted_at: UtcTime,
+    ) -> (Route, Option<Partition>) {
+        let timed = self.time(definition, starts_at, record, accepted_at);
+        let partition = timed.as_ref().ok().map(|at| self.partition(definition, *at));
+        let wanted = self.filter.as_ref().map_or(Ok(true), |filter| filter.matches(record));
+        let route = match (wanted, timed, partition) {
+            (Ok(false), _, partition) => Route::Filtered(partition),
+            (Err(fault), ..) => Route::Rejected(RouteFault::Filter(fault)),
+            (Ok(true), Ok(at), Some(partition)) => Route::Accepted(partition, at),
+            (Ok(true), Err(fault), _) => Route::Rejected(fault),
+            (Ok(true), Ok(_), None) => Route::Filtered(None),
+        };
+        (route, partition)
+    }
+
+    fn time(
+        &self,
+        definition: &FeedDefinition,
+        starts_at: Option<UtcTime>,
+        record: Record<'_>,
+        accepted_at: UtcTime,
+    ) -> Result<UtcTime, RouteFault> {
+        let name = || definition.hour_by.value.clone();
+        let at = record.time(self.hour_by).ok_or_else(|| RouteFault::NoTime(name()))?;
+        let starts_at = definition.starts_at.or(starts_at);
+        if starts_at.is_some_and(|start| at < start) {
+            Err(RouteFault::BeforeStart(name()))
+        } else if starts_at.is_none() && at < accepted_at.before(definition.behind_max) {
+            Err(RouteFault::TooOld(name()))
+        } else if definition.ends_at.is_some_and(|end| at >= end) {
+            Err(RouteFault::AfterEnd(name()))
+        } else if at > accepted_at.after(definition.ahead_max) {
+            Err(RouteFault::Ahead(name()))
+        } else {
+            Ok(at)
+        }
+    }
+
+    fn partition(&mut self, definition: &FeedDefinition, at: UtcTime) -> Partition {
+        if !self.last.contains(at) {
+            self.last = definition.period.partition_at(at);
+        }
+        self.last
+    }
+}
