@@ -266,7 +266,8 @@ fn a_file_of_no_bytes_arrives(ground: &Ground<'_>) {
 }
 
 fn a_large_file_arrives_and_reports_progress(ground: &Ground<'_>) {
-    let content: Vec<u8> = (0..5 * 1024 * 1024 + 3).map(|n: u32| n.to_le_bytes()[usize::from(n.is_multiple_of(3))]).collect();
+    let content: Vec<u8> =
+        (0..5 * 1024 * 1024 + 3).map(|n: u32| n.to_le_bytes()[usize::from(n.is_multiple_of(3))]).collect();
     ground.arrives("large.dat", &content);
     let mut reported = Vec::new();
     let bytes = u64::try_from(content.len()).expect("size");
