@@ -196,3 +196,65 @@ impl UserDetail for Home {
         Some(&self.root)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::RealDisk;
+    use crate::remote::endpoint::FtpEndpoint;
+    use crate::remote::{Deadlines, Endpoint, FaultKind, Remote, RemoteFault, RemotePath};
+
+    fn login(port: u16, user: &str, password: &str) -> Result<Box<dyn Remote>, RemoteFault> {
+        let (user, password) = (user.to_owned(), SecretString::from(password));
+        let endpoint = FtpEndpoint { host: "127.0.0.1".to_owned(), port, user, password };
+        Endpoint::Ftp(endpoint).connect(&Deadlines::default(), Arc::new(RealDisk))
+    }
+
+    fn user(name: &str, root: &Path) -> DemoUser {
+        DemoUser { name: name.to_owned(), password: SecretString::from(format!("{name}-pw")), root: root.to_owned() }
+    }
+
+    fn path(text: &str) -> RemotePath {
+        RemotePath::parse(text).expect("path")
+    }
+
+    #[test]
+    fn every_user_sees_one_directory_and_needs_the_own_password() {
+        let dirs = [tempfile::tempdir().expect("directory"), tempfile::tempdir().expect("directory")];
+        let users = [user("acme", dirs[0].path()), user("bell", dirs[1].path())];
+        let server = DemoServer::start(&users, 0, None).expect("server");
+        let mut acme = login(server.port(), "acme", "acme-pw").expect("login");
+        acme.upload(&path("/a.dat"), &mut &b"x"[..], 1, &mut |_| ()).expect("upload");
+        assert!(dirs[0].path().join("a.dat").exists());
+        let mut bell = login(server.port(), "bell", "bell-pw").expect("login");
+        assert_eq!(bell.list(&path("/")), Ok(Vec::new()));
+        let elsewhere = path(&dirs[0].path().join("a.dat").display().to_string());
+        assert_eq!(bell.size(&elsewhere), Ok(None));
+        for (name, password) in [("acme", "bell-pw"), ("acme", ""), ("nobody", "acme-pw"), ("", "")] {
+            let refused = login(server.port(), name, password).map(drop);
+            assert_eq!(refused.map_err(|fault| fault.kind), Err(FaultKind::Auth), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_link_does_not_lead_out_of_the_directory() {
+        let dirs = [tempfile::tempdir().expect("directory"), tempfile::tempdir().expect("directory")];
+        std::os::unix::fs::symlink(dirs[1].path(), dirs[0].path().join("out")).expect("link");
+        let server = DemoServer::start(&[user("acme", dirs[0].path())], 0, None).expect("server");
+        let mut acme = login(server.port(), "acme", "acme-pw").expect("login");
+        assert!(acme.upload(&path("out/a.dat"), &mut &b"x"[..], 1, &mut |_| ()).is_err());
+        assert!(!dirs[1].path().join("a.dat").exists());
+    }
+
+    #[test]
+    fn a_dropped_server_ends_its_connections_and_frees_its_port() {
+        let dir = tempfile::tempdir().expect("directory");
+        let server = DemoServer::start(&[user("acme", dir.path())], 0, Some(42_000..=42_063)).expect("server");
+        let mut session = login(server.port(), "acme", "acme-pw").expect("login");
+        session.upload(&path("a.dat"), &mut &b"x"[..], 1, &mut |_| ()).expect("upload through the port range");
+        let port = server.port();
+        drop(server);
+        assert_eq!(session.size(&path("a.dat")).map_err(|fault| fault.kind), Err(FaultKind::Unreachable));
+        assert!(std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok());
+    }
+}

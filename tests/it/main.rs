@@ -7,6 +7,9 @@
     reason = "a test fails by panicking, and its names are its documentation"
 )]
 
+mod delivering;
+mod delivery_crash;
+mod lost_replies;
 mod remote_suite;
 mod scripted_server;
 mod servers;

@@ -1,10 +1,9 @@
 //! The same cases over every adapter and every real server.
 
+use crate::delivering::{deliver, file, how};
 use crate::servers::{TestServer, free_port, ftp};
 use hourdrop::clock::{Clock, SystemClock};
-use hourdrop::deliver::{
-    BatchOutcome, DeliverFault, FileToDeliver, StoreMark, Surroundings, TemporaryPlace, deliver_batch, deliver_file,
-};
+use hourdrop::deliver::{BatchOutcome, DeliverFault, FileToDeliver, Surroundings, TemporaryPlace, deliver_batch};
 use hourdrop::disk::RealDisk;
 use hourdrop::domain::delivery::{Attempt, DeliveryFact, FileState, HeldReason, Verified};
 use hourdrop::domain::ids::FileName;
@@ -14,7 +13,7 @@ use hourdrop::remote::{
 };
 use std::convert::Infallible;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -125,7 +124,7 @@ fn a_password_read_with_its_line_end_is_explained() {
     assert!(fault.kind == FaultKind::Auth && fault.to_string().contains("line end"), "{fault}");
 }
 
-pub fn deadlines() -> Deadlines {
+fn deadlines() -> Deadlines {
     Deadlines {
         connect: Length::from_seconds(10),
         command: Length::from_seconds(40),
@@ -136,42 +135,6 @@ pub fn deadlines() -> Deadlines {
 
 fn connect(endpoint: &Endpoint) -> Result<Box<dyn Remote>, RemoteFault> {
     endpoint.connect(&deadlines(), Arc::new(RealDisk))
-}
-
-/// Delivers one file and keeps the facts.
-pub fn deliver(
-    session: &mut dyn Remote,
-    file: &FileToDeliver,
-    content: &[u8],
-) -> (Result<FileState, DeliverFault<Infallible>>, Vec<DeliveryFact>) {
-    let mut facts = Vec::new();
-    let mut body = || Ok(Box::new(io::Cursor::new(content.to_vec())) as Box<dyn Read>);
-    let mut record = |fact| {
-        facts.push(fact);
-        Ok(())
-    };
-    let clock: &dyn Clock = &SystemClock;
-    let mut around = Surroundings { clock, pause: &mut |_| (), progress: &mut |_| () };
-    let state = deliver_file(session, file, &mut body, &mut record, &mut around);
-    (state, facts)
-}
-
-pub fn file(directory: &RemotePath, name: &str, bytes: usize) -> FileToDeliver {
-    FileToDeliver {
-        name: FileName::parse(name).expect("name"),
-        directory: directory.clone(),
-        temporary: TemporaryPlace::Beside,
-        store: StoreMark::parse("0123abcd").expect("mark"),
-        bytes: u64::try_from(bytes).expect("size"),
-        state: FileState::default(),
-    }
-}
-
-pub fn how(state: &FileState) -> Option<Verified> {
-    match state {
-        FileState::Delivered { proof } => Some(proof.how),
-        _ => None,
-    }
 }
 
 fn held(state: &FileState) -> Option<HeldReason> {

@@ -1,26 +1,18 @@
-//! An FTP server that lies, stalls and drops replies at a chosen point, and the deliveries that survive it.
+//! An FTP server that lies, stalls and drops replies at a chosen point.
 
-use crate::remote_suite::{deliver, file, how};
 use crate::servers::ftp;
-use hourdrop::deliver::{DeliverFault, FileToDeliver};
 use hourdrop::disk::RealDisk;
-use hourdrop::domain::delivery::{DeliveryFact, FileState, HeldReason, Verified};
 use hourdrop::domain::time::Length;
-use hourdrop::remote::{Deadlines, FaultKind, Outcome, Remote, RemoteFault, RemotePath, SizeSource};
+use hourdrop::remote::{Deadlines, Remote, RemoteFault};
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
-use std::time::{Duration, Instant};
-
-const CONTENT: &[u8] = b"ten bytes.";
-const FINAL: &str = "out/a.dat";
 
 /// What the server does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Quirk {
+pub enum Quirk {
     Nothing,
     /// Closes the connection instead of carrying out RNTO.
     DropBeforeRename,
@@ -70,22 +62,22 @@ enum Quirk {
 
 /// What is on the server, and what happened there.
 #[derive(Debug, Default)]
-struct World {
-    files: BTreeMap<String, Vec<u8>>,
+pub struct World {
+    pub files: BTreeMap<String, Vec<u8>>,
     /// Names that came into being by a rename, with their content then.
-    shown: Vec<(String, Vec<u8>)>,
-    commands: Vec<String>,
+    pub shown: Vec<(String, Vec<u8>)>,
+    pub commands: Vec<String>,
     /// How often the quirk still happens.
     left: u32,
 }
 
-struct ScriptedServer {
+pub struct ScriptedServer {
     port: u16,
     world: Arc<Mutex<World>>,
 }
 
 impl ScriptedServer {
-    fn start(quirk: Quirk, times: u32) -> Self {
+    pub fn start(quirk: Quirk, times: u32) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listener");
         let port = listener.local_addr().expect("address").port();
         let world = Arc::new(Mutex::new(World { left: times, ..World::default() }));
@@ -102,17 +94,17 @@ impl ScriptedServer {
         Self { port, world }
     }
 
-    fn world(&self) -> MutexGuard<'_, World> {
+    pub fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().expect("world")
     }
 
-    fn connect(&self) -> Result<Box<dyn Remote>, RemoteFault> {
+    pub fn connect(&self) -> Result<Box<dyn Remote>, RemoteFault> {
         ftp(self.port, "hunter2").connect(&short_deadlines(), Arc::new(RealDisk))
     }
 }
 
 fn short_deadlines() -> Deadlines {
-    let short = Length::parse("300ms").expect("length");
+    let short = Length::parse("1s").expect("length");
     Deadlines {
         connect: short,
         command: short,
@@ -238,7 +230,7 @@ impl Dialogue {
     fn store(&mut self, path: &str, connection: &mut TcpStream) -> Next {
         let Some(mut data) = self.accept(connection) else { return reply("425 no data connection") };
         if self.acts(Quirk::BreakStore) {
-            self.world().files.insert(path.to_owned(), CONTENT[..3].to_vec());
+            self.world().files.insert(path.to_owned(), b"ten".to_vec());
             drop(data);
             return reply("451 Failure writing to local file: No space left on device");
         }
@@ -324,203 +316,4 @@ impl Dialogue {
         }
         reply("250 renamed")
     }
-}
-
-fn the_file() -> FileToDeliver {
-    file(&RemotePath::parse("out").expect("path"), "a.dat", CONTENT.len())
-}
-
-/// Delivers with a new session after every fault, as an exporter would. Gives the last state, the facts and the faults.
-struct Run {
-    state: FileState,
-    facts: Vec<DeliveryFact>,
-    faults: Vec<String>,
-}
-
-fn exporter(server: &ScriptedServer) -> Run {
-    let mut run = Run { state: FileState::default(), facts: Vec::new(), faults: Vec::new() };
-    for _ in 0..6 {
-        let mut session = match server.connect() {
-            Ok(session) => session,
-            Err(fault) => {
-                run.faults.push(fault.to_string());
-                continue;
-            }
-        };
-        let file = FileToDeliver { state: run.state.clone(), ..the_file() };
-        let (outcome, facts) = deliver(session.as_mut(), &file, CONTENT);
-        run.state = facts.iter().try_fold(run.state, FileState::apply).expect("facts fit the state");
-        run.facts.extend(facts);
-        match outcome {
-            Ok(state) => {
-                assert_eq!(state, run.state, "what is returned is what was recorded");
-                break;
-            }
-            Err(fault) => run.faults.push(fault.to_string()),
-        }
-    }
-    run
-}
-
-/// The file was shown once, whole, and nothing of ours is left beside it.
-fn assert_shown_once(server: &ScriptedServer) {
-    let world = server.world();
-    assert_eq!(world.shown, [(FINAL.to_owned(), CONTENT.to_vec())]);
-    let leftover: Vec<&String> = world.files.keys().filter(|name| name.as_str() != FINAL).collect();
-    assert!(leftover.is_empty(), "{leftover:?}");
-}
-
-#[test]
-fn every_lost_reply_and_lie_ends_in_one_whole_file() {
-    use Verified::{Reply, ReplyAndSize, SeenAfterLostReply};
-    let schedules = [
-        (Quirk::Nothing, ReplyAndSize, 0),
-        (Quirk::DropBeforeRename, ReplyAndSize, 1),
-        (Quirk::DropAfterRename, SeenAfterLostReply, 1),
-        (Quirk::HangBeforeRename, ReplyAndSize, 1),
-        (Quirk::HangAfterRename, SeenAfterLostReply, 1),
-        (Quirk::CloseAtRename, SeenAfterLostReply, 1),
-        (Quirk::RefuseRename, ReplyAndSize, 1),
-        (Quirk::PickupAtOnce, Reply, 0),
-        (Quirk::DropAfterStore, ReplyAndSize, 1),
-        (Quirk::TruncateStore, ReplyAndSize, 1),
-        (Quirk::LateSize, ReplyAndSize, 0),
-        (Quirk::BreakStore, ReplyAndSize, 1),
-        (Quirk::Full, ReplyAndSize, 1),
-        (Quirk::LimitAtLogin, ReplyAndSize, 1),
-        (Quirk::HangAtGreeting, ReplyAndSize, 1),
-        (Quirk::HangAtSize, ReplyAndSize, 1),
-        (Quirk::RefuseEpsv, ReplyAndSize, 0),
-        (Quirk::WrongAddress, ReplyAndSize, 0),
-        (Quirk::NoSize, ReplyAndSize, 0),
-    ];
-    for (quirk, expected, faults) in schedules {
-        let server = ScriptedServer::start(quirk, if quirk == Quirk::LateSize { 2 } else { 1 });
-        let run = exporter(&server);
-        assert_eq!(how(&run.state), Some(expected), "{quirk:?}: {:?} {:?}", run.facts, run.faults);
-        assert_eq!(run.faults.len(), faults, "{quirk:?}: {:?}", run.faults);
-        assert_shown_once(&server);
-    }
-}
-
-#[test]
-fn two_faults_in_a_row_change_nothing() {
-    for quirk in [Quirk::DropBeforeRename, Quirk::HangBeforeRename, Quirk::TruncateStore, Quirk::DropAfterStore] {
-        let server = ScriptedServer::start(quirk, 2);
-        let run = exporter(&server);
-        assert_eq!(how(&run.state), Some(Verified::ReplyAndSize), "{quirk:?}: {:?}", run.faults);
-        assert_eq!(run.faults.len(), 2, "{quirk:?}");
-        assert_shown_once(&server);
-    }
-}
-
-#[test]
-fn a_file_taken_before_its_lost_reply_waits_for_a_person() {
-    let server = ScriptedServer::start(Quirk::DropAfterRenameAndPickup, 1);
-    let run = exporter(&server);
-    assert!(matches!(run.state, FileState::Held { reason: HeldReason::InDoubt, .. }), "{:?}", run.state);
-    let world = server.world();
-    assert_eq!(world.shown.len(), 1);
-    assert!(world.files.is_empty(), "{:?}", world.files.keys());
-}
-
-#[test]
-fn a_server_that_lies_about_sizes_never_shows_a_file() {
-    let server = ScriptedServer::start(Quirk::LieAboutSize, 1);
-    let run = exporter(&server);
-    assert!(matches!(run.state, FileState::Pending { .. }), "{:?}", run.state);
-    assert!(
-        run.faults.iter().all(|fault| fault == "the server confirmed 10 bytes and then states 9"),
-        "{:?}",
-        run.faults
-    );
-    let world = server.world();
-    assert!(world.shown.is_empty() && world.files.is_empty());
-}
-
-#[test]
-fn a_directory_that_cannot_be_seen_proves_nothing() {
-    let server = ScriptedServer::start(Quirk::DropBox, 1);
-    let file = the_file();
-    let attempt = hourdrop::domain::delivery::Attempt::FIRST;
-    let state = FileState::Renaming { attempt, temporary: file.temporary_path(attempt).to_shared() };
-    server.world().files.insert(FINAL.to_owned(), CONTENT.to_vec());
-    let mut session = server.connect().expect("session");
-    let (outcome, facts) = deliver(session.as_mut(), &FileToDeliver { state, ..file }, CONTENT);
-    assert!(matches!(outcome, Err(DeliverFault::<Infallible>::Blind { .. })), "{outcome:?}");
-    assert!(facts.is_empty());
-    let names: Vec<String> = server.world().files.keys().cloned().collect();
-    assert_eq!(names, [FINAL], "the probe was removed");
-}
-
-#[test]
-fn a_server_without_size_and_mlsd_is_asked_for_listings() {
-    let server = ScriptedServer::start(Quirk::NoSize, 1);
-    server.world().files.insert(FINAL.to_owned(), CONTENT.to_vec());
-    let mut session = server.connect().expect("session");
-    assert_eq!(session.size(&RemotePath::parse(FINAL).expect("path")), Ok(Some(10)));
-    assert_eq!(session.size(&RemotePath::parse("out/none").expect("path")), Ok(None));
-    assert_eq!(session.abilities().size, SizeSource::Listing);
-}
-
-#[test]
-fn after_a_missing_reply_nothing_more_is_sent() {
-    let server = ScriptedServer::start(Quirk::HangAtSize, 1);
-    let mut session = server.connect().expect("session");
-    let path = RemotePath::parse(FINAL).expect("path");
-    let begun = Instant::now();
-    let fault = session.size(&path).expect_err("no reply");
-    assert_eq!((fault.kind, fault.operation, fault.reply), (FaultKind::Timeout, "size", None));
-    assert!(begun.elapsed() < Duration::from_secs(5), "took {:?}", begun.elapsed());
-    let sent = server.world().commands.len();
-    let refusals = [
-        session.size(&path).map(drop),
-        session.remove(&path),
-        session.rename(&path, &path),
-        session.list(&path.parent()).map(drop),
-        session.upload(&path, &mut &b""[..], 0, &mut |_| ()),
-        session.create_dir(&path.parent()),
-    ];
-    for refusal in refusals {
-        let fault = refusal.expect_err("a refusal");
-        assert_eq!((fault.kind, fault.outcome), (FaultKind::Unreachable, Outcome::NotDone), "{fault}");
-    }
-    drop(session);
-    assert_eq!(server.world().commands.len(), sent);
-}
-
-#[test]
-fn a_rename_without_reply_has_an_unknown_outcome() {
-    for quirk in [Quirk::DropBeforeRename, Quirk::DropAfterRename, Quirk::HangAfterRename, Quirk::CloseAtRename] {
-        let server = ScriptedServer::start(quirk, 1);
-        server.world().files.insert("out/x.tmp".to_owned(), CONTENT.to_vec());
-        let path = |text| RemotePath::parse(text).expect("path");
-        let fault = server.connect().expect("session").rename(&path("out/x.tmp"), &path(FINAL)).expect_err("a fault");
-        assert_eq!(fault.outcome, Outcome::Unknown, "{quirk:?}: {fault}");
-    }
-}
-
-#[test]
-fn the_true_reason_of_a_broken_upload_is_learnt() {
-    let server = ScriptedServer::start(Quirk::BreakStore, 1);
-    let path = RemotePath::parse("out/x.tmp").expect("path");
-    // More than the socket buffers hold, so that writing fails before the end.
-    let content = vec![7u8; 32 << 20];
-    let fault = server
-        .connect()
-        .expect("session")
-        .upload(&path, &mut &content[..], 32 << 20, &mut |_| ())
-        .expect_err("a fault");
-    assert_eq!((fault.kind, fault.reply.map(|(code, _)| code)), (FaultKind::DiskFull, Some(451)));
-}
-
-#[test]
-fn a_refused_login_is_told_from_a_limit_and_never_repeats_the_password() {
-    let kind = |quirk| ScriptedServer::start(quirk, 1).connect().map(drop).expect_err("refused");
-    assert_eq!(kind(Quirk::LimitAtLogin).kind, FaultKind::Busy);
-    assert_eq!(kind(Quirk::Full).kind, FaultKind::Busy);
-    let shouted = kind(Quirk::ShoutPassword);
-    assert_eq!(shouted.kind, FaultKind::Auth);
-    let text = format!("{shouted} {shouted:?}");
-    assert!(!text.contains("hunter2") && !text.chars().any(char::is_control), "{text}");
 }
