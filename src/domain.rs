@@ -4,6 +4,7 @@
 
 pub mod batch;
 pub mod counter;
+pub mod delivery;
 pub mod disposition;
 pub mod ids;
 pub mod period;

@@ -1,0 +1,206 @@
+//! One file from its state to its end.
+
+use super::look::{self, Seen, Verdict};
+use super::{DeliverFault, FileToDeliver, Surroundings, TemporaryPlace};
+use crate::domain::delivery::{Attempt, DeliveryFact, FileState, Proof, Verified};
+use crate::remote::{Remote, RemoteFault, RemotePath};
+use std::io::{self, Read};
+use std::sync::Arc;
+
+/// How often a size or an ambiguous look is asked for again before it is believed.
+const LOOKS: u32 = 3;
+
+/// One file on its way, with everything it needs.
+pub(super) struct Life<'a, 's, E> {
+    session: &'a mut dyn Remote,
+    file: &'a FileToDeliver,
+    state: FileState,
+    body: &'a mut dyn FnMut() -> io::Result<Box<dyn Read>>,
+    record: &'a mut dyn FnMut(DeliveryFact) -> Result<(), E>,
+    surroundings: &'a mut Surroundings<'s>,
+}
+
+impl<'a, 's, E> Life<'a, 's, E> {
+    pub(super) fn new(
+        session: &'a mut dyn Remote,
+        file: &'a FileToDeliver,
+        body: &'a mut dyn FnMut() -> io::Result<Box<dyn Read>>,
+        record: &'a mut dyn FnMut(DeliveryFact) -> Result<(), E>,
+        surroundings: &'a mut Surroundings<'s>,
+    ) -> Self {
+        Self { session, file, state: file.state.clone(), body, record, surroundings }
+    }
+
+    pub(super) fn run(mut self) -> Result<FileState, DeliverFault<E>> {
+        loop {
+            match self.state.clone() {
+                FileState::Pending { next } => self.upload(next)?,
+                // Nobody is uploading now, so this attempt was interrupted.
+                FileState::Uploading { temporary, .. } => self.abandon(&RemotePath::parse(&temporary)?)?,
+                FileState::Uploaded { attempt, temporary } => {
+                    let temporary = RemotePath::parse(&temporary)?;
+                    if self.session.size(&temporary)? == Some(self.file.bytes) {
+                        self.expose(attempt, &temporary)?;
+                    } else {
+                        self.abandon(&temporary)?;
+                    }
+                }
+                FileState::Renaming { attempt, temporary } => {
+                    self.settle_rename(attempt, &RemotePath::parse(&temporary)?)?;
+                }
+                FileState::Delivered { .. } | FileState::Held { .. } => return Ok(self.state),
+            }
+        }
+    }
+
+    /// Makes a fact durable and takes the step.
+    fn advance(&mut self, fact: DeliveryFact) -> Result<(), DeliverFault<E>> {
+        let next = self.state.clone().apply(&fact)?;
+        (self.record)(fact).map_err(DeliverFault::Record)?;
+        self.state = next;
+        Ok(())
+    }
+
+    fn upload(&mut self, next: Attempt) -> Result<(), DeliverFault<E>> {
+        if next.exposed && !self.final_name_is_free(true)? {
+            return Ok(());
+        }
+        let mut body = (self.body)().map_err(DeliverFault::Body)?;
+        let temporary = self.file.temporary_path(next);
+        self.advance(DeliveryFact::UploadIntended { attempt: next.number, temporary: temporary.to_shared() })?;
+        let bytes = self.file.bytes;
+        self.session.upload(&temporary, &mut body, bytes, self.surroundings.progress)?;
+        let found = self.size_after_upload(&temporary)?;
+        if found != Some(bytes) {
+            self.abandon(&temporary)?;
+            return Err(DeliverFault::SizeDiffers { expected: bytes, found });
+        }
+        self.advance(DeliveryFact::UploadVerified { bytes })?;
+        self.expose(next, &temporary)
+    }
+
+    /// A confirmation is no evidence of a whole file: only the size is. Some servers state it late.
+    fn size_after_upload(&mut self, temporary: &RemotePath) -> Result<Option<u64>, RemoteFault> {
+        let mut found = self.session.size(temporary)?;
+        for look in 1..LOOKS {
+            if found == Some(self.file.bytes) {
+                break;
+            }
+            (self.surroundings.pause)(look);
+            found = self.session.size(temporary)?;
+        }
+        Ok(found)
+    }
+
+    /// Removes what an attempt left, then gives it up. In this order nothing of ours stays behind after a crash.
+    fn abandon(&mut self, temporary: &RemotePath) -> Result<(), DeliverFault<E>> {
+        self.session.remove(temporary)?;
+        self.advance(DeliveryFact::UploadAbandoned)
+    }
+
+    /// Gives the uploaded file its final name, unless something lies there.
+    fn expose(&mut self, attempt: Attempt, temporary: &RemotePath) -> Result<(), DeliverFault<E>> {
+        let path = self.file.final_path();
+        let Some(found) = self.session.size(&path)? else {
+            self.advance(DeliveryFact::RenameIntended)?;
+            return self.rename(temporary);
+        };
+        // The temporary file is ours and not needed any more, whoever put the other one there.
+        self.session.remove(temporary)?;
+        self.occupied(attempt.exposed, Some(found))
+    }
+
+    /// Whether nothing lies under the final name; records what does.
+    fn final_name_is_free(&mut self, exposed: bool) -> Result<bool, DeliverFault<E>> {
+        match self.session.size(&self.file.final_path())? {
+            None => Ok(true),
+            found => self.occupied(exposed, found).map(|()| false),
+        }
+    }
+
+    /// Something lies under the final name. It can be ours only if an earlier attempt reached its rename.
+    fn occupied(&mut self, exposed: bool, found_bytes: Option<u64>) -> Result<(), DeliverFault<E>> {
+        if exposed && found_bytes == Some(self.file.bytes) {
+            self.delivered(Verified::EarlierRename)
+        } else {
+            self.advance(DeliveryFact::Conflict { found_bytes })
+        }
+    }
+
+    fn delivered(&mut self, how: Verified) -> Result<(), DeliverFault<E>> {
+        let name: Arc<str> = self.file.final_path().to_shared();
+        let at = self.surroundings.clock.now();
+        self.advance(DeliveryFact::RenameConfirmed(Proof { name, bytes: self.file.bytes, how, at }))
+    }
+
+    /// Renames and confirms. The intent is recorded already.
+    fn rename(&mut self, temporary: &RemotePath) -> Result<(), DeliverFault<E>> {
+        let path = self.file.final_path();
+        self.session.rename(temporary, &path)?;
+        match self.session.size(&path) {
+            Ok(Some(bytes)) if bytes == self.file.bytes => self.delivered(Verified::ReplyAndSize),
+            Ok(Some(found)) => self.advance(DeliveryFact::Conflict { found_bytes: Some(found) }),
+            // Taken already, or the connection broke after the confirmation: the file is delivered either way, and a
+            // broken session refuses the next command by itself.
+            Ok(None) | Err(_) => self.delivered(Verified::Reply),
+        }
+    }
+
+    /// A rename was announced, and nobody knows what became of it: look.
+    fn settle_rename(&mut self, attempt: Attempt, temporary: &RemotePath) -> Result<(), DeliverFault<E>> {
+        let mut seen = self.look(temporary)?;
+        for look in 1..LOOKS {
+            // The rename may be carried out between two looks, or just now: only what stays so counts.
+            if !seen.is_ambiguous() {
+                break;
+            }
+            (self.surroundings.pause)(look);
+            seen = self.look(temporary)?;
+        }
+        match look::judge(&seen, self.file.bytes, attempt.exposed) {
+            Verdict::NotRenamed => self.rename(temporary),
+            Verdict::Renamed => {
+                self.prove_sight_of_temporary(temporary)?;
+                self.delivered(Verified::SeenAfterLostReply)
+            }
+            Verdict::RenamedEarlier => {
+                self.session.remove(temporary)?;
+                self.delivered(Verified::EarlierRename)
+            }
+            Verdict::Conflict { found_bytes } => self.advance(DeliveryFact::Conflict { found_bytes }),
+            Verdict::Damaged => self.advance(DeliveryFact::InDoubt),
+            Verdict::Gone => self.gone(temporary),
+        }
+    }
+
+    /// Neither name is there.
+    fn gone(&mut self, temporary: &RemotePath) -> Result<(), DeliverFault<E>> {
+        self.prove_sight(&self.file.directory.clone())?;
+        self.prove_sight_of_temporary(temporary)?;
+        match self.file.temporary {
+            TemporaryPlace::Directory { private: true, .. } if temporary.parent() != self.file.directory => {
+                self.delivered(Verified::TemporaryGone)
+            }
+            TemporaryPlace::Directory { .. } | TemporaryPlace::Beside => self.advance(DeliveryFact::InDoubt),
+        }
+    }
+
+    fn look(&mut self, temporary: &RemotePath) -> Result<Seen, RemoteFault> {
+        look::look(self.session, temporary, &self.file.final_path())
+    }
+
+    /// The final name was seen, which proves the sight of its own directory only.
+    fn prove_sight_of_temporary(&mut self, temporary: &RemotePath) -> Result<(), DeliverFault<E>> {
+        let directory = temporary.parent();
+        if directory == self.file.directory { Ok(()) } else { self.prove_sight(&directory) }
+    }
+
+    fn prove_sight(&mut self, directory: &RemotePath) -> Result<(), DeliverFault<E>> {
+        let probe = self.file.probe_path(directory);
+        if look::can_see(self.session, &probe)? {
+            Ok(())
+        } else {
+            Err(DeliverFault::Blind { directory: directory.clone() })
+        }
+    }
+}

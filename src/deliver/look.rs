@@ -1,0 +1,135 @@
+//! Looking at both names after a rename whose outcome is not known.
+
+use crate::remote::{Remote, RemoteEntry, RemoteFault, RemotePath};
+
+/// What was seen under the temporary and the final name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seen {
+    temporary: Option<Sight>,
+    last: Option<Sight>,
+}
+
+/// A name that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Sight {
+    bytes: Option<u64>,
+    unique: Option<String>,
+}
+
+impl Seen {
+    /// Both or neither: a rename that is carried out between two questions looks so, too.
+    pub(super) const fn is_ambiguous(&self) -> bool {
+        self.temporary.is_some() == self.last.is_some()
+    }
+}
+
+/// What a look says about the rename.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It was not carried out: the whole temporary file is still there.
+    NotRenamed,
+    /// It was carried out.
+    Renamed,
+    /// The rename of an earlier attempt, or this one on a server that copies, was carried out; ours is left over.
+    RenamedEarlier,
+    /// A file that is not known to be ours has the final name.
+    Conflict {
+        /// Its size in bytes, where stated.
+        found_bytes: Option<u64>,
+    },
+    /// The temporary file is there but has changed.
+    Damaged,
+    /// Neither name is there.
+    Gone,
+}
+
+/// Judges a look by the table in the documentation of [`super`]. Pure.
+pub(super) fn judge(seen: &Seen, bytes: u64, exposed: bool) -> Verdict {
+    let whole = |sight: &Sight| sight.bytes == Some(bytes);
+    match (&seen.temporary, &seen.last) {
+        (Some(temporary), None) if whole(temporary) => Verdict::NotRenamed,
+        (Some(_), None) => Verdict::Damaged,
+        (None, Some(last)) if whole(last) => Verdict::Renamed,
+        (Some(temporary), Some(last)) if whole(last) && (exposed || same_file(temporary, last)) => {
+            Verdict::RenamedEarlier
+        }
+        (_, Some(last)) => Verdict::Conflict { found_bytes: last.bytes },
+        (None, None) => Verdict::Gone,
+    }
+}
+
+fn same_file(one: &Sight, other: &Sight) -> bool {
+    one.unique.is_some() && one.unique == other.unique
+}
+
+/// Looks at both names, by listing their directories and by asking for their sizes: a name that either shows is there.
+pub(super) fn look(session: &mut dyn Remote, temporary: &RemotePath, last: &RemotePath) -> Result<Seen, RemoteFault> {
+    let entries = session.list(&temporary.parent())?;
+    let elsewhere = if temporary.parent() == last.parent() { None } else { Some(session.list(&last.parent())?) };
+    Ok(Seen {
+        temporary: sight(session, &entries, temporary)?,
+        last: sight(session, elsewhere.as_ref().unwrap_or(&entries), last)?,
+    })
+}
+
+fn sight(session: &mut dyn Remote, entries: &[RemoteEntry], path: &RemotePath) -> Result<Option<Sight>, RemoteFault> {
+    match entries.iter().find(|entry| entry.name == path.name()) {
+        Some(RemoteEntry { bytes: Some(bytes), unique, .. }) => {
+            Ok(Some(Sight { bytes: Some(*bytes), unique: unique.clone() }))
+        }
+        // Listed without its size. When it is gone by now, the next look shows it.
+        Some(entry) => Ok(Some(Sight { bytes: session.size(path)?, unique: entry.unique.clone() })),
+        None => Ok(session.size(path)?.map(|bytes| Sight { bytes: Some(bytes), unique: None })),
+    }
+}
+
+/// Whether a file of ours that is put under `probe` can be seen there. It is removed again.
+pub(super) fn can_see(session: &mut dyn Remote, probe: &RemotePath) -> Result<bool, RemoteFault> {
+    const CONTENT: &[u8] = b"\n";
+    session.remove(probe)?;
+    session.upload(probe, &mut &*CONTENT, 1, &mut |_| ())?;
+    let listed = session.list(&probe.parent())?.iter().any(|entry| entry.name == probe.name());
+    let seen = listed || session.size(probe)?.is_some();
+    session.remove(probe)?;
+    Ok(seen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn there(bytes: u64) -> Sight {
+        Sight { bytes: Some(bytes), unique: None }
+    }
+
+    fn same(bytes: u64) -> Sight {
+        Sight { bytes: Some(bytes), unique: Some("803U1A".to_owned()) }
+    }
+
+    #[test]
+    fn every_pair_of_sights_is_judged_as_the_table_says() {
+        let conflict = |found| Verdict::Conflict { found_bytes: Some(found) };
+        for (temporary, last, plain, exposed) in [
+            (Some(there(5)), None, Verdict::NotRenamed, Verdict::NotRenamed),
+            (Some(there(4)), None, Verdict::Damaged, Verdict::Damaged),
+            (None, Some(there(5)), Verdict::Renamed, Verdict::Renamed),
+            (None, Some(there(4)), conflict(4), conflict(4)),
+            (Some(there(5)), Some(there(5)), conflict(5), Verdict::RenamedEarlier),
+            (Some(there(5)), Some(there(4)), conflict(4), conflict(4)),
+            (Some(same(5)), Some(same(5)), Verdict::RenamedEarlier, Verdict::RenamedEarlier),
+            (Some(same(4)), Some(same(4)), conflict(4), conflict(4)),
+            (None, None, Verdict::Gone, Verdict::Gone),
+        ] {
+            let seen = Seen { temporary, last };
+            assert_eq!(judge(&seen, 5, false), plain, "{seen:?}");
+            assert_eq!(judge(&seen, 5, true), exposed, "{seen:?}, exposed");
+        }
+    }
+
+    #[test]
+    fn only_both_or_neither_needs_a_second_look() {
+        let ambiguous = |temporary, last| Seen { temporary, last }.is_ambiguous();
+        assert!(ambiguous(None, None) && ambiguous(Some(there(5)), Some(there(5))));
+        assert!(!ambiguous(Some(there(5)), None) && !ambiguous(None, Some(there(5))));
+    }
+}

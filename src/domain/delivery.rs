@@ -1,0 +1,393 @@
+//! The way of one file to one partner, as states and the facts that lead from one to the next.
+//!
+//! A fact that announces an act (`UploadIntended`, `RenameIntended`) is recorded before the act, so after a crash the
+//! state says what may have happened. From [`FileState::Renaming`] there is no way back to an earlier state: once a
+//! rename may have been sent, only looking, or a person, settles what became of the file.
+
+use super::time::UtcTime;
+use std::fmt;
+use std::sync::Arc;
+
+/// One try to upload a file under a temporary name of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Attempt {
+    /// Counts the tries for this file, from 1.
+    pub number: u32,
+    /// An earlier attempt came as far as its rename, so a file under the final name may be ours.
+    pub exposed: bool,
+}
+
+impl Attempt {
+    /// The first attempt.
+    pub const FIRST: Self = Self { number: 1, exposed: false };
+
+    /// The attempt after this one, which was given up before its rename.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self { number: self.number + 1, exposed: self.exposed }
+    }
+
+    /// The attempt after this one, whose rename may have been carried out.
+    #[must_use]
+    pub const fn next_after_rename(self) -> Self {
+        Self { number: self.number + 1, exposed: true }
+    }
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.number, f)
+    }
+}
+
+/// How it is known that a file is complete under its final name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verified {
+    /// The server confirmed upload and rename, and states the right size under the final name.
+    ReplyAndSize,
+    /// The server confirmed upload and rename, the size was right before the rename; afterwards the name was not seen
+    /// (a partner may take a file at once) or the server could not be asked.
+    Reply,
+    /// The reply to the rename was lost; then the temporary name was gone and the final name there with the right size.
+    SeenAfterLostReply,
+    /// The rename of an earlier attempt had worked: the final name was there with the right size.
+    EarlierRename,
+    /// The temporary file, verified by size, is gone from a directory in which nobody but our rename removes files.
+    TemporaryGone,
+    /// A person looked and said so.
+    Person,
+}
+
+impl Verified {
+    /// The word that the ledger stores.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ReplyAndSize => "reply-and-size",
+            Self::Reply => "reply",
+            Self::SeenAfterLostReply => "seen-after-lost-reply",
+            Self::EarlierRename => "earlier-rename",
+            Self::TemporaryGone => "temporary-gone",
+            Self::Person => "person",
+        }
+    }
+
+    /// Reads what [`Verified::as_str`] writes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        use Verified::{EarlierRename, Person, Reply, ReplyAndSize, SeenAfterLostReply, TemporaryGone};
+        [ReplyAndSize, Reply, SeenAfterLostReply, EarlierRename, TemporaryGone, Person]
+            .into_iter()
+            .find(|how| how.as_str() == text)
+    }
+}
+
+/// The evidence of a delivered file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Proof {
+    /// The path at the partner under which the file became visible.
+    pub name: Arc<str>,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// How this is known.
+    pub how: Verified,
+    /// When it became known.
+    pub at: UtcTime,
+}
+
+/// Why a file waits for a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HeldReason {
+    /// A file that is not known to be ours lies under the final name. It is never touched.
+    Conflict,
+    /// After a rename neither name is there: picked up already, or lost.
+    InDoubt,
+    /// A person ordered it.
+    Ordered,
+}
+
+/// How far a file is on its way to the partner.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum FileState {
+    /// No upload is going on; `next` will be the next attempt.
+    Pending {
+        /// The attempt to come.
+        next: Attempt,
+    },
+    /// An upload was announced. Part of it may lie under the temporary name.
+    Uploading {
+        /// The current attempt.
+        attempt: Attempt,
+        /// Path of the temporary name.
+        temporary: Arc<str>,
+    },
+    /// The whole file lies under the temporary name, its size checked.
+    Uploaded {
+        /// The current attempt.
+        attempt: Attempt,
+        /// Path of the temporary name.
+        temporary: Arc<str>,
+    },
+    /// A rename was announced. It may have been carried out.
+    Renaming {
+        /// The current attempt.
+        attempt: Attempt,
+        /// Path of the temporary name.
+        temporary: Arc<str>,
+    },
+    /// The file is complete under its final name.
+    Delivered {
+        /// The evidence.
+        proof: Proof,
+    },
+    /// A person has to look.
+    Held {
+        /// Why.
+        reason: HeldReason,
+        /// The attempt that follows if the file is released.
+        next: Attempt,
+    },
+}
+
+impl Default for FileState {
+    fn default() -> Self {
+        Self::Pending { next: Attempt::FIRST }
+    }
+}
+
+/// Something that happened, or that is about to be done, to one file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum DeliveryFact {
+    /// The next attempt is about to be uploaded under this temporary path.
+    UploadIntended {
+        /// Number of the attempt.
+        attempt: u32,
+        /// Path of the temporary name.
+        temporary: Arc<str>,
+    },
+    /// The server confirmed the upload, and the size under the temporary name is right.
+    UploadVerified {
+        /// Size in bytes.
+        bytes: u64,
+    },
+    /// The attempt is given up; its rename was never sent.
+    UploadAbandoned,
+    /// The file is about to be renamed to its final name.
+    RenameIntended,
+    /// The file is complete under its final name.
+    RenameConfirmed(Proof),
+    /// Something that is not known to be ours lies under the final name.
+    Conflict {
+        /// Its size in bytes, where the server states one.
+        found_bytes: Option<u64>,
+    },
+    /// After a rename was announced neither name is there.
+    InDoubt,
+    /// A person ordered to hold the file.
+    HoldOrdered,
+    /// A person ordered to go on with a held file: it is sent again.
+    Released,
+    /// A person settled that the file arrived.
+    SettledAsDelivered(Proof),
+}
+
+impl DeliveryFact {
+    /// The word that the ledger stores.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::UploadIntended { .. } => "upload-intended",
+            Self::UploadVerified { .. } => "upload-verified",
+            Self::UploadAbandoned => "upload-abandoned",
+            Self::RenameIntended => "rename-intended",
+            Self::RenameConfirmed(_) => "rename-confirmed",
+            Self::Conflict { .. } => "conflict",
+            Self::InDoubt => "in-doubt",
+            Self::HoldOrdered => "hold-ordered",
+            Self::Released => "released",
+            Self::SettledAsDelivered(_) => "settled-as-delivered",
+        }
+    }
+}
+
+/// A fact that cannot follow the state the file is in: a fault of hourdrop or a damaged ledger.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the fact {fact} cannot follow the state {state}")]
+pub struct IllegalFact {
+    /// The state as a word.
+    pub state: &'static str,
+    /// The fact as a word.
+    pub fact: &'static str,
+}
+
+impl FileState {
+    /// The state as a word.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Pending { .. } => "pending",
+            Self::Uploading { .. } => "uploading",
+            Self::Uploaded { .. } => "uploaded",
+            Self::Renaming { .. } => "renaming",
+            Self::Delivered { .. } => "delivered",
+            Self::Held { .. } => "held",
+        }
+    }
+
+    /// Whether the file is complete under its final name.
+    #[must_use]
+    pub const fn is_delivered(&self) -> bool {
+        matches!(self, Self::Delivered { .. })
+    }
+
+    /// The state after `fact`.
+    ///
+    /// # Errors
+    /// [`IllegalFact`] when the fact cannot follow this state.
+    pub fn apply(self, fact: &DeliveryFact) -> Result<Self, IllegalFact> {
+        use DeliveryFact as Fact;
+        use FileState::{Delivered, Held, Pending, Renaming, Uploaded, Uploading};
+        let illegal = IllegalFact { state: self.name(), fact: fact.name() };
+        let held = |reason, next| Ok(Held { reason, next });
+        let delivered = |proof: &Proof| Ok(Delivered { proof: proof.clone() });
+        match (self, fact) {
+            (Pending { next }, Fact::UploadIntended { attempt, temporary }) if *attempt == next.number => {
+                Ok(Uploading { attempt: next, temporary: Arc::clone(temporary) })
+            }
+            (Pending { next }, Fact::RenameConfirmed(proof)) if next.exposed => delivered(proof),
+            (Pending { next }, Fact::Conflict { .. }) if next.exposed => held(HeldReason::Conflict, next),
+            (Pending { next }, Fact::HoldOrdered) => held(HeldReason::Ordered, next),
+
+            (Uploading { attempt, temporary }, Fact::UploadVerified { .. }) => Ok(Uploaded { attempt, temporary }),
+            (Uploading { attempt, .. }, Fact::UploadAbandoned) => Ok(Pending { next: attempt.next() }),
+
+            (Uploaded { attempt, temporary }, Fact::RenameIntended) => Ok(Renaming { attempt, temporary }),
+            (Uploaded { attempt, .. }, Fact::UploadAbandoned) => Ok(Pending { next: attempt.next() }),
+            (Uploaded { attempt, .. }, Fact::RenameConfirmed(proof)) if attempt.exposed => delivered(proof),
+            (Uploaded { attempt, .. }, Fact::Conflict { .. }) => held(HeldReason::Conflict, attempt.next()),
+
+            (Renaming { .. }, Fact::RenameConfirmed(proof)) => delivered(proof),
+            (Renaming { attempt, .. }, Fact::Conflict { .. }) => {
+                held(HeldReason::Conflict, attempt.next_after_rename())
+            }
+            (Renaming { attempt, .. }, Fact::InDoubt) => held(HeldReason::InDoubt, attempt.next_after_rename()),
+
+            (Held { next, .. }, Fact::Released) => Ok(Pending { next }),
+            (Held { .. }, Fact::SettledAsDelivered(proof)) => delivered(proof),
+            _ => Err(illegal),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proof() -> Proof {
+        Proof { name: Arc::from("out/a.dat"), bytes: 5, how: Verified::Reply, at: UtcTime::from_nanos(0) }
+    }
+
+    fn temporary() -> Arc<str> {
+        Arc::from("out/a.dat.0123abcd-1.tmp")
+    }
+
+    const PLAIN: Attempt = Attempt { number: 2, exposed: false };
+    const EXPOSED: Attempt = Attempt { number: 2, exposed: true };
+
+    fn states() -> Vec<(&'static str, FileState)> {
+        let held = |reason| FileState::Held { reason, next: PLAIN };
+        vec![
+            ("pending", FileState::Pending { next: PLAIN }),
+            ("pending, exposed", FileState::Pending { next: EXPOSED }),
+            ("uploading", FileState::Uploading { attempt: PLAIN, temporary: temporary() }),
+            ("uploaded", FileState::Uploaded { attempt: PLAIN, temporary: temporary() }),
+            ("uploaded, exposed", FileState::Uploaded { attempt: EXPOSED, temporary: temporary() }),
+            ("renaming", FileState::Renaming { attempt: PLAIN, temporary: temporary() }),
+            ("delivered", FileState::Delivered { proof: proof() }),
+            ("held: conflict", held(HeldReason::Conflict)),
+            ("held: in doubt", held(HeldReason::InDoubt)),
+            ("held: ordered", held(HeldReason::Ordered)),
+        ]
+    }
+
+    fn facts() -> Vec<DeliveryFact> {
+        vec![
+            DeliveryFact::UploadIntended { attempt: 2, temporary: temporary() },
+            DeliveryFact::UploadIntended { attempt: 3, temporary: temporary() },
+            DeliveryFact::UploadVerified { bytes: 5 },
+            DeliveryFact::UploadAbandoned,
+            DeliveryFact::RenameIntended,
+            DeliveryFact::RenameConfirmed(proof()),
+            DeliveryFact::Conflict { found_bytes: Some(4) },
+            DeliveryFact::InDoubt,
+            DeliveryFact::HoldOrdered,
+            DeliveryFact::Released,
+            DeliveryFact::SettledAsDelivered(proof()),
+        ]
+    }
+
+    fn describe(state: &FileState) -> String {
+        let attempt = |attempt: &Attempt| format!("{}{}", attempt.number, if attempt.exposed { "e" } else { "" });
+        match state {
+            FileState::Pending { next } => format!("P{}", attempt(next)),
+            FileState::Uploading { attempt: a, .. } => format!("U{}", attempt(a)),
+            FileState::Uploaded { attempt: a, .. } => format!("V{}", attempt(a)),
+            FileState::Renaming { attempt: a, .. } => format!("R{}", attempt(a)),
+            FileState::Delivered { .. } => "D".to_owned(),
+            FileState::Held { reason: HeldReason::Conflict, next } => format!("C{}", attempt(next)),
+            FileState::Held { reason: HeldReason::InDoubt, next } => format!("?{}", attempt(next)),
+            FileState::Held { reason: HeldReason::Ordered, next } => format!("H{}", attempt(next)),
+        }
+    }
+
+    #[test]
+    fn every_fact_after_every_state_leads_where_the_table_says() {
+        // intended(2) intended(3) verified abandoned rename confirmed conflict in-doubt hold released settled
+        let table = "
+            pending            U2 -  -  -  -  -  -   -   H2  -  -
+            pending, exposed   U2e - -  -  -  D  C2e -   H2e -  -
+            uploading          -  -  V2 P3 -  -  -   -   -   -  -
+            uploaded           -  -  -  P3 R2 -  C3  -   -   -  -
+            uploaded, exposed  -  -  -  P3e R2e D C3e -  -   -  -
+            renaming           -  -  -  -  -  D  C3e ?3e -   -  -
+            delivered          -  -  -  -  -  -  -   -   -   -  -
+            held: conflict     -  -  -  -  -  -  -   -   -   P2 D
+            held: in doubt     -  -  -  -  -  -  -   -   -   P2 D
+            held: ordered      -  -  -  -  -  -  -   -   -   P2 D";
+        let rows: Vec<&str> = table.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        assert_eq!(rows.len(), states().len());
+        for (row, (name, state)) in rows.iter().zip(states()) {
+            let expected: Vec<&str> = row.strip_prefix(name).expect("row of this state").split_whitespace().collect();
+            assert_eq!(expected.len(), facts().len(), "{name}");
+            for (cell, fact) in expected.iter().zip(facts()) {
+                let after = state.clone().apply(&fact);
+                let found = after.as_ref().map_or("-".to_owned(), describe);
+                assert_eq!(&found, cell, "{name} + {}", fact.name());
+                if let Err(illegal) = after {
+                    assert_eq!((illegal.state, illegal.fact), (state.name(), fact.name()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_temporary_name_is_kept_from_intent_to_rename() {
+        let mut state = FileState::default();
+        for fact in [
+            DeliveryFact::UploadIntended { attempt: 1, temporary: temporary() },
+            DeliveryFact::UploadVerified { bytes: 5 },
+            DeliveryFact::RenameIntended,
+        ] {
+            state = state.apply(&fact).expect("legal");
+        }
+        assert_eq!(state, FileState::Renaming { attempt: Attempt::FIRST, temporary: temporary() });
+    }
+
+    #[test]
+    fn ways_to_verify_print_what_they_parse() {
+        for how in [Verified::ReplyAndSize, Verified::SeenAfterLostReply, Verified::TemporaryGone, Verified::Person] {
+            assert_eq!(Verified::parse(how.as_str()), Some(how));
+        }
+        assert_eq!(Verified::parse(""), None);
+    }
+}

@@ -1,0 +1,153 @@
+//! The seam to a partner's server: one session, one operation at a time, each under a deadline.
+//!
+//! A session knows nothing of batches, attempts or retries. It says what it can do ([`Abilities`]) and, when an
+//! operation fails, what is known about the outcome ([`RemoteFault`]). **After any fault drop the session**: a reply
+//! that was not read would be taken for the answer to the next command, and could make a file look delivered that is
+//! not. Sessions enforce this themselves: after a fault that leaves the connection in doubt they refuse further work.
+
+pub mod endpoint;
+pub mod fault;
+pub mod ftp;
+pub mod local_dir;
+pub mod path;
+
+pub use endpoint::Endpoint;
+pub use fault::{FaultKind, Outcome, RemoteFault};
+pub use path::RemotePath;
+
+use crate::domain::time::{Length, UtcTime};
+use std::io::Read;
+use std::time::Duration;
+
+/// A session with a partner's server.
+pub trait Remote: Send {
+    /// What this server can do, as far as is known by now.
+    fn abilities(&self) -> Abilities;
+
+    /// Creates a directory and those above it. An existing directory is fine.
+    fn create_dir(&mut self, directory: &RemotePath) -> Result<(), RemoteFault>;
+
+    /// Size of a file in bytes; `None` when the server says that there is none. A server does not always tell
+    /// "there is none" from "you may not see it": where it matters, use [`Remote::list`].
+    fn size(&mut self, path: &RemotePath) -> Result<Option<u64>, RemoteFault>;
+
+    /// What a directory holds. A missing directory is a fault, never an empty list.
+    fn list(&mut self, directory: &RemotePath) -> Result<Vec<RemoteEntry>, RemoteFault>;
+
+    /// Writes `body`, which must be `bytes` long, to a name that does not exist yet. `progress` is told the bytes
+    /// sent so far. Success means that the server confirmed the transfer, not that it holds the whole file: ask
+    /// for the size.
+    fn upload(
+        &mut self,
+        temporary: &RemotePath,
+        body: &mut dyn Read,
+        bytes: u64,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), RemoteFault>;
+
+    /// Renames a file. Servers replace an existing file without a word unless [`Abilities::rename_never_replaces`]:
+    /// look before.
+    fn rename(&mut self, from: &RemotePath, to: &RemotePath) -> Result<(), RemoteFault>;
+
+    /// Removes a file. One that is already gone is fine.
+    fn remove(&mut self, path: &RemotePath) -> Result<(), RemoteFault>;
+}
+
+/// What a server can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Abilities {
+    /// Where sizes come from.
+    pub size: SizeSource,
+    /// Listings state size and kind of every entry; otherwise they are names only.
+    pub detailed_listing: bool,
+    /// A rename onto an existing name fails instead of replacing it.
+    pub rename_never_replaces: bool,
+    /// Confirmed files and renames survive a power cut at the receiver.
+    pub durable: bool,
+}
+
+/// Where the size of a remote file comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SizeSource {
+    /// A command for one file.
+    Command,
+    /// The listing of its directory.
+    Listing,
+}
+
+/// One name in a remote directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteEntry {
+    /// The bare name.
+    pub name: String,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Size in bytes, where the listing states it.
+    pub bytes: Option<u64>,
+    /// When it was changed last, where the listing states it in UTC.
+    pub modified: Option<UtcTime>,
+    /// What the server states as the identity of the file behind the name (MLSD fact `unique`, RFC 3659, 7.5.2).
+    pub unique: Option<String>,
+}
+
+/// Kind of a name in a remote directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A file.
+    File,
+    /// A directory.
+    Directory,
+    /// Something else, such as a link.
+    Other,
+    /// The listing does not say.
+    Unknown,
+}
+
+/// How long each kind of operation may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// Name look-up, connection and greeting.
+    pub connect: Length,
+    /// One command up to its reply. Servers delay the answer to a wrong password by up to 20 seconds.
+    pub command: Length,
+    /// Without any progress during a transfer.
+    pub transfer_idle: Length,
+    /// From the last byte sent to the confirmation: the server may flush.
+    pub final_reply_base: Length,
+    /// Added to `final_reply_base` for each MiB of the file.
+    pub final_reply_per_mib: Length,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            connect: Length::from_seconds(30),
+            command: Length::from_seconds(60),
+            transfer_idle: Length::from_seconds(60),
+            final_reply_base: Length::from_seconds(60),
+            final_reply_per_mib: Length::from_seconds(1),
+        }
+    }
+}
+
+impl Deadlines {
+    /// How long to wait for the confirmation of a file of this size.
+    #[must_use]
+    pub fn final_reply(&self, bytes: u64) -> Duration {
+        let mib = u32::try_from(bytes >> 20).unwrap_or(u32::MAX);
+        self.final_reply_base.as_std().saturating_add(self.final_reply_per_mib.as_std().saturating_mul(mib))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_final_reply_may_take_longer_for_a_large_file() {
+        let deadlines = Deadlines::default();
+        assert_eq!(deadlines.final_reply(5).as_secs(), 60);
+        assert_eq!(deadlines.final_reply(100 << 20).as_secs(), 160);
+        assert!(deadlines.final_reply(u64::MAX).as_secs() > 1_000_000);
+    }
+}

@@ -1,0 +1,231 @@
+//! Where a partner's files go: which server, as whom. Passwords are kept apart and never printed.
+
+use super::ftp::FtpSession;
+use super::local_dir::LocalDirectory;
+use super::{Deadlines, Remote, RemoteFault, RemotePath};
+use crate::disk::Disk;
+use secrecy::SecretString;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The port of FTP, RFC 959.
+const FTP_PORT: u16 = 21;
+
+/// A partner's server and the account there.
+#[derive(Debug, Clone)]
+pub enum Endpoint {
+    /// Plain FTP, RFC 959: neither password nor content is protected on the way.
+    Ftp(FtpEndpoint),
+    /// A directory of this machine, such as the root of an FTP server that runs here.
+    LocalDir {
+        /// The directory. It must exist: a missing one is rather a file system that is not mounted.
+        path: PathBuf,
+    },
+}
+
+/// A plain FTP server and the account there.
+#[derive(Debug, Clone)]
+pub struct FtpEndpoint {
+    /// Name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Who logs in.
+    pub user: String,
+    /// The password; prints nothing.
+    pub password: SecretString,
+}
+
+/// Why an endpoint's URL cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UrlFault {
+    /// The URL holds a password, which would end up in listings and logs.
+    #[error("the URL contains a password; remove it and use the `password` key, which can name a file or a variable")]
+    Password,
+    /// Neither `ftp://`, nor `file:///`, nor an absolute path.
+    #[error("expected ftp://user@host/directory, file:///directory or an absolute path")]
+    Scheme,
+    /// A part is missing or malformed.
+    #[error("{part} {reason}")]
+    Part {
+        /// Which part.
+        part: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// What a URL says: the server, and the directory there.
+#[derive(Debug, Clone)]
+pub struct Address {
+    /// The server and account, the password still empty.
+    pub endpoint: Endpoint,
+    /// The directory for the files.
+    pub directory: RemotePath,
+}
+
+impl Endpoint {
+    /// Opens a session. `disk` serves local directories.
+    ///
+    /// # Errors
+    /// [`RemoteFault`] with what the server or the machine said.
+    pub fn connect(&self, deadlines: &Deadlines, disk: Arc<dyn Disk>) -> Result<Box<dyn Remote>, RemoteFault> {
+        match self {
+            Self::Ftp(ftp) => Ok(Box::new(FtpSession::open(ftp, deadlines)?)),
+            Self::LocalDir { path } => Ok(Box::new(LocalDirectory::open(path, disk)?)),
+        }
+    }
+
+    /// Parses `ftp://user@host:port/directory`, `file:///directory` or an absolute path.
+    ///
+    /// As in RFC 1738 the directory of an FTP URL starts at the login directory; `ftp://host//directory` starts at
+    /// the server's root. `%XX` is decoded in user and directory.
+    ///
+    /// # Errors
+    /// [`UrlFault`]; a password in the URL is an error of its own.
+    pub fn parse_url(text: &str) -> Result<Address, UrlFault> {
+        if let Some(rest) = text.strip_prefix("ftp://") {
+            return parse_ftp(rest);
+        }
+        let path = match text.strip_prefix("file://") {
+            Some(path) => percent_decode(path, "path")?,
+            None => text.to_owned(),
+        };
+        if !path.starts_with('/') {
+            return Err(UrlFault::Scheme);
+        }
+        let endpoint = Self::LocalDir { path: PathBuf::from(path) };
+        Ok(Address { endpoint, directory: RemotePath::login_directory() })
+    }
+
+    /// This endpoint with a password; a local directory has none.
+    #[must_use]
+    pub fn with_password(self, password: SecretString) -> Self {
+        match self {
+            Self::Ftp(ftp) => Self::Ftp(FtpEndpoint { password, ..ftp }),
+            Self::LocalDir { path } => Self::LocalDir { path },
+        }
+    }
+}
+
+fn fault(part: &'static str, reason: impl Into<String>) -> UrlFault {
+    UrlFault::Part { part, reason: reason.into() }
+}
+
+fn parse_ftp(rest: &str) -> Result<Address, UrlFault> {
+    let (authority, directory) = rest.split_once('/').unwrap_or((rest, ""));
+    let (user, place) = authority.rsplit_once('@').unwrap_or(("anonymous", authority));
+    if user.contains(':') {
+        return Err(UrlFault::Password);
+    }
+    let (host, port) = split_port(place)?;
+    if host.is_empty() {
+        return Err(fault("host", "is missing"));
+    }
+    if user.is_empty() {
+        return Err(fault("user", "is empty"));
+    }
+    let directory = RemotePath::parse(&percent_decode(directory, "directory")?)
+        .map_err(|reason| fault("directory", reason.to_string()))?;
+    let user = percent_decode(user, "user")?;
+    if user.chars().any(char::is_control) {
+        return Err(fault("user", "contains a control character"));
+    }
+    let ftp = FtpEndpoint { host: host.to_owned(), port, user, password: SecretString::from("") };
+    Ok(Address { endpoint: Endpoint::Ftp(ftp), directory })
+}
+
+fn split_port(place: &str) -> Result<(&str, u16), UrlFault> {
+    let (host, port) = match place.strip_prefix('[') {
+        Some(rest) => {
+            let (host, after) = rest.split_once(']').ok_or_else(|| fault("host", "has no closing `]`"))?;
+            (host, after.strip_prefix(':').unwrap_or(after))
+        }
+        None => place.split_once(':').unwrap_or((place, "")),
+    };
+    if port.is_empty() {
+        return Ok((host, FTP_PORT));
+    }
+    let number = port.parse().map_err(|_| fault("port", "is not a number from 1 to 65535"))?;
+    if number == 0 { Err(fault("port", "is not a number from 1 to 65535")) } else { Ok((host, number)) }
+}
+
+fn percent_decode(text: &str, part: &'static str) -> Result<String, UrlFault> {
+    let malformed = || fault(part, "has a `%` without two hexadecimal digits after it");
+    let mut pieces = text.split('%');
+    let mut bytes = pieces.next().unwrap_or("").as_bytes().to_vec();
+    for piece in pieces {
+        let (digits, rest) = piece.split_at_checked(2).ok_or_else(malformed)?;
+        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| malformed())?);
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    String::from_utf8(bytes).map_err(|_| fault(part, "is not UTF-8 after decoding"))
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ftp(ftp) if ftp.host.contains(':') => write!(f, "ftp://{}@[{}]:{}", ftp.user, ftp.host, ftp.port),
+            Self::Ftp(ftp) => write!(f, "ftp://{}@{}:{}", ftp.user, ftp.host, ftp.port),
+            Self::LocalDir { path } => write!(f, "file://{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<String, UrlFault> {
+        Endpoint::parse_url(text).map(|address| format!("{} {}", address.endpoint, address.directory))
+    }
+
+    #[test]
+    fn urls_name_server_account_and_directory() {
+        for (text, expected) in [
+            ("ftp://acme@ftp.example", "ftp://acme@ftp.example:21 ."),
+            ("ftp://acme@ftp.example:2121/out/cdr", "ftp://acme@ftp.example:2121 out/cdr"),
+            ("ftp://acme@ftp.example//srv/out", "ftp://acme@ftp.example:21 /srv/out"),
+            ("ftp://a%40b@[::1]:2121/%E8%AF%9D", "ftp://a@b@[::1]:2121 话"),
+            ("ftp://ftp.example/", "ftp://anonymous@ftp.example:21 ."),
+            ("file:///srv/drop%20box", "file:///srv/drop box ."),
+            ("/srv/drop", "file:///srv/drop ."),
+        ] {
+            assert_eq!(read(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_an_error_of_its_own_that_does_not_repeat_it() {
+        let fault = read("ftp://acme:hunter2@ftp.example/out").expect_err("refused");
+        assert_eq!(fault, UrlFault::Password);
+        assert!(fault.to_string().contains("`password` key") && !fault.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn malformed_urls_name_the_part() {
+        for (text, part) in [
+            ("ftp://acme@/out", "host"),
+            ("ftp://@host", "user"),
+            ("ftp://acme@host:0", "port"),
+            ("ftp://acme@host:70000", "port"),
+            ("ftp://acme@[::1", "host"),
+            ("ftp://acme@host/%zz", "directory"),
+            ("ftp://acme@host/a%0d%0aDELE%20b", "directory"),
+            ("ftp://ac%0dme@host/a", "user"),
+        ] {
+            assert!(matches!(read(text), Err(UrlFault::Part { part: found, .. }) if found == part), "{text}");
+        }
+        for text in ["sftp://a@b", "drop", "", "file://drop"] {
+            assert_eq!(read(text), Err(UrlFault::Scheme), "{text}");
+        }
+    }
+
+    #[test]
+    fn neither_display_nor_debug_shows_a_password() {
+        let address = Endpoint::parse_url("ftp://acme@ftp.example/out").expect("url");
+        let endpoint = address.endpoint.with_password(SecretString::from("hunter2"));
+        assert!(!format!("{endpoint} {endpoint:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,334 @@
+//! The control connection: one command, one reply, each under a deadline. A connection whose next reply might belong
+//! to an earlier command is given up: no further command is sent on it.
+
+use super::super::endpoint::FtpEndpoint;
+use super::super::fault::clean_reply;
+use super::super::{Deadlines, FaultKind, Outcome, RemoteFault, RemotePath};
+use super::reply::{Features, Reply};
+use secrecy::ExposeSecret;
+use std::time::Duration;
+use suppaftp::tokio::{AsyncFtpStream, AsyncNoTlsStream, TransferStream};
+use suppaftp::{FtpError, Mode, Status};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+
+/// How long a good-bye may take.
+const QUIT_DEADLINE: Duration = Duration::from_secs(1);
+/// Longest listing in bytes; a directory with a million files stays below.
+const LISTING_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes read from a listing at a time.
+const LISTING_PIECE_BYTES: usize = 64 * 1024;
+
+/// The control connection.
+pub(super) struct Control {
+    runtime: OwnRuntime,
+    stream: AsyncFtpStream,
+    command: Duration,
+    mode: Mode,
+    given_up: bool,
+}
+
+/// An upload that was begun. Only [`Control::finish_upload`] learns whether it succeeded.
+pub(super) struct Upload(TransferStream<AsyncNoTlsStream>);
+
+/// A runtime for one session, so that a session can be used from any thread without async code.
+struct OwnRuntime(Option<Runtime>);
+
+impl OwnRuntime {
+    fn start() -> Result<Self, RemoteFault> {
+        let runtime = Builder::new_current_thread().enable_io().enable_time().build();
+        runtime.map(|runtime| Self(Some(runtime))).map_err(|error| RemoteFault::io(&error, "connect", Outcome::NotDone))
+    }
+
+    /// Runs to the end or to the deadline; `None` at the deadline.
+    fn within<T>(&self, deadline: Duration, work: impl Future<Output = T>) -> Option<T> {
+        let runtime = self.0.as_ref()?;
+        runtime.block_on(async { timeout(deadline, work).await.ok() })
+    }
+}
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        // A look-up of a name that hangs in the system must not hold up the caller.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        if !self.given_up {
+            // A server that does not answer a good-bye changes nothing.
+            drop(self.runtime.within(QUIT_DEADLINE, self.stream.quit()));
+        }
+    }
+}
+
+impl Control {
+    /// Connects and reads the greeting.
+    pub(super) fn connect(endpoint: &FtpEndpoint, deadlines: &Deadlines) -> Result<Self, RemoteFault> {
+        const OPERATION: &str = "connect";
+        let runtime = OwnRuntime::start()?;
+        let connecting = async {
+            let socket = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await;
+            let socket = socket.map_err(FtpError::ConnectionError)?;
+            socket.set_nodelay(true).map_err(FtpError::ConnectionError)?;
+            let ipv6 = socket.peer_addr().map_err(FtpError::ConnectionError)?.is_ipv6();
+            Ok((AsyncFtpStream::connect_with_stream(socket).await?, ipv6))
+        };
+        let (mut stream, ipv6) = match runtime.within(deadlines.connect.as_std(), connecting) {
+            None => return Err(RemoteFault::new(FaultKind::Timeout, OPERATION, Outcome::NotDone)),
+            Some(Err(error)) => return Err(fault_of(&error, OPERATION, Outcome::NotDone)),
+            Some(Ok(connected)) => connected,
+        };
+        // Servers behind address translation announce an address of their own network.
+        stream.set_passive_nat_workaround(true);
+        let mode = if ipv6 { Mode::ExtendedPassive } else { Mode::Passive };
+        stream.set_mode(mode);
+        Ok(Self { runtime, stream, command: deadlines.command.as_std(), mode, given_up: false })
+    }
+
+    /// Logs in. The password never appears in a fault.
+    pub(super) fn login(&mut self, endpoint: &FtpEndpoint) -> Result<(), RemoteFault> {
+        const OPERATION: &str = "login";
+        let password = endpoint.password.expose_secret();
+        if password.chars().chain(endpoint.user.chars()).any(char::is_control) {
+            let cause = "user or password contains a control character, such as the line end of the file it was read \
+                         from";
+            return Err(RemoteFault::because(FaultKind::Auth, OPERATION, Outcome::NotDone, cause));
+        }
+        let login = self.stream.login(endpoint.user.as_str(), password);
+        match self.runtime.within(self.command, login) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => Err(self.give_up(fault_of(&error, OPERATION, Outcome::NotDone)).hiding(password)),
+            None => Err(self.give_up(RemoteFault::new(FaultKind::Timeout, OPERATION, Outcome::NotDone))),
+        }
+    }
+
+    /// What the server lists as its features; nothing when it does not know the command.
+    pub(super) fn features(&mut self) -> Result<Features, RemoteFault> {
+        self.exchange("login", "FEAT", Outcome::NotDone).map(|reply| reply.features())
+    }
+
+    /// Uses EPSV where the server lists it: its reply holds no address that could be wrong.
+    pub(super) fn choose_passive_mode(&mut self, extended: bool) {
+        if extended {
+            self.set_mode(Mode::ExtendedPassive);
+        }
+    }
+
+    fn set_mode(&mut self, mode: Mode) {
+        self.mode = mode;
+        self.stream.set_mode(mode);
+    }
+
+    /// Sends one command and reads its reply. `unanswered` is the outcome when no reply comes.
+    pub(super) fn exchange(
+        &mut self,
+        operation: &'static str,
+        command: &str,
+        unanswered: Outcome,
+    ) -> Result<Reply, RemoteFault> {
+        self.refuse_if_given_up(operation)?;
+        // No reply is expected by the library, so it hands back whatever comes, to be judged here.
+        match self.runtime.within(self.command, self.stream.custom_command(command, &[])) {
+            Some(Err(FtpError::UnexpectedResponse(response))) => match Reply::read(&response.body) {
+                Some(reply) if reply.is_preliminary() => Err(self.give_up(reply.fault(operation, unanswered))),
+                Some(reply) => {
+                    self.given_up = reply.code() == 421;
+                    Ok(reply)
+                }
+                None => Err(self.give_up(RemoteFault::new(FaultKind::Protocol, operation, unanswered))),
+            },
+            Some(Err(error)) => Err(self.give_up(fault_of(&error, operation, unanswered))),
+            Some(Ok(_)) => Err(self.give_up(RemoteFault::new(FaultKind::Protocol, operation, unanswered))),
+            None => Err(self.give_up(RemoteFault::new(FaultKind::Timeout, operation, unanswered))),
+        }
+    }
+
+    /// Reads the lines of a listing of the current directory; the inner error is the server's refusal.
+    pub(super) fn read_lines(
+        &mut self,
+        command: &'static str,
+        idle: Duration,
+    ) -> Result<Result<Vec<String>, Reply>, RemoteFault> {
+        const OPERATION: &str = "list";
+        let opened = self.open_transfer(OPERATION, Outcome::NotDone, &async |stream: &mut AsyncFtpStream| {
+            let started = [Status::AlreadyOpen, Status::AboutToSend];
+            stream.custom_data_command(command, &started).await.map(|(_, transfer)| transfer)
+        })?;
+        let mut transfer = match opened {
+            Ok(transfer) => transfer,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let mut bytes = Vec::new();
+        let mut piece = vec![0; LISTING_PIECE_BYTES];
+        loop {
+            let count = match self.runtime.within(idle, transfer.read(&mut piece)) {
+                Some(Ok(count)) => count,
+                Some(Err(error)) => {
+                    return Err(self.give_up(RemoteFault::io(&error, OPERATION, Outcome::NotDone)));
+                }
+                None => return Err(self.give_up(RemoteFault::new(FaultKind::Timeout, OPERATION, Outcome::NotDone))),
+            };
+            if count == 0 {
+                break;
+            }
+            bytes.extend_from_slice(piece.get(..count).unwrap_or_default());
+            if bytes.len() > LISTING_BYTES_MAX {
+                return Err(self.give_up(RemoteFault::new(FaultKind::Protocol, OPERATION, Outcome::NotDone)));
+            }
+        }
+        match self.finish(transfer, OPERATION, self.command, Outcome::NotDone)? {
+            Ok(()) => Ok(Ok(lines_of(&bytes))),
+            Err(refused) => Ok(Err(refused)),
+        }
+    }
+
+    /// Opens the data connection and announces a file.
+    pub(super) fn begin_upload(&mut self, path: &RemotePath) -> Result<Upload, RemoteFault> {
+        const OPERATION: &str = "upload";
+        let opened = self.open_transfer(OPERATION, Outcome::Unknown, &async |stream: &mut AsyncFtpStream| {
+            stream.put_with_stream(path.as_str()).await
+        })?;
+        opened.map(Upload).map_err(|refused| refused.fault(OPERATION, Outcome::NotDone))
+    }
+
+    /// Writes one piece of a file; the deadline starts again with any progress.
+    pub(super) fn write(&mut self, upload: &mut Upload, piece: &[u8], idle: Duration) -> Result<(), RemoteFault> {
+        let mut rest = piece;
+        while !rest.is_empty() {
+            match self.runtime.within(idle, upload.0.write(rest)) {
+                Some(Ok(0)) => return Err(RemoteFault::new(FaultKind::Unreachable, "upload", Outcome::Unknown)),
+                Some(Ok(count)) => rest = rest.get(count..).unwrap_or_default(),
+                Some(Err(error)) => return Err(RemoteFault::io(&error, "upload", Outcome::Unknown)),
+                None => return Err(RemoteFault::new(FaultKind::Timeout, "upload", Outcome::Unknown)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the data connection and reads the confirmation.
+    pub(super) fn finish_upload(&mut self, upload: Upload, deadline: Duration) -> Result<(), RemoteFault> {
+        self.finish(upload.0, "upload", deadline, Outcome::Unknown)?
+            .map_err(|refused| refused.fault("upload", Outcome::NotDone))
+    }
+
+    /// Gives up the connection after a failed transfer. A server that ran out of room closes the data connection
+    /// first and says why afterwards, so its reply is waited for.
+    pub(super) fn abandon_upload(&mut self, upload: Upload, fault: RemoteFault) -> RemoteFault {
+        self.given_up = true;
+        if matches!(fault.kind, FaultKind::Timeout | FaultKind::Io) {
+            return fault;
+        }
+        match self.runtime.within(self.command, upload.0.finish()) {
+            Some(Err(FtpError::UnexpectedResponse(response))) => {
+                Reply::read(&response.body).map_or(fault, |reply| reply.fault("upload", Outcome::Unknown))
+            }
+            Some(Ok(()) | Err(_)) | None => fault,
+        }
+    }
+
+    /// Opens a data connection for a command; the inner error is the server's refusal. A server that refuses EPSV is
+    /// asked again with PASV.
+    fn open_transfer(
+        &mut self,
+        operation: &'static str,
+        unanswered: Outcome,
+        open: &impl AsyncFn(&mut AsyncFtpStream) -> Result<TransferStream<AsyncNoTlsStream>, FtpError>,
+    ) -> Result<Result<TransferStream<AsyncNoTlsStream>, Reply>, RemoteFault> {
+        self.refuse_if_given_up(operation)?;
+        loop {
+            let error = match self.runtime.within(self.command, open(&mut self.stream)) {
+                Some(Ok(transfer)) => return Ok(Ok(transfer)),
+                Some(Err(error)) => error,
+                None => return Err(self.give_up(RemoteFault::new(FaultKind::Timeout, operation, unanswered))),
+            };
+            match read_refusal(&error) {
+                Some(refused) if refused.refuses_passive_mode() && self.mode == Mode::ExtendedPassive => {
+                    self.set_mode(Mode::Passive);
+                }
+                Some(refused) => {
+                    self.given_up = refused.code() == 421 || refused.code() < 400;
+                    return Ok(Err(refused));
+                }
+                None => return Err(self.give_up(fault_of(&error, operation, unanswered))),
+            }
+        }
+    }
+
+    fn finish(
+        &mut self,
+        transfer: TransferStream<AsyncNoTlsStream>,
+        operation: &'static str,
+        deadline: Duration,
+        unanswered: Outcome,
+    ) -> Result<Result<(), Reply>, RemoteFault> {
+        match self.runtime.within(deadline, transfer.finish()) {
+            Some(Ok(())) => Ok(Ok(())),
+            Some(Err(error)) => match read_refusal(&error) {
+                Some(refused) => {
+                    self.given_up = refused.code() == 421 || refused.code() < 400;
+                    Ok(Err(refused))
+                }
+                None => Err(self.give_up(fault_of(&error, operation, unanswered))),
+            },
+            None => Err(self.give_up(RemoteFault::new(FaultKind::Timeout, operation, unanswered))),
+        }
+    }
+
+    fn give_up(&mut self, fault: RemoteFault) -> RemoteFault {
+        self.given_up = true;
+        fault
+    }
+
+    fn refuse_if_given_up(&self, operation: &'static str) -> Result<(), RemoteFault> {
+        if !self.given_up {
+            return Ok(());
+        }
+        let cause = "the session was given up after an earlier fault";
+        Err(RemoteFault::because(FaultKind::Unreachable, operation, Outcome::NotDone, cause))
+    }
+}
+
+impl RemoteFault {
+    /// Takes out a secret that a server repeats.
+    fn hiding(mut self, secret: &str) -> Self {
+        if let Some((_, text)) = &mut self.reply
+            && !secret.is_empty()
+        {
+            *text = text.replace(secret, "[password]");
+        }
+        self
+    }
+}
+
+fn read_refusal(error: &FtpError) -> Option<Reply> {
+    if let FtpError::UnexpectedResponse(response) = error { Reply::read(&response.body) } else { None }
+}
+
+fn fault_of(error: &FtpError, operation: &'static str, outcome: Outcome) -> RemoteFault {
+    match error {
+        FtpError::ConnectionError(error) => {
+            let fault = RemoteFault::io(error, operation, outcome);
+            // Whatever the machine calls it, a broken connection is a broken connection.
+            let kind = if fault.kind == FaultKind::Timeout { fault.kind } else { FaultKind::Unreachable };
+            RemoteFault { kind, ..fault }
+        }
+        FtpError::UnexpectedResponse(response) => match Reply::read(&response.body) {
+            Some(reply) => reply.fault(operation, outcome),
+            None => RemoteFault::new(FaultKind::Protocol, operation, outcome),
+        },
+        FtpError::BadResponse | FtpError::InvalidAddress(_) | FtpError::DataConnectionAlreadyOpen => {
+            RemoteFault::because(FaultKind::Protocol, operation, outcome, clean_reply(&error.to_string()))
+        }
+    }
+}
+
+fn lines_of(bytes: &[u8]) -> Vec<String> {
+    let lines = bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    lines.filter(|line| !line.is_empty()).map(|line| String::from_utf8_lossy(line).into_owned()).collect()
+}

@@ -1,0 +1,273 @@
+//! A partner's directory on this machine. Files are copied, durable before they are renamed, and never replace one.
+
+use super::{Abilities, EntryKind, FaultKind, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath, SizeSource};
+use crate::disk::{Disk, Entry, Kind, SyncPoint, parent};
+use crate::domain::time::UtcTime;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Bytes copied at a time.
+const COPY_BYTES: usize = 256 * 1024;
+
+/// A directory of this machine with everything below it. Absolute remote paths start at this directory, too.
+pub struct LocalDirectory {
+    root: PathBuf,
+    disk: Arc<dyn Disk>,
+}
+
+impl LocalDirectory {
+    /// Looks at the directory.
+    ///
+    /// # Errors
+    /// [`FaultKind::NotFound`] when it is missing: it is not created, for a missing one is rather a file system that
+    /// is not mounted.
+    pub fn open(root: &Path, disk: Arc<dyn Disk>) -> Result<Self, RemoteFault> {
+        const OPERATION: &str = "open directory";
+        let stat = disk.stat(root).map_err(|error| RemoteFault::io(&error, OPERATION, Outcome::NotDone))?;
+        match stat.map(|stat| stat.kind) {
+            Some(Kind::Directory) => Ok(Self { root: root.to_owned(), disk }),
+            Some(Kind::File | Kind::Other) => {
+                Err(RemoteFault::because(FaultKind::Denied, OPERATION, Outcome::NotDone, "not a directory"))
+            }
+            None => Err(RemoteFault::new(FaultKind::NotFound, OPERATION, Outcome::NotDone)),
+        }
+    }
+
+    fn place(&self, path: &RemotePath) -> PathBuf {
+        match path.as_str().trim_start_matches('/') {
+            "" | "." => self.root.clone(),
+            below => self.root.join(below),
+        }
+    }
+
+    fn copy(
+        &self,
+        to: &Path,
+        body: &mut dyn Read,
+        bytes: u64,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), RemoteFault> {
+        let failed = |error: &io::Error| RemoteFault::io(error, "upload", Outcome::Unknown);
+        let mut file = self.disk.create_new(to).map_err(|error| RemoteFault::io(&error, "upload", Outcome::NotDone))?;
+        let mut buffer = vec![0; COPY_BYTES];
+        let mut copied = 0u64;
+        loop {
+            let count = read_some(body, &mut buffer)?;
+            if count == 0 {
+                break;
+            }
+            file.write_all(buffer.get(..count).unwrap_or_default()).map_err(|error| failed(&error))?;
+            copied += u64::try_from(count).unwrap_or(0);
+            progress(copied);
+        }
+        check_length(copied, bytes)?;
+        file.flush().map_err(|error| failed(&error))?;
+        file.sync(SyncPoint::LocalDropFile).map_err(|error| failed(&error))
+    }
+}
+
+/// Reads the next piece of a body; 0 at its end.
+pub(super) fn read_some(body: &mut dyn Read, buffer: &mut [u8]) -> Result<usize, RemoteFault> {
+    loop {
+        match body.read(buffer) {
+            Ok(count) => return Ok(count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                let cause = format!("reading the archived file failed: {error}");
+                return Err(RemoteFault::because(FaultKind::Io, "upload", Outcome::Unknown, cause));
+            }
+        }
+    }
+}
+
+/// A body of another length than announced is not the archived file.
+pub(super) fn check_length(sent: u64, bytes: u64) -> Result<(), RemoteFault> {
+    if sent == bytes {
+        return Ok(());
+    }
+    let cause = format!("the archived file has {sent} bytes, {bytes} are recorded");
+    Err(RemoteFault::because(FaultKind::Io, "upload", Outcome::Unknown, cause))
+}
+
+impl Remote for LocalDirectory {
+    fn abilities(&self) -> Abilities {
+        Abilities { size: SizeSource::Command, detailed_listing: true, rename_never_replaces: true, durable: true }
+    }
+
+    fn create_dir(&mut self, directory: &RemotePath) -> Result<(), RemoteFault> {
+        self.disk
+            .create_dir_all(&self.place(directory), SyncPoint::LocalDropDirectory)
+            .map_err(|error| RemoteFault::io(&error, "create directory", Outcome::Unknown))
+    }
+
+    fn size(&mut self, path: &RemotePath) -> Result<Option<u64>, RemoteFault> {
+        let stat =
+            self.disk.stat(&self.place(path)).map_err(|error| RemoteFault::io(&error, "size", Outcome::NotDone))?;
+        Ok(stat.map(|stat| stat.bytes))
+    }
+
+    /// Makes the entries durable before it reports them: a name found after a lost reply counts as delivered.
+    fn list(&mut self, directory: &RemotePath) -> Result<Vec<RemoteEntry>, RemoteFault> {
+        let failed = |error: &io::Error| RemoteFault::io(error, "list", Outcome::NotDone);
+        let place = self.place(directory);
+        self.disk.sync_dir(&place, SyncPoint::LocalDropDirectory).map_err(|error| failed(&error))?;
+        let entries = self.disk.list(&place).map_err(|error| failed(&error))?;
+        Ok(entries.iter().map(describe).collect())
+    }
+
+    fn upload(
+        &mut self,
+        temporary: &RemotePath,
+        body: &mut dyn Read,
+        bytes: u64,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), RemoteFault> {
+        self.copy(&self.place(temporary), body, bytes, progress)
+    }
+
+    fn rename(&mut self, from: &RemotePath, to: &RemotePath) -> Result<(), RemoteFault> {
+        let (from, to) = (self.place(from), self.place(to));
+        self.disk.rename(&from, &to).map_err(|error| RemoteFault::io(&error, "rename", Outcome::NotDone))?;
+        let sync = |directory| {
+            self.disk
+                .sync_dir(directory, SyncPoint::LocalDropDirectory)
+                .map_err(|error| RemoteFault::io(&error, "rename", Outcome::Unknown))
+        };
+        sync(parent(&to))?;
+        if parent(&from) == parent(&to) { Ok(()) } else { sync(parent(&from)) }
+    }
+
+    fn remove(&mut self, path: &RemotePath) -> Result<(), RemoteFault> {
+        match self.disk.remove(&self.place(path)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(RemoteFault::io(&error, "remove", Outcome::NotDone))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
+
+fn describe(entry: &Entry) -> RemoteEntry {
+    let (device, file) = entry.stat.identity;
+    RemoteEntry {
+        name: entry.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        kind: match entry.stat.kind {
+            Kind::File => EntryKind::File,
+            Kind::Directory => EntryKind::Directory,
+            Kind::Other => EntryKind::Other,
+        },
+        bytes: Some(entry.stat.bytes),
+        modified: Some(UtcTime::from_nanos(entry.stat.modified_nanos)),
+        unique: Some(format!("{device:x}:{file:x}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::{DiskFile, DiskRead, RealDisk, Stat};
+    use std::sync::Mutex;
+
+    type Acts = Arc<Mutex<Vec<String>>>;
+
+    /// The real disk, with a list of what was done in which order.
+    struct ListingDisk(Acts);
+
+    impl ListingDisk {
+        fn note(&self, act: &str) {
+            self.0.lock().expect("lock").push(act.to_owned());
+        }
+    }
+
+    struct ListingFile(Box<dyn DiskFile>, Acts);
+
+    impl Write for ListingFile {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            self.0.flush()
+        }
+    }
+
+    impl DiskFile for ListingFile {
+        fn sync(&mut self, point: SyncPoint) -> io::Result<()> {
+            self.1.lock().expect("lock").push(format!("sync {point:?}"));
+            self.0.sync(point)
+        }
+        fn truncate(&mut self, length: u64) -> io::Result<()> {
+            self.0.truncate(length)
+        }
+    }
+
+    impl Disk for ListingDisk {
+        fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+            self.note("create");
+            Ok(Box::new(ListingFile(RealDisk.create_new(path)?, Arc::clone(&self.0))))
+        }
+        fn open_append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+            RealDisk.open_append(path)
+        }
+        fn open_read(&self, path: &Path) -> io::Result<Box<dyn DiskRead>> {
+            RealDisk.open_read(path)
+        }
+        fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
+            RealDisk.stat(path)
+        }
+        fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+            self.note("list");
+            RealDisk.list(dir)
+        }
+        fn create_dir_all(&self, dir: &Path, point: SyncPoint) -> io::Result<()> {
+            RealDisk.create_dir_all(dir, point)
+        }
+        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+            self.note("rename");
+            RealDisk.rename(from, to)
+        }
+        fn remove(&self, path: &Path) -> io::Result<()> {
+            RealDisk.remove(path)
+        }
+        fn set_read_only(&self, path: &Path) -> io::Result<()> {
+            RealDisk.set_read_only(path)
+        }
+        fn sync_dir(&self, dir: &Path, point: SyncPoint) -> io::Result<()> {
+            self.note(&format!("sync {point:?} {}", dir.file_name().unwrap_or_default().to_string_lossy()));
+            RealDisk.sync_dir(dir, point)
+        }
+    }
+
+    fn path(text: &str) -> RemotePath {
+        RemotePath::parse(text).expect("path")
+    }
+
+    #[test]
+    fn bytes_are_durable_before_the_rename_and_both_directories_after_it() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let acts = Acts::default();
+        let mut session = LocalDirectory::open(dir.path(), Arc::new(ListingDisk(Arc::clone(&acts)))).expect("session");
+        session.create_dir(&path("tmp")).expect("directory");
+        session.create_dir(&path("out")).expect("directory");
+        session.upload(&path("tmp/a"), &mut &b"bytes"[..], 5, &mut |_| ()).expect("upload");
+        session.rename(&path("tmp/a"), &path("/out/a")).expect("rename");
+        session.list(&path("out")).expect("list");
+        let expected = [
+            "create",
+            "sync LocalDropFile",
+            "rename",
+            "sync LocalDropDirectory out",
+            "sync LocalDropDirectory tmp",
+            "sync LocalDropDirectory out",
+            "list",
+        ];
+        assert_eq!(*acts.lock().expect("lock"), expected);
+    }
+
+    #[test]
+    fn a_missing_root_is_not_created() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let opened = LocalDirectory::open(&dir.path().join("mount"), Arc::new(RealDisk));
+        assert_eq!(opened.map(|_| ()).map_err(|fault| fault.kind), Err(FaultKind::NotFound));
+    }
+}

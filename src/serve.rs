@@ -1,0 +1,5 @@
+//! Servers that hourdrop runs itself.
+
+pub mod ftp_server;
+
+pub use ftp_server::{DemoServer, DemoUser};

@@ -1,0 +1,189 @@
+//! A batch is stopped at every remote call and at every recorded fact, before and after it takes effect, and goes on
+//! from what was recorded. The partner must not notice.
+
+use crate::delivering::file;
+use hourdrop::clock::SystemClock;
+use hourdrop::deliver::{BatchOutcome, FileToDeliver, Surroundings, deliver_batch};
+use hourdrop::disk::RealDisk;
+use hourdrop::domain::delivery::{DeliveryFact, FileState};
+use hourdrop::remote::{
+    Abilities, Deadlines, Endpoint, FaultKind, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath,
+};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Cursor, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const NAMES: [&str; 3] = ["p1.dat", "p2.dat", "m.txt"];
+
+/// Where a run stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    Never,
+    /// At the call with this number, which is not carried out.
+    BeforeCall(usize),
+    /// At the call with this number, which is carried out, its answer lost.
+    AfterCall(usize),
+    /// At the fact with this number, which is not recorded.
+    BeforeFact(usize),
+    /// At the fact with this number, which is recorded.
+    AfterFact(usize),
+}
+
+/// A session that breaks at one call and stays broken.
+struct Breaking {
+    inner: Box<dyn Remote>,
+    stop: Stop,
+    calls: Arc<AtomicUsize>,
+    broken: bool,
+}
+
+impl Breaking {
+    fn call<T>(&mut self, act: impl FnOnce(&mut dyn Remote) -> Result<T, RemoteFault>) -> Result<T, RemoteFault> {
+        let lost = RemoteFault::new(FaultKind::Unreachable, "call", Outcome::Unknown);
+        let number = self.calls.fetch_add(1, Ordering::Relaxed);
+        if self.broken || self.stop == Stop::BeforeCall(number) {
+            self.broken = true;
+            return Err(lost);
+        }
+        let answer = act(self.inner.as_mut());
+        if self.stop == Stop::AfterCall(number) {
+            self.broken = true;
+            return Err(lost);
+        }
+        answer
+    }
+}
+
+impl Remote for Breaking {
+    fn abilities(&self) -> Abilities {
+        self.inner.abilities()
+    }
+    fn create_dir(&mut self, directory: &RemotePath) -> Result<(), RemoteFault> {
+        self.call(|inner| inner.create_dir(directory))
+    }
+    fn size(&mut self, path: &RemotePath) -> Result<Option<u64>, RemoteFault> {
+        self.call(|inner| inner.size(path))
+    }
+    fn list(&mut self, directory: &RemotePath) -> Result<Vec<RemoteEntry>, RemoteFault> {
+        self.call(|inner| inner.list(directory))
+    }
+    fn upload(
+        &mut self,
+        temporary: &RemotePath,
+        body: &mut dyn Read,
+        bytes: u64,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), RemoteFault> {
+        self.call(|inner| inner.upload(temporary, body, bytes, progress))
+    }
+    fn rename(&mut self, from: &RemotePath, to: &RemotePath) -> Result<(), RemoteFault> {
+        self.call(|inner| inner.rename(from, to))
+    }
+    fn remove(&mut self, path: &RemotePath) -> Result<(), RemoteFault> {
+        self.call(|inner| inner.remove(path))
+    }
+}
+
+/// What is recorded, by file, and how much happened.
+#[derive(Default)]
+struct Ledger {
+    facts: RefCell<BTreeMap<String, Vec<DeliveryFact>>>,
+    recorded: Cell<usize>,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Ledger {
+    fn state(&self, name: &str) -> FileState {
+        let facts = self.facts.borrow();
+        let facts = facts.get(name).map(Vec::as_slice).unwrap_or_default();
+        facts.iter().try_fold(FileState::default(), FileState::apply).expect("facts fit together")
+    }
+
+    fn record(&self, name: &str, fact: DeliveryFact, stop: Stop) -> Result<(), &'static str> {
+        let number = self.recorded.get();
+        self.recorded.set(number + 1);
+        if stop == Stop::BeforeFact(number) {
+            return Err("stopped before");
+        }
+        self.facts.borrow_mut().entry(name.to_owned()).or_default().push(fact);
+        if stop == Stop::AfterFact(number) { Err("stopped after") } else { Ok(()) }
+    }
+
+    /// One run over the whole batch, as far as it comes. True when all is delivered.
+    fn run(&self, drop_directory: &Path, stop: Stop) -> bool {
+        let endpoint = Endpoint::LocalDir { path: drop_directory.to_owned() };
+        let inner = endpoint.connect(&Deadlines::default(), Arc::new(RealDisk)).expect("session");
+        let mut session = Breaking { inner, stop, calls: Arc::clone(&self.calls), broken: false };
+        let here = RemotePath::login_directory();
+        let files = NAMES.map(|name| FileToDeliver { state: self.state(name), ..file(&here, name, name.len()) });
+        let [first, second, manifest] = &files;
+        let outcome = deliver_batch(
+            &mut session,
+            &[first.clone(), second.clone()],
+            Some(manifest),
+            &mut |file| Ok(Box::new(Cursor::new(file.name.as_str().as_bytes().to_vec()))),
+            &mut |file, fact| self.record(file.name.as_str(), fact, stop),
+            &mut Surroundings { clock: &SystemClock, pause: &mut |_| (), progress: &mut |_| () },
+        );
+        matches!(outcome, Ok(BatchOutcome::Delivered))
+    }
+}
+
+fn visible(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(directory).expect("directory").map(|entry| entry.expect("entry").path());
+    let named = entries.map(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        (name, fs::read(path).expect("file"))
+    });
+    named.collect()
+}
+
+fn assert_what_is_visible_is_whole(directory: &Path, stop: Stop) {
+    let visible = visible(directory);
+    for name in NAMES {
+        assert!(visible.get(name).is_none_or(|content| content == name.as_bytes()), "{stop:?}: {name}");
+    }
+    if visible.contains_key("m.txt") {
+        assert!(visible.contains_key("p1.dat") && visible.contains_key("p2.dat"), "{stop:?}: manifest first");
+    }
+}
+
+/// Stops a first run there; a second one goes on.
+fn stop_and_go_on(stop: Stop) {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let ledger = Ledger::default();
+    assert!(!ledger.run(dir.path(), stop), "{stop:?} was not reached");
+    assert_what_is_visible_is_whole(dir.path(), stop);
+    assert!(ledger.run(dir.path(), Stop::Never), "{stop:?}: {:?}", NAMES.map(|name| ledger.state(name)));
+    let expected = NAMES.map(|name| (name.to_owned(), name.as_bytes().to_vec()));
+    assert_eq!(visible(dir.path()), BTreeMap::from(expected), "{stop:?}");
+}
+
+#[test]
+fn a_batch_stopped_anywhere_goes_on_to_the_same_directory() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let undisturbed = Ledger::default();
+    assert!(undisturbed.run(dir.path(), Stop::Never));
+    let (calls, facts) = (undisturbed.calls.load(Ordering::Relaxed), undisturbed.recorded.get());
+    assert_eq!((calls, facts), (15, 12), "five calls and four facts for each file");
+    for number in 0..facts {
+        stop_and_go_on(Stop::BeforeFact(number));
+        stop_and_go_on(Stop::AfterFact(number));
+    }
+    for number in 0..calls {
+        // The last look at a file only tells more about how it was delivered: the batch goes on until the next call.
+        let last = number + 1 == calls;
+        for stop in [Stop::BeforeCall(number), Stop::AfterCall(number)] {
+            if last {
+                let dir = tempfile::tempdir().expect("temporary directory");
+                assert!(Ledger::default().run(dir.path(), stop), "{stop:?}");
+            } else {
+                stop_and_go_on(stop);
+            }
+        }
+    }
+}

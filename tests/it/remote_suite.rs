@@ -1,0 +1,513 @@
+//! The same cases over every adapter and every real server.
+
+use crate::delivering::{deliver, file, how};
+use crate::servers::{TestServer, free_port, ftp};
+use hourdrop::clock::{Clock, SystemClock};
+use hourdrop::deliver::{BatchOutcome, DeliverFault, FileToDeliver, Surroundings, TemporaryPlace, deliver_batch};
+use hourdrop::disk::RealDisk;
+use hourdrop::domain::delivery::{Attempt, DeliveryFact, FileState, HeldReason, Verified};
+use hourdrop::domain::ids::FileName;
+use hourdrop::domain::time::Length;
+use hourdrop::remote::{
+    Deadlines, Endpoint, EntryKind, FaultKind, Outcome, Remote, RemoteFault, RemotePath, SizeSource,
+};
+use std::convert::Infallible;
+use std::fs;
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A directory of one case on one server.
+struct Ground<'a> {
+    server: &'a TestServer,
+    directory: RemotePath,
+    files: PathBuf,
+}
+
+type Case = (&'static str, fn(&Ground<'_>));
+
+const CASES: &[Case] = &[
+    ("an upload is whole after the rename", an_upload_is_whole_after_the_rename),
+    ("a file of no bytes arrives", a_file_of_no_bytes_arrives),
+    ("a file of five mebibytes arrives and reports progress", a_large_file_arrives_and_reports_progress),
+    ("every byte value arrives unchanged", every_byte_value_arrives_unchanged),
+    ("names with spaces and Chinese characters arrive", names_with_spaces_and_chinese_characters_arrive),
+    ("names with line ends are refused", names_with_line_ends_are_refused),
+    ("directories are created level by level and may exist", directories_are_created_and_may_exist),
+    ("a listing shows files and directories", a_listing_shows_files_and_directories),
+    ("an empty directory is empty and a missing one is a fault", a_missing_directory_is_not_an_empty_one),
+    ("a missing file has no size", a_missing_file_has_no_size),
+    ("an upload into a missing directory is refused", an_upload_into_a_missing_directory_is_refused),
+    ("a missing file cannot be renamed but may be removed", a_missing_file_cannot_be_renamed_but_may_be_removed),
+    ("a body of the wrong length is never shown", a_body_of_the_wrong_length_is_never_shown),
+    ("a delivery records every act before and after it", a_delivery_records_every_act),
+    ("a foreign file under the final name stays as it is", a_foreign_file_stays_as_it_is),
+    ("a batch arrives in order with its manifest last", a_batch_arrives_in_order),
+    ("a batch stops at the first file that is held", a_batch_stops_at_the_first_held_file),
+    ("an interrupted upload begins anew", an_interrupted_upload_begins_anew),
+    ("an uploaded file is renamed after a restart", an_uploaded_file_is_renamed_after_a_restart),
+    ("an uploaded file that shrank is sent again", an_uploaded_file_that_shrank_is_sent_again),
+    ("a rename that was not carried out is done again", a_rename_that_was_not_carried_out_is_done_again),
+    ("a rename that was carried out is seen", a_rename_that_was_carried_out_is_seen),
+    ("another file under the final name is a conflict", another_file_under_the_final_name_is_a_conflict),
+    ("both names after an earlier rename are one delivery", both_names_after_an_earlier_rename),
+    ("neither name is in doubt and leaves nothing behind", neither_name_is_in_doubt),
+    ("a private temporary directory settles what is gone", a_private_temporary_directory_settles),
+    ("forty files go over one session", forty_files_go_over_one_session),
+];
+
+fn run_all(mut server: TestServer) {
+    let mut failed = Vec::new();
+    for (number, (name, case)) in CASES.iter().enumerate() {
+        let part = FileName::parse(&format!("case {number}")).expect("name");
+        let ground =
+            Ground { directory: server.base.join(&part), files: server.files.join(part.as_str()), server: &server };
+        ground.session().create_dir(&ground.directory).expect("directory of the case");
+        if catch_unwind(AssertUnwindSafe(|| case(&ground))).is_err() {
+            failed.push(*name);
+        }
+    }
+    assert!(server.is_running(), "{} has ended", server.name);
+    assert!(failed.is_empty(), "{} of {} cases failed on {}: {failed:#?}", failed.len(), CASES.len(), server.name);
+}
+
+#[test]
+fn every_case_holds_on_a_local_directory() {
+    run_all(TestServer::local_dir());
+}
+
+#[test]
+fn every_case_holds_on_the_demonstration_server() {
+    run_all(TestServer::demo());
+}
+
+#[test]
+fn every_case_holds_on_vsftpd() {
+    run_all(TestServer::vsftpd());
+}
+
+#[test]
+fn every_case_holds_on_proftpd() {
+    run_all(TestServer::proftpd());
+}
+
+#[test]
+fn every_case_holds_on_pure_ftpd() {
+    run_all(TestServer::pure_ftpd());
+}
+
+#[test]
+fn a_wrong_password_is_told_from_other_faults_and_appears_nowhere() {
+    for server in [TestServer::demo(), TestServer::vsftpd(), TestServer::proftpd(), TestServer::pure_ftpd()] {
+        let wrong = server.wrong_login.as_ref().expect("a login");
+        let fault = connect(wrong).map(drop).expect_err("refused");
+        assert_eq!((fault.kind, fault.operation), (FaultKind::Auth, "login"), "{}: {fault}", server.name);
+        assert!(!format!("{fault} {fault:?} {wrong} {wrong:?}").contains("testpass"), "{}", server.name);
+    }
+}
+
+#[test]
+fn a_port_that_nobody_listens_on_is_unreachable_at_once() {
+    let begun = Instant::now();
+    let fault = connect(&ftp(free_port(), "x")).map(drop).expect_err("refused");
+    assert_eq!((fault.kind, fault.outcome), (FaultKind::Unreachable, Outcome::NotDone), "{fault}");
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn a_password_read_with_its_line_end_is_explained() {
+    let server = TestServer::demo();
+    let Endpoint::Ftp(account) = server.endpoint.clone() else { panic!("an FTP server") };
+    let fault = connect(&ftp(account.port, "testpass\n")).map(drop).expect_err("refused");
+    assert!(fault.kind == FaultKind::Auth && fault.to_string().contains("line end"), "{fault}");
+}
+
+fn deadlines() -> Deadlines {
+    Deadlines {
+        connect: Length::from_seconds(10),
+        command: Length::from_seconds(40),
+        transfer_idle: Length::from_seconds(10),
+        ..Deadlines::default()
+    }
+}
+
+fn connect(endpoint: &Endpoint) -> Result<Box<dyn Remote>, RemoteFault> {
+    endpoint.connect(&deadlines(), Arc::new(RealDisk))
+}
+
+fn held(state: &FileState) -> Option<HeldReason> {
+    match state {
+        FileState::Held { reason, .. } => Some(*reason),
+        _ => None,
+    }
+}
+
+impl Ground<'_> {
+    fn session(&self) -> Box<dyn Remote> {
+        connect(&self.server.endpoint).expect("session")
+    }
+
+    fn path(&self, name: &str) -> RemotePath {
+        self.directory.join(&FileName::parse(name).expect("name"))
+    }
+
+    fn file(&self, name: &str, bytes: usize) -> FileToDeliver {
+        file(&self.directory, name, bytes)
+    }
+
+    /// The file in a state after a crash in its first attempt.
+    fn file_in(&self, name: &str, bytes: usize, state: fn(Attempt, Arc<str>) -> FileState) -> FileToDeliver {
+        let file = self.file(name, bytes);
+        let temporary = file.temporary_path(Attempt::FIRST).to_shared();
+        FileToDeliver { state: state(Attempt::FIRST, temporary), ..file }
+    }
+
+    /// Puts a file there as somebody else would.
+    fn put(&self, name: &str, content: &[u8]) {
+        fs::File::create(self.files.join(name)).and_then(|mut file| file.write_all(content)).expect("file");
+    }
+
+    fn read(&self, name: &str) -> Option<Vec<u8>> {
+        fs::read(self.files.join(name)).ok()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.files).expect("directory");
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    fn deliver(&self, file: &FileToDeliver, content: &[u8]) -> (FileState, Vec<DeliveryFact>) {
+        let (state, facts) = deliver(self.session().as_mut(), file, content);
+        (state.expect("delivery"), facts)
+    }
+
+    fn arrives(&self, name: &str, content: &[u8]) {
+        let (state, _) = self.deliver(&self.file(name, content.len()), content);
+        assert_eq!(how(&state), Some(Verified::ReplyAndSize));
+        assert!(self.read(name).as_deref() == Some(content), "{name} has other bytes");
+        assert_eq!(self.names(), [name]);
+    }
+}
+
+fn uploading(attempt: Attempt, temporary: Arc<str>) -> FileState {
+    FileState::Uploading { attempt, temporary }
+}
+
+fn uploaded(attempt: Attempt, temporary: Arc<str>) -> FileState {
+    FileState::Uploaded { attempt, temporary }
+}
+
+fn renaming(attempt: Attempt, temporary: Arc<str>) -> FileState {
+    FileState::Renaming { attempt, temporary }
+}
+
+fn names_of(facts: &[DeliveryFact]) -> Vec<&'static str> {
+    facts.iter().map(DeliveryFact::name).collect()
+}
+
+const FIRST: &str = "a.dat.0123abcd-1.tmp";
+
+fn an_upload_is_whole_after_the_rename(ground: &Ground<'_>) {
+    let mut session = ground.session();
+    let (temporary, last) = (ground.path("a.tmp"), ground.path("a.dat"));
+    session.upload(&temporary, &mut &b"hello"[..], 5, &mut |_| ()).expect("upload");
+    assert_eq!(session.size(&temporary), Ok(Some(5)));
+    assert_eq!(session.size(&last), Ok(None));
+    session.rename(&temporary, &last).expect("rename");
+    assert_eq!((session.size(&temporary), session.size(&last)), (Ok(None), Ok(Some(5))));
+    assert_eq!(session.abilities().size, SizeSource::Command);
+    assert_eq!((ground.names(), ground.read("a.dat")), (vec!["a.dat".to_owned()], Some(b"hello".to_vec())));
+}
+
+fn a_file_of_no_bytes_arrives(ground: &Ground<'_>) {
+    ground.arrives("empty.dat", b"");
+}
+
+fn a_large_file_arrives_and_reports_progress(ground: &Ground<'_>) {
+    let content: Vec<u8> =
+        (0..5 * 1024 * 1024 + 3).map(|n: u32| n.to_le_bytes()[usize::from(n.is_multiple_of(3))]).collect();
+    ground.arrives("large.dat", &content);
+    let mut reported = Vec::new();
+    let bytes = u64::try_from(content.len()).expect("size");
+    ground
+        .session()
+        .upload(&ground.path("again.tmp"), &mut &content[..], bytes, &mut |sent| reported.push(sent))
+        .expect("upload");
+    assert_eq!(reported.last(), Some(&bytes));
+    assert!(reported.len() > 10 && reported.is_sorted());
+}
+
+fn every_byte_value_arrives_unchanged(ground: &Ground<'_>) {
+    let mut content: Vec<u8> = (0..=255).collect();
+    content.extend_from_slice(b"\r\n\n\r\x1a\0\xff\xff\xf4\r\n");
+    ground.arrives("bytes.dat", &content);
+}
+
+fn names_with_spaces_and_chinese_characters_arrive(ground: &Ground<'_>) {
+    let mut session = ground.session();
+    for name in ["话单 2026.dat", "a b  c.dat", "100%_[x]{y}~'&;.dat"] {
+        let (state, _) = deliver(session.as_mut(), &ground.file(name, 2), b"ok");
+        assert_eq!(how(&state.expect("delivery")), Some(Verified::ReplyAndSize), "{name}");
+        assert_eq!(ground.read(name).as_deref(), Some(&b"ok"[..]), "{name}");
+        let listed = session.list(&ground.directory).expect("list");
+        assert!(listed.iter().any(|entry| entry.name == name), "{name} is not in {listed:?}");
+    }
+}
+
+fn names_with_line_ends_are_refused(ground: &Ground<'_>) {
+    ground.put("victim", b"x");
+    for text in ["a\r\nDELE victim", "a\nDELE victim", "a\0"] {
+        assert!(RemotePath::parse(&format!("{}/{text}", ground.directory)).is_err());
+        assert!(FileName::parse(text).is_err());
+    }
+    assert_eq!(ground.names(), ["victim"]);
+}
+
+fn directories_are_created_and_may_exist(ground: &Ground<'_>) {
+    let mut session = ground.session();
+    let deep = RemotePath::parse(&format!("{}/one/two three/四", ground.directory)).expect("path");
+    for _ in 0..2 {
+        session.create_dir(&deep).expect("create");
+    }
+    assert!(ground.files.join("one/two three/四").is_dir());
+    // The session is where it was: relative paths still lead to the same place.
+    assert_eq!(session.list(&deep), Ok(Vec::new()));
+    session.upload(&ground.path("a.tmp"), &mut &b"x"[..], 1, &mut |_| ()).expect("upload");
+    assert_eq!(ground.names(), ["a.tmp", "one"]);
+    let below_a_file = RemotePath::parse(&format!("{}/a.tmp/x", ground.directory)).expect("path");
+    assert!(session.create_dir(&below_a_file).is_err());
+}
+
+fn a_listing_shows_files_and_directories(ground: &Ground<'_>) {
+    ground.put("a 1.dat", b"12345");
+    fs::create_dir(ground.files.join("sub")).expect("directory");
+    let mut session = ground.session();
+    let mut entries = session.list(&ground.directory).expect("list");
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    assert_eq!(names, ["a 1.dat", "sub"]);
+    if session.abilities().detailed_listing {
+        assert_eq!((entries[0].kind, entries[0].bytes), (EntryKind::File, Some(5)));
+        assert_eq!(entries[1].kind, EntryKind::Directory);
+        let age = entries[0].modified.map(|modified| SystemClock.now().since(modified).seconds());
+        assert!(age.is_some_and(|seconds| seconds < 600), "{age:?} s old");
+    }
+}
+
+fn a_missing_directory_is_not_an_empty_one(ground: &Ground<'_>) {
+    let mut session = ground.session();
+    assert_eq!(session.list(&ground.directory), Ok(Vec::new()));
+    let fault = session.list(&ground.path("missing")).expect_err("a fault");
+    assert_eq!((fault.kind, fault.outcome), (FaultKind::NotFound, Outcome::NotDone), "{fault}");
+}
+
+fn a_missing_file_has_no_size(ground: &Ground<'_>) {
+    let mut session = ground.session();
+    assert_eq!(session.size(&ground.path("missing.dat")), Ok(None));
+    ground.put("there.dat", b"123");
+    assert_eq!(session.size(&ground.path("there.dat")), Ok(Some(3)));
+}
+
+fn an_upload_into_a_missing_directory_is_refused(ground: &Ground<'_>) {
+    let path = RemotePath::parse(&format!("{}/missing/a.tmp", ground.directory)).expect("path");
+    let fault = ground.session().upload(&path, &mut &b"x"[..], 1, &mut |_| ()).expect_err("a fault");
+    assert!(matches!(fault.kind, FaultKind::Denied | FaultKind::NotFound), "{fault}");
+    assert_eq!(fault.outcome, Outcome::NotDone);
+}
+
+fn a_missing_file_cannot_be_renamed_but_may_be_removed(ground: &Ground<'_>) {
+    let mut session = ground.session();
+    session.remove(&ground.path("missing")).expect("nothing to remove");
+    ground.put("there", b"x");
+    session.remove(&ground.path("there")).expect("removed");
+    let fault = session.rename(&ground.path("missing"), &ground.path("x")).expect_err("a fault");
+    assert_eq!(fault.outcome, Outcome::NotDone, "{fault}");
+    assert!(ground.names().is_empty());
+}
+
+fn a_body_of_the_wrong_length_is_never_shown(ground: &Ground<'_>) {
+    for (name, bytes) in [("a.dat", 4), ("b.dat", 6)] {
+        let file = ground.file(name, bytes);
+        let (state, facts) = deliver(ground.session().as_mut(), &file, b"hello");
+        assert!(matches!(state, Err(DeliverFault::Remote(RemoteFault { kind: FaultKind::Io, .. }))), "{state:?}");
+        assert_eq!(names_of(&facts), ["upload-intended"]);
+        assert_eq!(ground.read(name), None);
+    }
+}
+
+fn a_delivery_records_every_act(ground: &Ground<'_>) {
+    let (state, facts) = ground.deliver(&ground.file("a.dat", 5), b"hello");
+    assert_eq!(names_of(&facts), ["upload-intended", "upload-verified", "rename-intended", "rename-confirmed"]);
+    let FileState::Delivered { proof } = &state else { panic!("{state:?}") };
+    assert_eq!((&*proof.name, proof.bytes), (ground.path("a.dat").as_str(), 5));
+    let rebuilt = facts.iter().try_fold(FileState::default(), FileState::apply);
+    assert_eq!(rebuilt, Ok(state));
+}
+
+fn a_foreign_file_stays_as_it_is(ground: &Ground<'_>) {
+    // The same size as ours: size is no proof of origin.
+    ground.put("a.dat", b"other");
+    let (state, facts) = ground.deliver(&ground.file("a.dat", 5), b"hello");
+    assert_eq!(held(&state), Some(HeldReason::Conflict));
+    assert_eq!(facts.last(), Some(&DeliveryFact::Conflict { found_bytes: Some(5) }));
+    assert_eq!((ground.names(), ground.read("a.dat")), (vec!["a.dat".to_owned()], Some(b"other".to_vec())));
+}
+
+fn batch(ground: &Ground<'_>) -> (Result<BatchOutcome, String>, Vec<String>) {
+    let parts = [ground.file("p1.dat", 2), ground.file("p2.dat", 2)];
+    let manifest = ground.file("m.txt", 2);
+    let mut told = Vec::new();
+    let mut around = Surroundings { clock: &SystemClock, pause: &mut |_| (), progress: &mut |_| () };
+    let outcome = deliver_batch(
+        ground.session().as_mut(),
+        &parts,
+        Some(&manifest),
+        &mut |file| Ok(Box::new(io::Cursor::new(file.name.as_str().as_bytes()[..2].to_vec()))),
+        &mut |file, fact| {
+            told.push(format!("{} {}", file.name, fact.name()));
+            Ok::<(), Infallible>(())
+        },
+        &mut around,
+    );
+    (outcome.map_err(|fault| fault.to_string()), told)
+}
+
+fn a_batch_arrives_in_order(ground: &Ground<'_>) {
+    let (outcome, told) = batch(ground);
+    assert_eq!(outcome, Ok(BatchOutcome::Delivered));
+    let confirmed: Vec<&str> = told.iter().filter_map(|fact| fact.strip_suffix(" rename-confirmed")).collect();
+    assert_eq!(confirmed, ["p1.dat", "p2.dat", "m.txt"]);
+    let begun = told.iter().position(|fact| fact == "m.txt upload-intended");
+    let last_part = told.iter().position(|fact| fact == "p2.dat rename-confirmed");
+    assert!(begun > last_part && last_part.is_some(), "{told:?}");
+    assert_eq!(ground.names(), ["m.txt", "p1.dat", "p2.dat"]);
+}
+
+fn a_batch_stops_at_the_first_held_file(ground: &Ground<'_>) {
+    ground.put("p1.dat", b"foreign");
+    let (outcome, told) = batch(ground);
+    assert!(matches!(outcome, Ok(BatchOutcome::Stopped { name, .. }) if name.as_str() == "p1.dat"));
+    assert!(told.iter().all(|fact| fact.starts_with("p1.dat")), "{told:?}");
+    assert_eq!(ground.names(), ["p1.dat"]);
+}
+
+fn an_interrupted_upload_begins_anew(ground: &Ground<'_>) {
+    ground.put(FIRST, b"hel");
+    let (state, facts) = ground.deliver(&ground.file_in("a.dat", 5, uploading), b"hello");
+    assert_eq!(how(&state), Some(Verified::ReplyAndSize));
+    assert_eq!(names_of(&facts)[..2], ["upload-abandoned", "upload-intended"]);
+    assert_eq!((ground.names(), ground.read("a.dat")), (vec!["a.dat".to_owned()], Some(b"hello".to_vec())));
+}
+
+fn an_uploaded_file_is_renamed_after_a_restart(ground: &Ground<'_>) {
+    ground.put(FIRST, b"hello");
+    let (state, facts) = ground.deliver(&ground.file_in("a.dat", 5, uploaded), b"other");
+    assert_eq!(how(&state), Some(Verified::ReplyAndSize));
+    assert_eq!(names_of(&facts), ["rename-intended", "rename-confirmed"]);
+    assert_eq!((ground.names(), ground.read("a.dat")), (vec!["a.dat".to_owned()], Some(b"hello".to_vec())));
+}
+
+fn an_uploaded_file_that_shrank_is_sent_again(ground: &Ground<'_>) {
+    ground.put(FIRST, b"hell");
+    let (state, facts) = ground.deliver(&ground.file_in("a.dat", 5, uploaded), b"hello");
+    assert_eq!(how(&state), Some(Verified::ReplyAndSize));
+    assert_eq!(names_of(&facts)[..2], ["upload-abandoned", "upload-intended"]);
+    assert_eq!((ground.names(), ground.read("a.dat")), (vec!["a.dat".to_owned()], Some(b"hello".to_vec())));
+}
+
+fn a_rename_that_was_not_carried_out_is_done_again(ground: &Ground<'_>) {
+    ground.put(FIRST, b"hello");
+    let (state, facts) = ground.deliver(&ground.file_in("a.dat", 5, renaming), b"other");
+    assert_eq!(how(&state), Some(Verified::ReplyAndSize));
+    assert_eq!(names_of(&facts), ["rename-confirmed"]);
+    assert_eq!((ground.names(), ground.read("a.dat")), (vec!["a.dat".to_owned()], Some(b"hello".to_vec())));
+}
+
+fn a_rename_that_was_carried_out_is_seen(ground: &Ground<'_>) {
+    ground.put("a.dat", b"hello");
+    let (state, facts) = ground.deliver(&ground.file_in("a.dat", 5, renaming), b"other");
+    assert_eq!(how(&state), Some(Verified::SeenAfterLostReply));
+    assert_eq!(names_of(&facts), ["rename-confirmed"]);
+    assert_eq!((ground.names(), ground.read("a.dat")), (vec!["a.dat".to_owned()], Some(b"hello".to_vec())));
+}
+
+fn another_file_under_the_final_name_is_a_conflict(ground: &Ground<'_>) {
+    ground.put("a.dat", b"longer");
+    let (state, _) = ground.deliver(&ground.file_in("a.dat", 5, renaming), b"hello");
+    assert_eq!(held(&state), Some(HeldReason::Conflict));
+    // Both are there, of the same size, but no earlier attempt can have put the one with the final name.
+    ground.put("a.dat", b"other");
+    ground.put(FIRST, b"hello");
+    let (state, _) = ground.deliver(&ground.file_in("a.dat", 5, renaming), b"hello");
+    assert_eq!(held(&state), Some(HeldReason::Conflict));
+    assert_eq!(ground.read("a.dat").as_deref(), Some(&b"other"[..]));
+}
+
+fn both_names_after_an_earlier_rename(ground: &Ground<'_>) {
+    let second = Attempt::FIRST.next_after_rename();
+    let file = ground.file("a.dat", 5);
+    let temporary = file.temporary_path(second).to_shared();
+    let states = [
+        FileState::Pending { next: second },
+        uploaded(second, Arc::clone(&temporary)),
+        renaming(second, Arc::clone(&temporary)),
+    ];
+    for state in states {
+        ground.put("a.dat", b"hello");
+        ground.put("a.dat.0123abcd-2.tmp", b"hello");
+        let pending = matches!(state, FileState::Pending { .. });
+        let (state, facts) = ground.deliver(&FileToDeliver { state, ..file.clone() }, b"other");
+        assert_eq!(how(&state), Some(Verified::EarlierRename));
+        assert_eq!(names_of(&facts), ["rename-confirmed"]);
+        assert_eq!(ground.read("a.dat").as_deref(), Some(&b"hello"[..]));
+        assert!(pending || ground.names() == ["a.dat"], "{:?}", ground.names());
+    }
+}
+
+fn neither_name_is_in_doubt(ground: &Ground<'_>) {
+    ground.put("unrelated", b"x");
+    let (state, facts) = ground.deliver(&ground.file_in("a.dat", 5, renaming), b"hello");
+    assert_eq!(held(&state), Some(HeldReason::InDoubt));
+    assert_eq!(names_of(&facts), ["in-doubt"]);
+    assert_eq!(ground.names(), ["unrelated"]);
+    // A person orders to send it again: a new attempt, which knows that a rename was sent before.
+    let released = state.apply(&DeliveryFact::Released).expect("legal");
+    let (state, _) = ground.deliver(&FileToDeliver { state: released, ..ground.file("a.dat", 5) }, b"hello");
+    assert_eq!(how(&state), Some(Verified::ReplyAndSize));
+    assert_eq!(ground.names(), ["a.dat", "unrelated"]);
+}
+
+fn a_private_temporary_directory_settles(ground: &Ground<'_>) {
+    let work = ground.path("work");
+    ground.session().create_dir(&work).expect("directory");
+    for (private, expected) in [(false, Some(HeldReason::InDoubt)), (true, None)] {
+        let temporary = TemporaryPlace::Directory { path: work.clone(), private };
+        let mut file = FileToDeliver { temporary, ..ground.file("a.dat", 5) };
+        let (state, _) = ground.deliver(&file, b"hello");
+        assert_eq!(how(&state), Some(Verified::ReplyAndSize));
+        assert_eq!(ground.names(), ["a.dat", "work"]);
+        // The partner takes the file, and the reply to the rename was lost.
+        ground.session().remove(&ground.path("a.dat")).expect("taken");
+        file.state = renaming(Attempt::FIRST, file.temporary_path(Attempt::FIRST).to_shared());
+        let (state, _) = ground.deliver(&file, b"hello");
+        assert_eq!(held(&state), expected);
+        assert!(expected.is_some() || how(&state) == Some(Verified::TemporaryGone), "{state:?}");
+        assert_eq!(ground.names(), ["work"]);
+        assert_eq!(fs::read_dir(ground.files.join("work")).expect("directory").count(), 0);
+    }
+}
+
+fn forty_files_go_over_one_session(ground: &Ground<'_>) {
+    let mut session = ground.session();
+    for number in 0..40 {
+        let (state, _) = deliver(session.as_mut(), &ground.file(&format!("f{number:02}.dat"), 5), b"hello");
+        assert_eq!(how(&state.expect("delivery")), Some(Verified::ReplyAndSize));
+    }
+    assert_eq!(ground.names().len(), 40);
+    assert_eq!(session.list(&ground.directory).expect("list").len(), 40);
+}
