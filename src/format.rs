@@ -2,3 +2,4 @@
 
 pub mod charset;
 pub mod dialect;
+pub mod time_layout;
