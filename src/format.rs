@@ -3,4 +3,5 @@
 pub mod charset;
 pub mod decode;
 pub mod dialect;
+pub mod expression;
 pub mod time_layout;

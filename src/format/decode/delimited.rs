@@ -71,6 +71,12 @@ impl Delimited {
         Ok(())
     }
 
+    /// The text in one column of a line that is no record.
+    pub(super) fn column<'a>(&'a mut self, line: &'a [u8], column: usize) -> Option<&'a [u8]> {
+        self.splitter.begin(line, None);
+        self.splitter.row(line).get(column)
+    }
+
     /// True when an empty line is a record.
     pub(super) const fn takes_empty_lines(&self) -> bool {
         self.columns.single

@@ -1,6 +1,6 @@
 //! JSON lines: one object for each line.
 //!
-//! serde_json walks the object; only the values under a field's path are looked at, as their exact text, so numbers
+//! `serde_json` walks the object; only the values under a field's path are looked at, as their exact text, so numbers
 //! keep every digit. What lies elsewhere is checked and skipped without recursion, however deep it is. A field that is there twice makes the record undecodable:
 //! readers disagree on which one counts (RFC 8259 section 4).
 

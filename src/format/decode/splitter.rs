@@ -320,6 +320,7 @@ mod tests {
         split(keys, &[(line, LineEnd::Lf)])
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it is what `split` returns")]
     fn fields(list: &[&str]) -> Result<Vec<String>, Progress> {
         Ok(list.iter().map(|field| (*field).to_owned()).collect())
     }

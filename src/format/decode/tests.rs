@@ -5,6 +5,7 @@ mod files;
 mod lines_and_quotes;
 mod other_kinds;
 
+use super::records::{MALFORMED, NOT_CLOSED, STRAY, STRAY_LATER, TOO_LONG};
 use super::spec::tests::read_format;
 use super::*;
 use crate::record::{FieldKind, Record};
@@ -50,8 +51,8 @@ fn rejects(out: &Decoded) -> Vec<(u64, &str)> {
 
 /// A delimited format with so many text columns called `c1`, `c2`, ...
 fn columns(keys: &str, read_keys: &str, count: usize) -> String {
-    let fields: String = (1..=count).map(|at| format!("{{ name = \"c{at}\", column = {at} }},\n")).collect();
-    format!("kind = \"delimited\"\n{keys}\n[read]\n{read_keys}\nfields = [\n{fields}]\n")
+    let fields: Vec<String> = (1..=count).map(|at| format!("{{ name = \"c{at}\", column = {at} }}")).collect();
+    format!("kind = \"delimited\"\n{keys}\n[read]\n{read_keys}\nfields = [\n{} ]\n", fields.join(",\n"))
 }
 
 const QUOTED: &str = "quote = '\"'";

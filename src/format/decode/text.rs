@@ -84,12 +84,11 @@ fn utf16(raw: &[u8], unit: fn([u8; 2]) -> u16, stand_in: &str, out: &mut String)
     let (pairs, odd) = raw.as_chunks::<2>();
     let mut well_formed = odd.is_empty();
     for character in char::decode_utf16(pairs.iter().map(|pair| unit(*pair))) {
-        match character {
-            Ok(character) => out.push(character),
-            Err(_) => {
-                well_formed = false;
-                out.push_str(stand_in);
-            }
+        if let Ok(character) = character {
+            out.push(character);
+        } else {
+            well_formed = false;
+            out.push_str(stand_in);
         }
     }
     if !odd.is_empty() {

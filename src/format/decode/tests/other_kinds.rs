@@ -105,7 +105,8 @@ fn json_texts_are_those_of_serde_json() {
 }
 
 fn ascii_json(text: &str) -> String {
-    format!("\"{}\"", text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect::<String>())
+    let units: Vec<String> = text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect();
+    format!("\"{}\"", units.concat())
 }
 
 #[test]
