@@ -1,0 +1,104 @@
+//! From the text of one field to its value in a block.
+
+use crate::format::time_layout::{TimeFault, TimeParser};
+use crate::record::{Decimal, DecimalFault, FieldKind, RecordBlock};
+use std::fmt;
+
+/// How the text of one field becomes its value.
+#[derive(Debug, Clone)]
+pub(super) struct ValueReader {
+    pub(super) name: String,
+    pub(super) kind: ValueKind,
+    /// An empty value makes the record undecodable.
+    pub(super) required: bool,
+    /// White space around the text is no part of it.
+    pub(super) trim: bool,
+    /// This text means that there is no value.
+    pub(super) null: Option<String>,
+}
+
+/// What the text of a field is.
+#[derive(Debug, Clone)]
+pub(super) enum ValueKind {
+    Text,
+    Number,
+    Time(Box<TimeParser>),
+}
+
+impl ValueKind {
+    pub(super) const fn field_kind(&self) -> FieldKind {
+        match self {
+            Self::Text => FieldKind::Text,
+            Self::Number => FieldKind::Number,
+            Self::Time(_) => FieldKind::Time,
+        }
+    }
+}
+
+/// What is wrong with the text of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ValueFault {
+    #[error("is empty and required")]
+    Empty,
+    #[error("{0}")]
+    Number(#[from] DecimalFault),
+    #[error("{0}")]
+    Time(#[from] TimeFault),
+    #[error("stands on a column that the record does not have")]
+    NoColumn,
+    #[error("reaches behind the end of the line")]
+    CutShort,
+    #[error("holds bytes that are not of the file's charset")]
+    Charset,
+    #[error("is an object or a list")]
+    Structure,
+    #[error("is there twice")]
+    Twice,
+    #[error("holds half of a surrogate pair")]
+    Surrogate,
+}
+
+/// A fault with the field it is about.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FieldFault<'a> {
+    pub(super) field: &'a str,
+    pub(super) fault: ValueFault,
+}
+
+impl fmt::Display for FieldFault<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "field `{}` {}", self.field, self.fault)
+    }
+}
+
+impl ValueReader {
+    /// Appends the value as the next field of the record under construction.
+    #[inline]
+    pub(super) fn push(&mut self, text: &[u8], block: &mut RecordBlock) -> Result<(), ValueFault> {
+        let text = if self.trim { text.trim_ascii() } else { text };
+        if text.is_empty() || self.null.as_ref().is_some_and(|null| null.as_bytes() == text) {
+            if self.required {
+                return Err(ValueFault::Empty);
+            }
+            block.end_field();
+            return Ok(());
+        }
+        match &mut self.kind {
+            ValueKind::Text => block.push_field(text),
+            ValueKind::Number => {
+                if !is_plain_number(text) {
+                    Decimal::parse(text)?;
+                }
+                block.push_field(text);
+            }
+            ValueKind::Time(parser) => block.push_time(Some(parser.parse(text)?)),
+        }
+        Ok(())
+    }
+}
+
+/// True for numbers of up to 18 digits, which every decimal can hold; the rest is left to [`Decimal::parse`].
+#[inline]
+fn is_plain_number(text: &[u8]) -> bool {
+    text.len() <= 18 && text.iter().all(u8::is_ascii_digit)
+}
