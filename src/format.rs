@@ -2,3 +2,10 @@
 
 pub mod charset;
 pub mod dialect;
+pub mod encode;
+pub mod manifest;
+pub mod spec;
+pub mod template;
+pub mod time_layout;
+pub mod totals;
+pub mod verify;
