@@ -7,7 +7,7 @@ use crate::domain::period::Zone;
 use crate::domain::time::UtcTime;
 use crate::format::spec::{Lookup, Otherwise};
 use crate::format::template::{FileFacts, Template};
-use crate::format::time_layout::TimeLayout;
+use crate::format::time_layout::{TimeLayout, TimeWriter};
 use crate::format::totals::Totals;
 use crate::record::{Decimal, Record};
 use std::sync::Arc;
@@ -212,47 +212,28 @@ fn substring(text: &str, from: usize, to: usize) -> &str {
     text.get(start..end).unwrap_or_default()
 }
 
-/// How a time is written. Keeps the last text and the offset of the current hour: neither a zone's table nor the
-/// layout is walked again for the same second or the same hour.
+/// How a time is written. Keeps the last text: calls of the same second come one after the other.
 #[derive(Debug, Clone)]
 pub(super) struct TimePlan {
     field: usize,
-    layout: TimeLayout,
-    zone: Zone,
-    hour: Option<(i64, Zone)>,
+    writer: TimeWriter,
     last: Option<UtcTime>,
     text: Vec<u8>,
 }
 
 impl TimePlan {
     pub const fn new(field: usize, layout: TimeLayout, zone: Zone) -> Self {
-        Self { field, layout, zone, hour: None, last: None, text: Vec::new() }
+        Self { field, writer: TimeWriter::new(layout, zone), last: None, text: Vec::new() }
     }
 
     fn text(&mut self, at: Option<UtcTime>) -> &[u8] {
         let Some(at) = at else { return b"" };
         if self.last != Some(at) {
-            let zone = self.zone_at(at.seconds());
             self.text.clear();
-            self.layout.write(at, zone, &mut self.text);
+            self.writer.write(at, &mut self.text);
             self.last = Some(at);
         }
         &self.text
-    }
-
-    /// The zone with its offset already looked up, when that holds for the whole UTC hour.
-    fn zone_at(&mut self, at: i64) -> Zone {
-        const HOUR: i64 = 3600;
-        let start = at.div_euclid(HOUR) * HOUR;
-        match self.hour {
-            Some((hour, zone)) if hour == start => zone,
-            Some(_) | None => {
-                let fixed = Zone::Fixed(self.zone.offset_at(start));
-                let zone = if self.zone.changes_offset(start, start + HOUR - 1) { self.zone } else { fixed };
-                self.hour = Some((start, zone));
-                zone
-            }
-        }
     }
 }
 
