@@ -20,7 +20,7 @@ mod number;
 mod text;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::format) mod tests;
 
 pub use fault::{CellFault, CellPosition, RenderFault};
 pub(in crate::format) use fixed_width::FixedShape;

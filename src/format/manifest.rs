@@ -218,3 +218,83 @@ impl ManifestLines {
         block
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::encode::tests::spec;
+
+    fn file(name: &str, records: u64, revision: u32) -> ManifestFile {
+        ManifestFile {
+            name: name.to_owned(),
+            bytes: records * 100,
+            records,
+            sha256: Sha256Digest([0xab; 32]),
+            sequence: 7,
+            cycle: 0,
+            first_event: UtcTime::from_seconds(1_730_599_949),
+            last_event: None,
+            totals: vec![("duration".to_owned(), Decimal::from_integer(records * 3))],
+            revision,
+        }
+    }
+
+    fn statement(files: Vec<ManifestFile>) -> ManifestStatement {
+        ManifestStatement {
+            partner: "huaxin".to_owned(),
+            feed: "voice".to_owned(),
+            file: "HX_2024110310_01.sum".to_owned(),
+            partition: Partition { start: 1_730_599_200, end: 1_730_602_800 },
+            zone: Zone::parse("Asia/Shanghai").expect("zone"),
+            sealed_at: UtcTime::from_seconds(1_730_603_405).expect("range"),
+            sequence: Some(12),
+            revision: 1,
+            previous_manifest: None,
+            records: files.iter().map(|file| file.records).sum(),
+            totals: Vec::new(),
+            empty: files.is_empty(),
+            files,
+            counts: ManifestCounts::default(),
+            source_incomplete: false,
+            voided: Vec::new(),
+        }
+    }
+
+    fn rendered(text: &str, files: Vec<ManifestFile>) -> String {
+        let statement = statement(files);
+        let layout = ManifestLayout::compile(&spec(text), ["duration"].into_iter(), statement.zone).expect("layout");
+        String::from_utf8(layout.render(&statement).expect("manifest")).expect("UTF-8")
+    }
+
+    #[test]
+    fn a_summary_has_one_line_for_each_file() {
+        let text = include_str!("../../formats/huaxin-summary.toml");
+        let hash = "ab".repeat(32);
+        assert_eq!(
+            rendered(text, vec![file("HX_1.dat", 135, 0), file("HX_2.dat", 3, 1)]),
+            format!("HX_1.dat|13500|135|{hash}\r\nHX_2.dat|300|3|{hash}\r\n")
+        );
+        assert_eq!(rendered(text, Vec::new()), "");
+    }
+
+    #[test]
+    fn a_manifest_format_counts_sums_and_shows_facts() {
+        let text = r#"
+kind = "delimited"
+separator = "|"
+header = [ { text = "H" }, { value = "{seq:04}" }, { value = "{revision:02}" }, { value = "{parts}" } ]
+record = [ { field = "file" }, { field = "bytes", unit = "kB", round = "up" }, { field = "records" }, { field = "revision" }, { field = "first_event_time", time = "%H%M%S" }, { field = "sum.duration" }, { value = "{start:%Y%m%d}" }, { count = "record" } ]
+trailer = [ { count = "record" }, { sum = "records" }, { sum = "bytes" }, { sum = "sum.duration" }, { value = "{previous}" } ]
+"#;
+        let expected = "H|0012|01|2\nA|14|135|0|101229|405|20241103|1\nB|1|3|1|101229|9|20241103|2\n2|138|15|414|\n";
+        assert_eq!(rendered(text, vec![file("A", 135, 0), file("B", 3, 1)]), expected);
+    }
+
+    #[test]
+    fn a_total_that_part_files_do_not_have_is_an_unknown_field() {
+        let text = "kind = \"delimited\"\nrecord = [ { field = \"sum.durations\" } ]";
+        let problems = ManifestLayout::compile(&spec(text), ["duration"].into_iter(), Zone::UTC).expect_err("unknown");
+        assert_eq!(problems[0].message, "the source has no field `sum.durations`");
+        assert_eq!(problems[0].hint.as_deref(), Some("did you mean \"sum.duration\"?"));
+    }
+}

@@ -24,6 +24,9 @@ mod check;
 pub(in crate::format) use check::kind_problem;
 pub mod unit;
 
+#[cfg(test)]
+mod tests;
+
 use super::dialect::{Dialect, FormatKind};
 use super::template::Template;
 use super::time_layout::TimeLayout;
@@ -121,6 +124,13 @@ pub struct CellSpec {
 }
 
 impl CellSpec {
+    /// The sum of no values, with the decimals that the cell shows.
+    #[must_use]
+    pub fn zero(&self) -> Decimal {
+        let scale = self.number.and_then(|number| number.scale());
+        scale.and_then(|scale| Decimal::new(0, scale)).unwrap_or(Decimal::ZERO)
+    }
+
     /// The name of the record cell that this cell is the sum of.
     #[must_use]
     pub fn sum_of(&self) -> Option<&str> {

@@ -43,9 +43,7 @@ pub(super) fn compile(spec: &FormatSpec, schema: &Schema, zone: Zone) -> Result<
         return Err(compiler.problems);
     }
     let sum_names: Arc<[Arc<str>]> = compiler.summed_cells().map(|cell| Arc::from(cell.name.as_str())).collect();
-    let scale_of = |cell: &CellSpec| cell.number.and_then(|number| number.scale()).unwrap_or(0);
-    let sum_zeros: Vec<Decimal> =
-        compiler.summed_cells().map(|cell| Decimal::new(0, scale_of(cell)).unwrap_or(Decimal::ZERO)).collect();
+    let sum_zeros: Vec<Decimal> = compiler.summed_cells().map(CellSpec::zero).collect();
     let pending = sum_zeros.clone();
     Ok(Layout { names_line, header, record, trailer, writer, sum_names, sum_zeros, scratch: Vec::new(), pending })
 }

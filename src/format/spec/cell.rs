@@ -116,7 +116,7 @@ impl CellReader<'_> {
         let source = self.read_source(&table, standing);
         let cell = source.map(|(key, source)| {
             refuse_options(&table, key, standing, self.kind);
-            let name = table.text("name").map_or_else(|| default_name(&source), |text| text.value);
+            let name = table.text("name").map_or_else(|| default_name(&source, standing), |text| text.value);
             CellSpec {
                 place: table.place().clone(),
                 name,
@@ -192,10 +192,11 @@ impl CellReader<'_> {
     }
 }
 
-fn default_name(source: &CellSource) -> String {
+fn default_name(source: &CellSource, standing: Standing) -> String {
     match source {
         CellSource::Field { field, .. } => field.clone(),
         CellSource::Sum(name) => name.clone(),
+        CellSource::Count(_) if standing == Standing::Record => "number".to_owned(),
         CellSource::Count(Counted::Records) => "records".to_owned(),
         CellSource::Count(Counted::Lines) => "lines".to_owned(),
         CellSource::Text(_) | CellSource::Value(_) | CellSource::Blank | CellSource::Concat(_) => String::new(),

@@ -195,12 +195,17 @@ fn check_positions(dialect: &Dialect, write: &WriteSpec, table: &Table<'_>) {
 
 fn check_line(line: &LineSpec, bytes: usize, table: &Table<'_>) {
     let mut next = 1;
+    // A cell without a place, reported before, may be what fills a gap.
+    let placed = line.cells.iter().all(|cell| cell.fixed.is_some());
     let gap = |place: &Place, from: usize, to: usize| {
+        if !placed {
+            return;
+        }
         let hint = format!("add {{ at = \"{from}-{to}\", blank = true }}");
         table.problems().add(place.error_with_hint(format!("bytes {from}-{to} belong to no cell"), hint));
     };
     for cell in &line.cells {
-        let Some(fixed) = cell.fixed else { return };
+        let Some(fixed) = cell.fixed else { continue };
         if fixed.from < next {
             let message = format!("bytes {}-{} belong to two cells", fixed.from, fixed.to.min(next - 1));
             table.problems().add(cell.place.error(message));
