@@ -3,5 +3,11 @@
 pub mod charset;
 pub mod decode;
 pub mod dialect;
+pub mod encode;
 pub mod expression;
+pub mod manifest;
+pub mod spec;
+pub mod template;
 pub mod time_layout;
+pub mod totals;
+pub mod verify;

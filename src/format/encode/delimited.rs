@@ -1,0 +1,219 @@
+//! Values between separators, after RFC 4180 and its relatives.
+//!
+//! What protects a separator, a quote or a line end inside a value, in this order:
+//!
+//! | format | separator, quote | line end |
+//! |---|---|---|
+//! | `escape = { "a" = "b" }` | every `a` is written as `b` first | same |
+//! | `quote` | the value is quoted, quotes are doubled or escaped | quoted, when `controls = "keep"` |
+//! | `escape = '\'`, no quote | the character stands before each | nothing: rule `separators` |
+//! | neither | nothing: rule `separators` | nothing: rule `separators` |
+//!
+//! Control characters (a TAB or line end in a value) meet the rule `controls` before the last three rows.
+
+use super::fault::CellFault;
+use super::text::{TextEncoder, as_text, push_control};
+use crate::format::dialect::{Dialect, Escape, Misfit, Quoting};
+
+/// Writes the values of delimited lines.
+#[derive(Debug, Clone)]
+pub(super) struct DelimitedWriter {
+    separator: String,
+    quote: Option<char>,
+    always: bool,
+    escape: Escape,
+    controls: Misfit,
+    separators: Misfit,
+    encoder: TextEncoder,
+    /// Bytes that cannot be copied as they are.
+    stop: [bool; 256],
+    separator_bytes: Vec<u8>,
+    quote_bytes: Vec<u8>,
+    cleaned: String,
+    protected: String,
+}
+
+impl DelimitedWriter {
+    pub fn new(dialect: &Dialect) -> Self {
+        let mut encoder = TextEncoder::new(dialect);
+        let mut bytes_of = |text: &str| {
+            let mut bytes = Vec::new();
+            // Whether separators are in the charset was checked when the format was read.
+            let done = encoder.append(text, &mut bytes);
+            assert!(done.is_ok(), "a separator that is in the charset");
+            bytes
+        };
+        let quote_text = dialect.quote.map(String::from).unwrap_or_default();
+        let (separator_bytes, quote_bytes) = (bytes_of(&dialect.separator), bytes_of(&quote_text));
+        let mut writer = Self {
+            separator: dialect.separator.clone(),
+            quote: dialect.quote,
+            always: dialect.quoting == Quoting::Always,
+            escape: dialect.escape.clone(),
+            controls: dialect.controls.clone(),
+            separators: dialect.separators.clone(),
+            encoder,
+            stop: [false; 256],
+            separator_bytes,
+            quote_bytes,
+            cleaned: String::new(),
+            protected: String::new(),
+        };
+        writer.stop = writer.stops();
+        writer
+    }
+
+    fn stops(&self) -> [bool; 256] {
+        let mut special: Vec<u8> = self.separator.bytes().collect();
+        special.extend(self.quote_bytes.iter());
+        match &self.escape {
+            Escape::Doubled => {}
+            Escape::Character(character) => special.extend(character.to_string().bytes()),
+            Escape::Replace(pairs) => special.extend(pairs.iter().filter_map(|(from, _)| from.bytes().next())),
+        }
+        let mut stop = [false; 256];
+        for (byte, stop) in (0..=255u8).zip(&mut stop) {
+            *stop = byte.is_ascii_control() || special.contains(&byte) || !self.encoder.copies(byte);
+        }
+        stop
+    }
+
+    pub fn put_separator(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.separator_bytes);
+    }
+
+    /// Appends one value. `alone`: it is the only one of its line, which would be an empty line if it is empty.
+    pub fn put(&mut self, value: &[u8], alone: bool, out: &mut Vec<u8>) -> Result<(), CellFault> {
+        let stopped = value.iter().any(|byte| self.stop.get(usize::from(*byte)).copied().unwrap_or(true));
+        if !stopped {
+            let quoted = self.always || (alone && value.is_empty());
+            if quoted {
+                out.extend_from_slice(&self.quote_bytes);
+            }
+            out.extend_from_slice(value);
+            if quoted {
+                out.extend_from_slice(&self.quote_bytes);
+            }
+            return Ok(());
+        }
+        self.clean(as_text(value)?)?;
+        self.protect()?;
+        self.encoder.append(&self.protected, out)
+    }
+
+    /// Replaces what `escape` replaces and applies the rule for control characters.
+    fn clean(&mut self, text: &str) -> Result<(), CellFault> {
+        self.cleaned.clear();
+        let pairs: &[(String, String)] = match &self.escape {
+            Escape::Replace(pairs) => pairs,
+            Escape::Doubled | Escape::Character(_) => &[],
+        };
+        let mut rest = text;
+        let mut count = 0;
+        while let Some(character) = rest.chars().next() {
+            count += 1;
+            let longest =
+                pairs.iter().filter(|(from, _)| rest.starts_with(from.as_str())).max_by_key(|(from, _)| from.len());
+            if let Some((from, to)) = longest {
+                self.cleaned.push_str(to);
+                count += from.chars().count() - 1;
+                rest = rest.get(from.len()..).unwrap_or_default();
+                continue;
+            }
+            if character.is_ascii_control() {
+                push_control(character, count, &self.controls, &mut self.cleaned)?;
+            } else {
+                self.cleaned.push(character);
+            }
+            rest = rest.get(character.len_utf8()..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Quotes or escapes the cleaned value, or applies the rule for separators.
+    fn protect(&mut self) -> Result<(), CellFault> {
+        self.protected.clear();
+        match (self.quote, &self.escape) {
+            (Some(quote), escape) => {
+                let escape = match escape {
+                    Escape::Character(character) => Some(*character),
+                    Escape::Doubled | Escape::Replace(_) => None,
+                };
+                let special =
+                    |c: char| c == quote || matches!(c, '\n' | '\r') || Some(c) == escape || self.separator.contains(c);
+                if !self.always && !self.cleaned.contains(special) {
+                    self.protected.push_str(&self.cleaned);
+                    return Ok(());
+                }
+                self.protected.push(quote);
+                for character in self.cleaned.chars() {
+                    if character == quote || Some(character) == escape {
+                        self.protected.push(escape.unwrap_or(quote));
+                    }
+                    self.protected.push(character);
+                }
+                self.protected.push(quote);
+            }
+            (None, Escape::Character(escape)) => {
+                let escape = *escape;
+                for (index, character) in self.cleaned.chars().enumerate() {
+                    if matches!(character, '\n' | '\r') {
+                        push_unprotected(character, index + 1, &self.separators, &mut self.protected)?;
+                        continue;
+                    }
+                    if character == escape || self.separator.contains(character) {
+                        self.protected.push(escape);
+                    }
+                    self.protected.push(character);
+                }
+            }
+            (None, Escape::Doubled | Escape::Replace(_)) => self.replace_separators()?,
+        }
+        Ok(())
+    }
+
+    fn replace_separators(&mut self) -> Result<(), CellFault> {
+        let mut rest = self.cleaned.as_str();
+        let mut count = 0;
+        while let Some(character) = rest.chars().next() {
+            count += 1;
+            let step = if rest.starts_with(self.separator.as_str()) {
+                push_unprotected(character, count, &self.separators, &mut self.protected)?;
+                self.separator.len()
+            } else if matches!(character, '\n' | '\r') {
+                push_unprotected(character, count, &self.separators, &mut self.protected)?;
+                if rest.starts_with("\r\n") { 2 } else { 1 }
+            } else {
+                self.protected.push(character);
+                character.len_utf8()
+            };
+            rest = rest.get(step..).unwrap_or_default();
+        }
+        // The end of the value and the separator behind it must not make another separator together.
+        let whole = self.protected.len();
+        self.protected.push_str(&self.separator);
+        let found = self.protected.find(self.separator.as_str());
+        self.protected.truncate(whole);
+        match found {
+            Some(at) if at < whole => {
+                Err(CellFault::Separator { character: self.protected.get(..at).map_or(1, |b| b.chars().count() + 1) })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// Applies the rule for a separator or line end that nothing protects.
+fn push_unprotected(found: char, character: usize, rule: &Misfit, out: &mut String) -> Result<(), CellFault> {
+    match rule {
+        Misfit::Replace(with) => out.push_str(with),
+        Misfit::Drop => {}
+        Misfit::Reject | Misfit::Keep => {
+            return Err(match found {
+                '\n' | '\r' => CellFault::LineEnd { character },
+                _ => CellFault::Separator { character },
+            });
+        }
+    }
+    Ok(())
+}
