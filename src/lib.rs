@@ -7,6 +7,7 @@ pub mod document;
 pub mod domain;
 pub mod feed;
 pub mod format;
+pub mod intake;
 pub mod ledger;
 pub mod record;
 pub mod remote;

@@ -11,7 +11,7 @@ pub mod ftp;
 pub mod local_dir;
 pub mod path;
 
-pub use endpoint::Endpoint;
+pub use endpoint::{Address, Endpoint};
 pub use fault::{FaultKind, Outcome, RemoteFault};
 pub use path::RemotePath;
 

@@ -26,7 +26,7 @@ mod tests;
 
 use crate::format::charset::Charset;
 use crate::format::dialect::{Dialect, FormatKind};
-use crate::record::{Origin, RecordBlock, Schema};
+use crate::record::{Origin, RecordBlock, Reject, Schema};
 use delimited::Delimited;
 use fixed_width::FixedWidth;
 use json_lines::JsonLines;
@@ -40,17 +40,6 @@ use value::ValueReader;
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 /// Most lines of a record.
 pub const RECORD_LINES_MAX: usize = 64;
-
-/// A record that could not be decoded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reject {
-    /// Where it stood.
-    pub origin: Origin,
-    /// What is wrong with it; holds no values.
-    pub reason: String,
-    /// Its bytes as they stood in the source, without the last line end, at most 1 MiB of them.
-    pub raw: Vec<u8>,
-}
 
 /// What came out of a decoder.
 #[derive(Debug, Clone, PartialEq, Eq)]

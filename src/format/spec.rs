@@ -27,6 +27,7 @@ pub mod unit;
 #[cfg(test)]
 mod tests;
 
+use super::decode::spec::{ReadSpec, read_spec};
 use super::dialect::{Dialect, FormatKind};
 use super::template::Template;
 use super::time_layout::TimeLayout;
@@ -50,6 +51,8 @@ pub struct FormatSpec {
     pub version: Option<String>,
     /// What the format is, for people.
     pub description: Option<String>,
+    /// How it is read; `None` when the file says nothing about reading.
+    pub read: Option<Arc<ReadSpec>>,
     /// How it is written; `None` when the file says nothing about writing.
     pub write: Option<WriteSpec>,
 }
@@ -277,14 +280,17 @@ pub fn read_format(document: Document, name: &str, problems: &Problems) -> Optio
         let dialect = Dialect::read(&table);
         let version = table.text("version").map(|text| text.value);
         let description = table.text("description").map(|text| text.value);
-        // READ: `decode::spec::read_spec(&dialect, &table)` is called here; until then the key only counts as known.
-        let reads = table.table("read").is_some();
+        let read = table.table("read").and_then(|read| {
+            let spec = read_spec(&dialect, &read);
+            read.finish();
+            spec.map(Arc::new)
+        });
         let write = read_write(&dialect, &table);
-        if write.is_none() && !reads {
+        if write.is_none() && !table.has("read") {
             table.problems().add(table.place().error("the format has neither `record` (writing) nor `[read]`"));
         }
         table.finish();
-        FormatSpec { name: name.to_owned(), text, dialect, version, description, write }
+        FormatSpec { name: name.to_owned(), text, dialect, version, description, read, write }
     });
     let usable = !own.has_errors();
     own.take().into_iter().for_each(|problem| problems.add(problem));

@@ -1,0 +1,488 @@
+//! Files as a source: one file, a pattern, or a directory that is watched.
+//!
+//! A file is read when it is finished, as declared; a log that grows is read as far as it goes and is followed by
+//! device and inode through rotation. A file that was read is known by name, length and hash. The input is touched
+//! (moved, removed) only when its records are durable.
+//!
+//! Files are read in the order of their names. What is visible but cannot be read yet (not finished, a gap in the
+//! file numbers, an unfit file) keeps [`Source::caught_up_to`] before the moment at which it appeared.
+
+mod order;
+mod then;
+
+use super::input::{InputFormat, OpenInput, Piece};
+use super::{InputHistory, IntakeFault, KnownInput, Source, Step};
+use crate::disk::{Disk, Entry, Kind, Stat, parent};
+use crate::domain::ids::{Sha256Digest, SourceId};
+use crate::domain::time::{Length, UtcTime};
+use crate::format::decode::spec::ReadSpec;
+use crate::format::dialect::Dialect;
+use crate::record::Accepted;
+use order::NumberedNames;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// When an input file is complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FinishedRule {
+    /// It appears by rename: what is there is complete.
+    Renamed,
+    /// A second file says so: `*` stands for the file's name (`*.done`).
+    Marker(String),
+    /// It has not changed for this long.
+    Quiet(Length),
+    /// Never: it is a log that grows and is rotated.
+    Append,
+}
+
+/// What happens to an input file once its records are durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ThenRule {
+    /// It stays.
+    Keep,
+    /// It is moved to this directory.
+    Move(PathBuf),
+    /// It is removed.
+    Delete,
+}
+
+/// What happens to a file whose content was read before under another name, or whose name was read before with other
+/// content. Never a silent re-read or skip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KnownContent {
+    /// An alarm; nothing of the source closes until a person has looked.
+    #[default]
+    Hold,
+    /// Its records are counted as duplicates.
+    Skip,
+    /// Its records are read.
+    Read,
+}
+
+/// How a source numbers its files: a text before and a text behind the number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NumberPattern {
+    /// Before the number.
+    pub before: String,
+    /// Behind the number.
+    pub after: String,
+}
+
+/// Which files a source reads and what it does with them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileRules {
+    /// A file, a pattern with `*`, `?` or `[` in its last part, or a directory.
+    pub path: PathBuf,
+    /// When a file is complete.
+    pub finished: FinishedRule,
+    /// What happens to it then.
+    pub then: ThenRule,
+    /// Known content under a new name.
+    pub known_content: KnownContent,
+    /// A known name with new content.
+    pub changed_content: KnownContent,
+    /// How files are numbered.
+    pub numbered: Option<NumberPattern>,
+}
+
+/// Files as a source.
+pub struct FileSource {
+    id: SourceId,
+    rules: FileRules,
+    dialect: Dialect,
+    read: Arc<ReadSpec>,
+    queue: VecDeque<Entry>,
+    current: Option<Current>,
+    /// Files that were read and stay where they are: length and time of change.
+    done: HashMap<String, (u64, i64)>,
+    /// Finished files whose records are not known to be durable yet.
+    unsettled: Vec<PathBuf>,
+    /// Files that cannot be read, why, and since when they are visible.
+    blocked: BTreeMap<String, Blocked>,
+    numbers: Option<NumberedNames>,
+    looked_at: UtcTime,
+    /// Since when anything is visible that is not read.
+    unread_since: Option<UtcTime>,
+}
+
+struct Current {
+    entry: Entry,
+    input: OpenInput,
+    duplicate: bool,
+    ended: bool,
+}
+
+struct Blocked {
+    code: &'static str,
+    message: String,
+    hint: String,
+    stat: Stat,
+}
+
+/// Why a file is looked at again only when it changes.
+const HD_UNFIT: &str = "HD0401";
+const HD_KNOWN_CONTENT: &str = "HD0402";
+const HD_CHANGED: &str = "HD0403";
+const HD_TRAILER: &str = "HD0404";
+const HD_UNREADABLE: &str = "HD0405";
+const HD_GAP: &str = "HD0410";
+
+impl FileSource {
+    /// A source that reads files of the given format.
+    #[must_use]
+    pub fn new(id: SourceId, rules: FileRules, dialect: Dialect, read: Arc<ReadSpec>) -> Self {
+        let numbers = rules.numbered.clone().map(NumberedNames::new);
+        Self {
+            id,
+            rules,
+            dialect,
+            read,
+            queue: VecDeque::new(),
+            current: None,
+            done: HashMap::new(),
+            unsettled: Vec::new(),
+            blocked: BTreeMap::new(),
+            numbers,
+            looked_at: UtcTime::MIN,
+            unread_since: Some(UtcTime::MIN),
+        }
+    }
+
+    fn fault(&self, operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> IntakeFault + use<> {
+        let (source_id, path) = (self.id.clone(), path.to_owned());
+        move |cause| IntakeFault::Io { source_id, operation, path, cause }
+    }
+
+    fn history_fault(&self) -> impl FnOnce(String) -> IntakeFault + use<> {
+        let source_id = self.id.clone();
+        move |message| IntakeFault::History { source_id, message }
+    }
+
+    /// All regular files that the rules name, sorted by name.
+    fn candidates(&self, disk: &dyn Disk) -> Result<Vec<Entry>, IntakeFault> {
+        let path = &self.rules.path;
+        let stat = disk.stat(path).map_err(self.fault("look at", path))?;
+        let is_dir = stat.is_some_and(|stat| stat.kind == Kind::Directory);
+        let (dir, pattern) = if is_dir { (path.as_path(), None) } else { (parent(path), name_of(path)) };
+        let pattern = pattern.map(|name| glob::Pattern::new(&name).unwrap_or_default());
+        let entries = disk.list(dir).map_err(self.fault("list", dir))?;
+        let markers = match &self.rules.finished {
+            FinishedRule::Marker(marker) => glob::Pattern::new(marker).ok(),
+            FinishedRule::Renamed | FinishedRule::Quiet(_) | FinishedRule::Append => None,
+        };
+        let wanted = |entry: &Entry| {
+            let name = name_of(&entry.path)?;
+            let matches = pattern.as_ref().is_none_or(|pattern| pattern.matches(&name));
+            let is_marker = markers.as_ref().is_some_and(|marker| marker.matches(&name));
+            (entry.stat.kind == Kind::File && matches && !is_marker && !name.starts_with('.')).then_some(())
+        };
+        Ok(entries.into_iter().filter(|entry| wanted(entry).is_some()).collect())
+    }
+
+    fn is_finished(&self, disk: &dyn Disk, entry: &Entry, now: UtcTime) -> Result<bool, IntakeFault> {
+        match &self.rules.finished {
+            FinishedRule::Renamed | FinishedRule::Append => Ok(true),
+            FinishedRule::Quiet(length) => {
+                Ok(UtcTime::from_nanos(entry.stat.modified_nanos) <= now.before(*length))
+            }
+            FinishedRule::Marker(_) => {
+                let marker = self.marker_of(&entry.path);
+                Ok(disk.stat(&marker).map_err(self.fault("look at", &marker))?.is_some())
+            }
+        }
+    }
+
+    fn marker_of(&self, path: &Path) -> PathBuf {
+        match &self.rules.finished {
+            FinishedRule::Marker(pattern) => {
+                path.with_file_name(pattern.replace('*', &name_of(path).unwrap_or_default()))
+            }
+            FinishedRule::Renamed | FinishedRule::Quiet(_) | FinishedRule::Append => path.to_owned(),
+        }
+    }
+
+    /// The name under which an input is known: a log that grows is followed by device and inode.
+    fn input_name(&self, entry: &Entry) -> String {
+        let name = name_of(&entry.path).unwrap_or_default();
+        match self.rules.finished {
+            FinishedRule::Append => format!("{name}@{}-{}", entry.stat.identity.0, entry.stat.identity.1),
+            FinishedRule::Renamed | FinishedRule::Marker(_) | FinishedRule::Quiet(_) => name,
+        }
+    }
+
+    /// Decides what to do with a finished file that is not in [`FileSource::done`].
+    fn begin(&mut self, disk: &dyn Disk, history: &dyn InputHistory, entry: Entry) -> Result<(), IntakeFault> {
+        let name = self.input_name(&entry);
+        let append = self.rules.finished == FinishedRule::Append;
+        let mut duplicate = false;
+        if !append {
+            match self.known(disk, history, &entry, &name)? {
+                Known::New => {}
+                Known::Same => {
+                    self.unsettled.push(entry.path.clone());
+                    self.done.insert(name, (entry.stat.bytes, entry.stat.modified_nanos));
+                    return Ok(());
+                }
+                Known::Other(policy, code, message, hint) => match policy {
+                    KnownContent::Hold => {
+                        self.blocked.insert(name, Blocked { code, message, hint, stat: entry.stat });
+                        return Ok(());
+                    }
+                    KnownContent::Skip => duplicate = true,
+                    KnownContent::Read => {}
+                },
+            }
+        }
+        let resume = history.position(&self.id, &name).map_err(self.history_fault())?;
+        if append && resume.is_some_and(|resume| resume.after.byte == entry.stat.bytes) {
+            return Ok(());
+        }
+        let opened = disk.open_read(&entry.path).and_then(|reader| {
+            let format =
+                InputFormat { source: &self.id, name: &name, dialect: &self.dialect, read: &self.read };
+            OpenInput::open(&format, Box::new(reader), resume)
+        });
+        match opened {
+            Ok(input) => self.current = Some(Current { entry, input, duplicate, ended: false }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                let message = format!("{name} was changed or cut after a part of it was read: {error}");
+                let hint = "nothing more is read from it; give the source the file as it was".to_owned();
+                self.blocked.insert(name, Blocked { code: HD_CHANGED, message, hint, stat: entry.stat });
+            }
+            Err(error) => {
+                let message = format!("{name} cannot be read: {error}");
+                let hint = "it is tried again when it changes".to_owned();
+                self.blocked.insert(name, Blocked { code: HD_UNREADABLE, message, hint, stat: entry.stat });
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares a file with what was read before.
+    fn known(
+        &self,
+        disk: &dyn Disk,
+        history: &dyn InputHistory,
+        entry: &Entry,
+        name: &str,
+    ) -> Result<Known, IntakeFault> {
+        let (bytes, path) = (entry.stat.bytes, &entry.path);
+        let mut hash = None;
+        let mut sha256 = || match hash {
+            Some(known) => Ok(known),
+            None => hash_of(disk, path).inspect(|found| hash = Some(*found)),
+        };
+        if let Some(known) = history.finished(&self.id, name).map_err(self.history_fault())? {
+            let same_length = known.bytes == bytes;
+            if same_length && known.modified_nanos == entry.stat.modified_nanos {
+                return Ok(Known::Same);
+            }
+            if same_length && sha256().map_err(self.fault("read", path))? == known.sha256 {
+                return Ok(Known::Same);
+            }
+            let message = format!("{name} was read before and has other content now");
+            let hint = "rename it, or set changed_content = \"read\" or \"skip\" for this source".to_owned();
+            return Ok(Known::Other(self.rules.changed_content, HD_CHANGED, message, hint));
+        }
+        let found = history.with_content(&self.id, bytes, &mut sha256).map_err(self.history_fault())?;
+        Ok(match found.filter(|_| bytes > 0) {
+            None => Known::New,
+            Some(KnownInput { name: before, .. }) => {
+                let message = format!("{name} has the content of {before}, which was read before");
+                let hint = "remove it, or set known_content = \"skip\" or \"read\" for this source".to_owned();
+                Known::Other(self.rules.known_content, HD_KNOWN_CONTENT, message, hint)
+            }
+        })
+    }
+
+    fn read_current(&mut self, disk: &dyn Disk, now: UtcTime) -> Result<Option<Step>, IntakeFault> {
+        let Some(mut current) = self.current.take() else { return Ok(None) };
+        let accept = |batch, duplicate| {
+            let accepted = Accepted::Batch(batch);
+            if duplicate { Step::Duplicate(accepted) } else { Step::Accepted(accepted) }
+        };
+        loop {
+            if current.ended {
+                return self.finish(disk, current, now);
+            }
+            let piece = match current.input.next(&self.id, now) {
+                Ok(Piece::End) if self.rules.finished == FinishedRule::Append => {
+                    if current.input.has_partial_record() {
+                        let since = visible_since(&current.entry.stat);
+                        self.unread_since = Some(self.unread_since.map_or(since, |earlier| earlier.min(since)));
+                    }
+                    return Ok(None);
+                }
+                Ok(Piece::End) => {
+                    current.ended = true;
+                    current.input.end(&self.id, now)
+                }
+                Ok(piece) => piece,
+                Err(error) => {
+                    self.block(&current.entry, HD_UNREADABLE, &format!("cannot be read to its end: {error}"));
+                    return Ok(None);
+                }
+            };
+            match piece {
+                Piece::Batch(batch) => {
+                    let step = accept(batch, current.duplicate);
+                    self.current = Some(current);
+                    return Ok(Some(step));
+                }
+                Piece::Unfit(reason) => {
+                    self.block(&current.entry, HD_UNFIT, &format!("is not in the source's format: {reason}"));
+                    return Ok(None);
+                }
+                Piece::Nothing | Piece::End => {}
+            }
+        }
+    }
+
+    fn block(&mut self, entry: &Entry, code: &'static str, what: &str) {
+        let name = self.input_name(entry);
+        let message = format!("{name} {what}");
+        let hint = "correct the file or the source's format; it is tried again when it changes".to_owned();
+        self.blocked.insert(name, Blocked { code, message, hint, stat: entry.stat });
+    }
+
+    fn finish(&mut self, disk: &dyn Disk, current: Current, now: UtcTime) -> Result<Option<Step>, IntakeFault> {
+        let path = &current.entry.path;
+        let stat = disk.stat(path).map_err(self.fault("look at", path))?.unwrap_or(current.entry.stat);
+        if stat.bytes != current.entry.stat.bytes {
+            self.block(&current.entry, HD_CHANGED, "grew while it was read, although it counted as finished");
+            return Ok(None);
+        }
+        let name = self.input_name(&current.entry);
+        if let Some(problem) = current.input.trailer_problem() {
+            let message = format!("{name}: {problem}");
+            let hint = "the hours of this source wait until the file is complete".to_owned();
+            self.blocked.insert(name.clone(), Blocked { code: HD_TRAILER, message, hint, stat });
+        }
+        if let Some(numbers) = &mut self.numbers {
+            numbers.note_read(&name);
+        }
+        self.done.insert(name, (stat.bytes, stat.modified_nanos));
+        self.unsettled.push(path.clone());
+        let finished = Accepted::Finished(current.input.finished(&self.id, stat.bytes, stat.modified_nanos, now));
+        Ok(Some(if current.duplicate { Step::Duplicate(finished) } else { Step::Accepted(finished) }))
+    }
+}
+
+enum Known {
+    New,
+    Same,
+    Other(KnownContent, &'static str, String, String),
+}
+
+impl Source for FileSource {
+    fn id(&self) -> &SourceId {
+        &self.id
+    }
+
+    fn look(&mut self, disk: &dyn Disk, history: &dyn InputHistory, now: UtcTime) -> Result<(), IntakeFault> {
+        if self.current.is_some() || !self.queue.is_empty() {
+            return Ok(());
+        }
+        self.unread_since = Some(UtcTime::MIN);
+        if let Some(numbers) = &mut self.numbers {
+            numbers.learn(|limit| history.latest_names(&self.id, limit)).map_err(|message| {
+                IntakeFault::History { source_id: self.id.clone(), message }
+            })?;
+        }
+        let candidates = self.candidates(disk)?;
+        let names: Vec<String> = candidates.iter().map(|entry| self.input_name(entry)).collect();
+        self.done.retain(|name, _| names.contains(name));
+        self.blocked.retain(|name, blocked| {
+            let seen = names.iter().zip(&candidates).find(|(known, _)| *known == name);
+            seen.is_some_and(|(_, entry)| entry.stat == blocked.stat) || blocked.code == HD_TRAILER
+        });
+        let mut unread = None;
+        for (entry, name) in candidates.into_iter().zip(names) {
+            let identity = (entry.stat.bytes, entry.stat.modified_nanos);
+            if self.done.get(&name) == Some(&identity) || self.blocked.contains_key(&name) {
+                continue;
+            }
+            if self.is_finished(disk, &entry, now)? {
+                self.queue.push_back(entry);
+            } else {
+                let since = visible_since(&entry.stat);
+                unread = Some(unread.map_or(since, |earlier: UtcTime| earlier.min(since)));
+            }
+        }
+        self.unread_since = unread;
+        self.looked_at = now;
+        Ok(())
+    }
+
+    fn step(&mut self, disk: &dyn Disk, history: &dyn InputHistory, now: UtcTime) -> Result<Step, IntakeFault> {
+        loop {
+            if let Some(step) = self.read_current(disk, now)? {
+                return Ok(step);
+            }
+            let Some(entry) = self.queue.pop_front() else { return Ok(Step::Idle) };
+            self.begin(disk, history, entry)?;
+        }
+    }
+
+    fn settle(&mut self, disk: &dyn Disk) -> Result<(), IntakeFault> {
+        while let Some(path) = self.unsettled.last().cloned() {
+            let marker = self.marker_of(&path);
+            then::apply(disk, &self.rules.then, &path, &marker).map_err(self.fault("put away", &path))?;
+            self.unsettled.pop();
+        }
+        Ok(())
+    }
+
+    fn caught_up_to(&self) -> UtcTime {
+        if self.current.is_some() || !self.queue.is_empty() {
+            return UtcTime::MIN;
+        }
+        let blocked = self.blocked.values().map(|blocked| visible_since(&blocked.stat)).min();
+        let gap = self.numbers.as_ref().and_then(NumberedNames::gap).map(|_| UtcTime::MIN);
+        let earliest = [self.unread_since, blocked, gap].into_iter().flatten().min();
+        earliest.map_or(self.looked_at, |since| {
+            self.looked_at.min(UtcTime::from_nanos(since.nanos().saturating_sub(1)))
+        })
+    }
+
+    fn alarms(&self) -> Vec<(&'static str, String, String)> {
+        let gap = self.numbers.as_ref().and_then(NumberedNames::gap).map(|gap| {
+            let message = format!("file numbers {gap} never arrived; no hour of this source will seal");
+            (HD_GAP, message, "ask the sender for these files".to_owned())
+        });
+        let blocked =
+            self.blocked.values().map(|blocked| (blocked.code, blocked.message.clone(), blocked.hint.clone()));
+        gap.into_iter().chain(blocked).collect()
+    }
+
+    fn unread_bytes(&self) -> u64 {
+        let current = self.current.as_ref().map_or(0, |current| current.entry.stat.bytes);
+        current + self.queue.iter().map(|entry| entry.stat.bytes).sum::<u64>()
+    }
+}
+
+/// Since when a file has been visible at the latest; for ever where the file system does not know.
+fn visible_since(stat: &Stat) -> UtcTime {
+    stat.created_nanos.map_or(UtcTime::MIN, UtcTime::from_nanos)
+}
+
+fn name_of(path: &Path) -> Option<String> {
+    path.file_name().map(|name| name.to_string_lossy().into_owned())
+}
+
+fn hash_of(disk: &dyn Disk, path: &Path) -> io::Result<Sha256Digest> {
+    let mut reader = disk.open_read(path)?;
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; super::input::PIECE_BYTES];
+    loop {
+        let count = reader.read(&mut piece)?;
+        if count == 0 {
+            return Ok(Sha256Digest(hash.finalize().into()));
+        }
+        hash.update(piece.get(..count).unwrap_or_default());
+    }
+}

@@ -1,0 +1,274 @@
+//! One input on its way through a decoder: bytes in pieces of 256 KiB, batches out, with the position behind each.
+
+use super::ReadPosition;
+use crate::domain::ids::{Sha256Digest, SourceId};
+use crate::domain::time::UtcTime;
+use crate::format::decode::spec::ReadSpec;
+use crate::format::decode::{Decoded, Decoder, Position};
+use crate::format::dialect::Dialect;
+use crate::record::{AcceptedBatch, InputFinished, Origin, RecordBlock};
+use flate2::read::MultiGzDecoder;
+use sha2::{Digest, Sha256};
+use std::io::{self, Read};
+
+/// Bytes that are read at once; a batch holds about as many.
+pub const PIECE_BYTES: usize = 256 << 10;
+/// An input whose first records all fail is not in the format that the source declares.
+const FIRST_RECORDS: usize = 1000;
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// What an input is called and how it is decoded.
+pub struct InputFormat<'a> {
+    /// The source.
+    pub source: &'a SourceId,
+    /// The input's name.
+    pub name: &'a str,
+    /// The format's settings.
+    pub dialect: &'a Dialect,
+    /// How it is read.
+    pub read: &'a ReadSpec,
+}
+
+/// An input that is being read.
+pub struct OpenInput {
+    name: String,
+    reader: Box<dyn Read + Send>,
+    hash: RunningHash,
+    decoder: Decoder,
+    decoded: Decoded,
+    piece: Vec<u8>,
+    /// Bytes behind the decoder's position that it has seen already.
+    tail: Vec<u8>,
+    before: Origin,
+    prefix_crc: u32,
+    records: u64,
+    rejects: u64,
+}
+
+/// What came out of a piece of input.
+pub enum Piece {
+    /// Records, or records that could not be decoded.
+    Batch(AcceptedBatch),
+    /// Nothing complete yet.
+    Nothing,
+    /// The bytes end here.
+    End,
+    /// The input is not what the format says; nothing of it was handed out.
+    Unfit(String),
+}
+
+impl OpenInput {
+    /// Begins with the bytes that `reader` gives, decompressed when they are gzip. What was read before `resume` is
+    /// read again, checked and skipped.
+    ///
+    /// # Errors
+    /// What the reader says; `InvalidData` when the bytes before `resume` are not those that were read then.
+    pub fn open(
+        format: &InputFormat<'_>,
+        reader: Box<dyn Read + Send>,
+        resume: Option<ReadPosition>,
+    ) -> io::Result<Self> {
+        let hash = RunningHash::default();
+        let reader = decompressed(Box::new(HashingReader { inner: reader, hash: hash.clone() }))?;
+        let mut input = Self {
+            name: format.name.to_owned(),
+            reader,
+            hash,
+            decoder: Decoder::new(format.dialect, format.read),
+            decoded: Decoded::new(format.read.schema()),
+            piece: Vec::new(),
+            tail: Vec::new(),
+            before: Origin::default(),
+            prefix_crc: 0,
+            records: 0,
+            rejects: 0,
+        };
+        if let Some(resume) = resume.filter(|resume| resume.after.byte > 0) {
+            input.skip_to(resume)?;
+        }
+        Ok(input)
+    }
+
+    fn skip_to(&mut self, resume: ReadPosition) -> io::Result<()> {
+        let changed = || io::Error::new(io::ErrorKind::InvalidData, "its beginning is not what was read before");
+        let mut left = resume.after.byte;
+        while left > 0 {
+            self.read_piece()?;
+            if self.piece.is_empty() {
+                return Err(changed());
+            }
+            let used = usize::try_from(left).unwrap_or(usize::MAX).min(self.piece.len());
+            let (skipped, rest) = self.piece.split_at_checked(used).unwrap_or_default();
+            self.prefix_crc = crc32c::crc32c_append(self.prefix_crc, skipped);
+            left -= used as u64;
+            if self.decoder.needs_head() {
+                self.decoder.push(skipped, &mut self.decoded);
+            }
+            self.tail = rest.to_vec();
+        }
+        if self.prefix_crc != resume.prefix_crc {
+            return Err(changed());
+        }
+        self.decoded.clear();
+        let Origin { byte, line, record } = resume.after;
+        self.decoder.resume_at(Position { byte, line, record });
+        self.before = resume.after;
+        self.decoder.push(&self.tail, &mut self.decoded);
+        Ok(())
+    }
+
+    fn read_piece(&mut self) -> io::Result<()> {
+        self.piece.clear();
+        let limit = PIECE_BYTES as u64;
+        // One call may give less: a pipe, a log that grows. What is there goes on at once.
+        while self.piece.is_empty() {
+            let mut chunk = (&mut self.reader).take(limit);
+            if chunk.read_to_end(&mut self.piece)? == 0 {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads and decodes the next piece.
+    ///
+    /// # Errors
+    /// What the reader says.
+    pub fn next(&mut self, source: &SourceId, now: UtcTime) -> io::Result<Piece> {
+        self.read_piece()?;
+        if self.piece.is_empty() {
+            return Ok(Piece::End);
+        }
+        let piece = std::mem::take(&mut self.piece);
+        let piece = self.push(&piece, source, now);
+        Ok(piece)
+    }
+
+    /// Decodes bytes that came from somewhere else.
+    pub fn push(&mut self, bytes: &[u8], source: &SourceId, now: UtcTime) -> Piece {
+        self.decoder.push(bytes, &mut self.decoded);
+        self.tail.extend_from_slice(bytes);
+        self.hand_out(source, now, false)
+    }
+
+    /// The end of a finished input: a last line without line end counts, a trailer is checked.
+    pub fn end(&mut self, source: &SourceId, now: UtcTime) -> Piece {
+        self.decoder.finish(&mut self.decoded);
+        self.hand_out(source, now, true)
+    }
+
+    /// What the input's own trailer says against the records in it.
+    #[must_use]
+    pub fn trailer_problem(&self) -> Option<String> {
+        self.decoder.trailer_problem()
+    }
+
+    /// True when a record has begun and not ended.
+    #[must_use]
+    pub fn has_partial_record(&self) -> bool {
+        !self.tail.is_empty()
+    }
+
+    /// The note that the input is finished.
+    #[must_use]
+    pub fn finished(&self, source: &SourceId, bytes: u64, modified_nanos: i64, now: UtcTime) -> InputFinished {
+        InputFinished {
+            source: source.to_string(),
+            input: self.name.clone(),
+            bytes,
+            modified_nanos,
+            sha256: self.hash.digest(),
+            records: self.records,
+            rejects: self.rejects,
+            accepted_at: now,
+        }
+    }
+
+    fn hand_out(&mut self, source: &SourceId, now: UtcTime, at_end: bool) -> Piece {
+        if let Some(problem) = self.decoder.head_problem() {
+            return Piece::Unfit(problem);
+        }
+        if self.records == 0 && self.decoded.block.is_empty() {
+            let failed = self.rejects + self.decoded.rejects.len() as u64;
+            if self.rejects == 0 && failed >= FIRST_RECORDS as u64 {
+                return Piece::Unfit(format!("none of its first {failed} records could be decoded"));
+            }
+            // Rejects wait until a first record shows that the format fits.
+            if self.decoded.rejects.is_empty() || !at_end {
+                return Piece::Nothing;
+            }
+        }
+        self.batch(source, now)
+    }
+
+    fn batch(&mut self, source: &SourceId, now: UtcTime) -> Piece {
+        let position = self.decoder.position();
+        let after = Origin { record: position.record, line: position.line, byte: position.byte };
+        if after == self.before {
+            return Piece::Nothing;
+        }
+        let used = usize::try_from(after.byte - self.before.byte).unwrap_or(usize::MAX).min(self.tail.len());
+        self.prefix_crc = crc32c::crc32c_append(self.prefix_crc, self.tail.get(..used).unwrap_or_default());
+        self.tail.drain(..used);
+        let schema = std::sync::Arc::clone(self.decoded.block.schema());
+        let block = std::mem::replace(&mut self.decoded.block, RecordBlock::new(schema));
+        let rejects = std::mem::take(&mut self.decoded.rejects);
+        self.records += block.len() as u64;
+        self.rejects += rejects.len() as u64;
+        let before = std::mem::replace(&mut self.before, after);
+        Piece::Batch(AcceptedBatch {
+            source: source.to_string(),
+            input: self.name.clone(),
+            before,
+            after,
+            prefix_crc: self.prefix_crc,
+            accepted_at: now,
+            only_feed: None,
+            retried: Vec::new(),
+            block,
+            rejects,
+        })
+    }
+}
+
+#[derive(Clone, Default)]
+struct RunningHash(std::sync::Arc<std::sync::Mutex<Sha256>>);
+
+impl RunningHash {
+    fn update(&self, bytes: &[u8]) {
+        match self.0.lock() {
+            Ok(mut hash) => hash.update(bytes),
+            Err(poisoned) => poisoned.into_inner().update(bytes),
+        }
+    }
+
+    fn digest(&self) -> Sha256Digest {
+        let hash = match self.0.lock() {
+            Ok(hash) => hash.clone(),
+            Err(poisoned) => poisoned.into_inner().clone(),
+        };
+        Sha256Digest(hash.finalize().into())
+    }
+}
+
+struct HashingReader {
+    inner: Box<dyn Read + Send>,
+    hash: RunningHash,
+}
+
+impl Read for HashingReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.hash.update(buffer.get(..count).unwrap_or_default());
+        Ok(count)
+    }
+}
+
+/// Gzip is recognised by its first two bytes: a name says little.
+fn decompressed(mut reader: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
+    let mut magic = Vec::new();
+    (&mut reader).take(GZIP_MAGIC.len() as u64).read_to_end(&mut magic)?;
+    let is_gzip = magic == GZIP_MAGIC;
+    let whole = io::Cursor::new(magic).chain(reader);
+    Ok(if is_gzip { Box::new(MultiGzDecoder::new(whole)) } else { Box::new(whole) })
+}

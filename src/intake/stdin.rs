@@ -1,0 +1,156 @@
+//! Standard input as a source. A thread reads; what it read waits in a channel of a few pieces, so a fast sender is
+//! slowed down and memory stays bounded.
+//!
+//! There is no position to go back to: the sender is told how many records are durable (`accepted=N`) and goes on
+//! behind them after a restart.
+
+use super::input::{InputFormat, OpenInput, PIECE_BYTES, Piece};
+use super::{InputHistory, IntakeFault, Source, Step};
+use crate::disk::Disk;
+use crate::domain::ids::SourceId;
+use crate::domain::time::UtcTime;
+use crate::format::decode::spec::ReadSpec;
+use crate::format::dialect::Dialect;
+use crate::record::Accepted;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+
+const PIECES_WAITING: usize = 8;
+
+/// Standard input.
+pub struct StdinSource {
+    id: SourceId,
+    pieces: Receiver<io::Result<Vec<u8>>>,
+    /// `once` reads to the end; `run` takes what is there.
+    to_the_end: bool,
+    input: OpenInput,
+    looked_at: UtcTime,
+    ended: bool,
+    reported: bool,
+    bytes: u64,
+    failure: Option<String>,
+}
+
+impl StdinSource {
+    /// Begins to read `reader` in a thread. `to_the_end` makes [`Source::step`] wait for more until it ends.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(
+        id: SourceId,
+        dialect: &Dialect,
+        read: &Arc<ReadSpec>,
+        reader: Box<dyn Read + Send>,
+        to_the_end: bool,
+    ) -> io::Result<Self> {
+        let (sender, pieces) = sync_channel(PIECES_WAITING);
+        std::thread::Builder::new().name("stdin".to_owned()).spawn(move || pump(reader, &sender))?;
+        let format = InputFormat { source: &id, name: "stdin", dialect, read };
+        let input = OpenInput::open(&format, Box::new(io::empty()), None)?;
+        Ok(Self {
+            id,
+            pieces,
+            to_the_end,
+            input,
+            looked_at: UtcTime::MIN,
+            ended: false,
+            reported: false,
+            bytes: 0,
+            failure: None,
+        })
+    }
+
+    fn next_piece(&mut self) -> Option<io::Result<Vec<u8>>> {
+        if self.to_the_end {
+            return self.pieces.recv().ok();
+        }
+        match self.pieces.try_recv() {
+            Ok(piece) => Some(piece),
+            Err(TryRecvError::Empty) => Some(Ok(Vec::new())),
+            Err(TryRecvError::Disconnected) => None,
+        }
+    }
+}
+
+fn pump(mut reader: Box<dyn Read + Send>, sender: &SyncSender<io::Result<Vec<u8>>>) {
+    let mut buffer = vec![0; PIECE_BYTES];
+    loop {
+        let piece = match reader.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(count) => Ok(buffer.get(..count).unwrap_or_default().to_vec()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => Err(error),
+        };
+        let failed = piece.is_err();
+        if sender.send(piece).is_err() || failed {
+            return;
+        }
+    }
+}
+
+impl Source for StdinSource {
+    fn id(&self) -> &SourceId {
+        &self.id
+    }
+
+    fn look(&mut self, _disk: &dyn Disk, _history: &dyn InputHistory, now: UtcTime) -> Result<(), IntakeFault> {
+        self.looked_at = now;
+        Ok(())
+    }
+
+    fn step(&mut self, _disk: &dyn Disk, _history: &dyn InputHistory, now: UtcTime) -> Result<Step, IntakeFault> {
+        loop {
+            if self.ended {
+                if self.reported {
+                    return Ok(Step::Idle);
+                }
+                self.reported = true;
+                return Ok(Step::Accepted(Accepted::Finished(self.input.finished(&self.id, self.bytes, now.nanos(), now))));
+            }
+            let piece = match self.next_piece() {
+                None => {
+                    self.ended = true;
+                    self.input.end(&self.id, now)
+                }
+                Some(Ok(bytes)) if bytes.is_empty() => return Ok(Step::Idle),
+                Some(Ok(bytes)) => {
+                    self.bytes += bytes.len() as u64;
+                    self.input.push(&bytes, &self.id, now)
+                }
+                Some(Err(cause)) => {
+                    self.failure = Some(format!("standard input cannot be read: {cause}"));
+                    let path = PathBuf::from("stdin");
+                    return Err(IntakeFault::Io { source_id: self.id.clone(), operation: "read", path, cause });
+                }
+            };
+            match piece {
+                Piece::Batch(batch) => return Ok(Step::Accepted(Accepted::Batch(batch))),
+                Piece::Unfit(reason) => {
+                    self.ended = true;
+                    self.reported = true;
+                    self.failure = Some(format!("standard input is not in the source's format: {reason}"));
+                }
+                Piece::Nothing | Piece::End => {}
+            }
+        }
+    }
+
+    fn settle(&mut self, _disk: &dyn Disk) -> Result<(), IntakeFault> {
+        Ok(())
+    }
+
+    fn caught_up_to(&self) -> UtcTime {
+        if self.failure.is_some() { UtcTime::MIN } else { self.looked_at }
+    }
+
+    fn alarms(&self) -> Vec<(&'static str, String, String)> {
+        let hint = "send it again behind the last accepted=N";
+        self.failure.iter().map(|failure| ("HD0406", failure.clone(), hint.to_owned())).collect()
+    }
+
+    fn unread_bytes(&self) -> u64 {
+        0
+    }
+}
