@@ -177,7 +177,7 @@ fn compile_strftime(text: &str) -> Result<Kind, String> {
     let items = StrftimeItems::new(text).parse_to_owned().map_err(|_| {
         "an unknown `%` in the layout; known are those of strftime, such as %Y %m %d %H %M %S".to_owned()
     })?;
-    if items.iter().any(|item| *item == Item::Fixed(Fixed::TimezoneName)) {
+    if items.contains(&Item::Fixed(Fixed::TimezoneName)) {
         return Err("names of time zones (%Z) are ambiguous; use the offset %z".to_owned());
     }
     // chrono reads this one but cannot write it; `%z` reads both spellings of an offset.

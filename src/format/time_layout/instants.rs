@@ -73,9 +73,9 @@ pub(super) fn push_fraction(nanos: u32, out: &mut Vec<u8>) {
         return;
     }
     out.push(b'.');
-    if nanos % 1_000_000 == 0 {
+    if nanos.is_multiple_of(1_000_000) {
         push_digits(nanos / 1_000_000, 3, out);
-    } else if nanos % 1000 == 0 {
+    } else if nanos.is_multiple_of(1000) {
         push_digits(nanos / 1000, 6, out);
     } else {
         push_digits(nanos, 9, out);
