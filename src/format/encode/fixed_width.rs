@@ -58,8 +58,8 @@ impl FixedWriter {
     pub fn new(dialect: &Dialect) -> Self {
         let encoder = TextEncoder::new(dialect);
         let stop = encoder.stops(b"");
-        let (cleaned, encoded) = (String::new(), Vec::new());
-        Self { controls: dialect.controls.clone(), encoder, stop, cleaned, encoded }
+        let cleaned = String::new();
+        Self { controls: dialect.controls.clone(), encoder, stop, cleaned, encoded: Vec::new() }
     }
 
     /// Appends one value, filled to the width of its cell.
