@@ -63,6 +63,8 @@ struct Line {
 struct Cell {
     name: Arc<str>,
     position: CellPosition,
+    /// What stands before the value: a separator or a key.
+    lead: Vec<u8>,
     plan: ValuePlan,
     /// Written as a number: a bare JSON number, a sign before zeros.
     number: bool,
@@ -212,7 +214,8 @@ impl Line {
                     None => form.read_back(value.text).map_err(|fault| (index, CellFault::Number(fault)))?,
                 };
             }
-            let placing = Placing { index, alone, name: &cell.name, number: cell.number, shape: cell.shape.as_ref() };
+            sink.out.extend_from_slice(&cell.lead);
+            let placing = Placing { alone, number: cell.number, shape: cell.shape.as_ref() };
             writer.put(&placing, value.text, sink.out).map_err(|fault| (index, fault))?;
         }
         writer.end_line(sink.out).map_err(|fault| (0, fault))
@@ -233,12 +236,10 @@ impl Line {
     }
 }
 
-/// Where and how a value is put.
+/// How a value is put.
 struct Placing<'c> {
-    index: usize,
     /// The only cell of its line.
     alone: bool,
-    name: &'c str,
     number: bool,
     shape: Option<&'c FixedShape>,
 }
@@ -267,22 +268,26 @@ impl Writer {
         Self { kind, line_end: line_end_bytes(dialect) }
     }
 
+    /// What stands before the value of the cell at `index`.
+    fn lead(&mut self, index: usize, name: &str) -> Result<Vec<u8>, CellFault> {
+        let mut lead = Vec::new();
+        match &mut self.kind {
+            KindWriter::Delimited(writer) if index > 0 => writer.put_separator(&mut lead),
+            KindWriter::Delimited(_) | KindWriter::Fixed(_) => {}
+            KindWriter::Json(writer) => writer.put_key(index == 0, name, &mut lead)?,
+        }
+        Ok(lead)
+    }
+
     fn put(&mut self, placing: &Placing<'_>, value: &[u8], out: &mut Vec<u8>) -> Result<(), CellFault> {
         match &mut self.kind {
-            KindWriter::Delimited(writer) => {
-                if placing.index > 0 {
-                    writer.put_separator(out);
-                }
-                writer.put(value, placing.alone, out)
-            }
+            KindWriter::Delimited(writer) => writer.put(value, placing.alone, out),
             KindWriter::Fixed(writer) => match placing.shape {
                 Some(shape) => writer.put(shape, placing.number, value, out),
                 None => Ok(()),
             },
-            KindWriter::Json(writer) => {
-                writer.put_key(placing.index == 0, placing.name, out)?;
-                if placing.number { writer.put_number(value, out) } else { writer.put_text(value, out) }
-            }
+            KindWriter::Json(writer) if placing.number => writer.put_number(value, out),
+            KindWriter::Json(writer) => writer.put_text(value, out),
         }
     }
 

@@ -21,6 +21,7 @@ struct Compiler<'a> {
     zone: Zone,
     /// Indexes of the summed record cells.
     summed: Vec<usize>,
+    writer: Writer,
     problems: Vec<Problem>,
 }
 
@@ -32,19 +33,20 @@ pub(super) fn compile(spec: &FormatSpec, schema: &Schema, zone: Zone) -> Result<
         return Err(vec![Problem { severity: Severity::Error, document, span: 0..0, message, hint: None }]);
     };
     let summed = write.summed_cells();
-    let mut compiler = Compiler { dialect: &spec.dialect, write, schema, zone, summed, problems: Vec::new() };
-    let mut writer = Writer::new(&spec.dialect);
+    let (dialect, writer) = (&spec.dialect, Writer::new(&spec.dialect));
+    let mut compiler = Compiler { dialect, write, schema, zone, summed, writer, problems: Vec::new() };
     let record = compiler.line(&write.record, true);
     let header = write.header.iter().map(|line| compiler.line(line, false)).collect();
     let trailer = write.trailer.iter().map(|line| compiler.line(line, false)).collect();
-    compiler.try_constants(&mut writer);
-    let names_line = write.header_names.then(|| compiler.names_line(&mut writer));
+    compiler.try_constants();
+    let names_line = write.header_names.then(|| compiler.names_line());
     if !compiler.problems.is_empty() {
         return Err(compiler.problems);
     }
     let sum_names: Arc<[Arc<str>]> = compiler.summed_cells().map(|cell| Arc::from(cell.name.as_str())).collect();
     let sum_zeros: Vec<Decimal> = compiler.summed_cells().map(CellSpec::zero).collect();
     let pending = sum_zeros.clone();
+    let writer = compiler.writer;
     Ok(Layout { names_line, header, record, trailer, writer, sum_names, sum_zeros, scratch: Vec::new(), pending })
 }
 
@@ -84,6 +86,7 @@ impl Compiler<'_> {
             self.refuse(cell, "the cell is summed, so its `default` must be a number".to_owned());
         }
         Cell {
+            lead: self.lead(index, cell),
             name: Arc::from(cell.name.as_str()),
             position: match &cell.fixed {
                 Some(fixed) => CellPosition::Bytes(fixed.from, fixed.to),
@@ -199,25 +202,33 @@ impl Compiler<'_> {
         Source::Sum { index, form }
     }
 
+    fn lead(&mut self, index: usize, cell: &CellSpec) -> Vec<u8> {
+        self.writer.lead(index, &cell.name).unwrap_or_else(|fault| {
+            self.refuse(cell, format!("the name `{}` {fault}", cell.name));
+            Vec::new()
+        })
+    }
+
     fn refuse(&mut self, cell: &CellSpec, message: String) {
         self.problems.push(cell.place.error(message));
     }
 
-    fn names_line(&mut self, writer: &mut Writer) -> Vec<u8> {
+    fn names_line(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
         let alone = self.write.record.cells.len() == 1;
         for (index, cell) in self.write.record.cells.iter().enumerate() {
-            let placing = Placing { index, alone, name: &cell.name, number: false, shape: None };
-            if let Err(fault) = writer.put(&placing, cell.name.as_bytes(), &mut out) {
+            out.extend(self.lead(index, cell));
+            let placing = Placing { alone, number: false, shape: None };
+            if let Err(fault) = self.writer.put(&placing, cell.name.as_bytes(), &mut out) {
                 self.problems.push(cell.place.error(format!("the name `{}` {fault}", cell.name)));
             }
         }
-        out.extend_from_slice(&writer.line_end);
+        out.extend_from_slice(&self.writer.line_end);
         out
     }
 
     /// Texts that are always the same must fit; so must defaults and what lookups give.
-    fn try_constants(&mut self, writer: &mut Writer) {
+    fn try_constants(&mut self) {
         let write = self.write;
         let lines = write.header.iter().chain(std::iter::once(&write.record)).chain(&write.trailer);
         for cell in lines.flat_map(|line| &line.cells) {
@@ -234,9 +245,8 @@ impl Compiler<'_> {
             }
             for (what, text) in texts {
                 let shape = cell.fixed.as_ref().map(|fixed| FixedShape::new(fixed, false, self.dialect));
-                let placing =
-                    Placing { index: 0, alone: false, name: &cell.name, number: false, shape: shape.as_ref() };
-                if let Err(fault) = writer.put(&placing, text.as_bytes(), &mut Vec::new()) {
+                let placing = Placing { alone: false, number: false, shape: shape.as_ref() };
+                if let Err(fault) = self.writer.put(&placing, text.as_bytes(), &mut Vec::new()) {
                     self.problems.push(cell.place.error(format!("{what} \"{}\" {fault}", text.escape_debug())));
                 }
             }

@@ -12,7 +12,7 @@
 //! Control characters (a TAB or line end in a value) meet the rule `controls` before the last three rows.
 
 use super::fault::CellFault;
-use super::text::{TextEncoder, as_text, push_control};
+use super::text::{TextEncoder, as_text, is_stopped, push_control};
 use crate::format::dialect::{Dialect, Escape, Misfit, Quoting};
 
 /// Writes the values of delimited lines.
@@ -27,6 +27,8 @@ pub(super) struct DelimitedWriter {
     encoder: TextEncoder,
     /// Bytes that cannot be copied as they are.
     stop: [bool; 256],
+    /// Bytes at which a replacement or a control character begins.
+    replaced: [bool; 256],
     separator_bytes: Vec<u8>,
     quote_bytes: Vec<u8>,
     cleaned: String,
@@ -54,12 +56,20 @@ impl DelimitedWriter {
             separators: dialect.separators.clone(),
             encoder,
             stop: [false; 256],
+            replaced: [false; 256],
             separator_bytes,
             quote_bytes,
             cleaned: String::new(),
             protected: String::new(),
         };
         writer.stop = writer.stops();
+        let begins = |byte: u8| match &dialect.escape {
+            Escape::Replace(pairs) => pairs.iter().any(|(from, _)| from.bytes().next() == Some(byte)),
+            Escape::Doubled | Escape::Character(_) => false,
+        };
+        for (byte, replaced) in (0..=255u8).zip(&mut writer.replaced) {
+            *replaced = byte.is_ascii_control() || begins(byte);
+        }
         writer
     }
 
@@ -71,11 +81,7 @@ impl DelimitedWriter {
             Escape::Character(character) => special.extend(character.to_string().bytes()),
             Escape::Replace(pairs) => special.extend(pairs.iter().filter_map(|(from, _)| from.bytes().next())),
         }
-        let mut stop = [false; 256];
-        for (byte, stop) in (0..=255u8).zip(&mut stop) {
-            *stop = byte.is_ascii_control() || special.contains(&byte) || !self.encoder.copies(byte);
-        }
-        stop
+        self.encoder.stops(&special)
     }
 
     pub fn put_separator(&self, out: &mut Vec<u8>) {
@@ -84,8 +90,7 @@ impl DelimitedWriter {
 
     /// Appends one value. `alone`: it is the only one of its line, which would be an empty line if it is empty.
     pub fn put(&mut self, value: &[u8], alone: bool, out: &mut Vec<u8>) -> Result<(), CellFault> {
-        let stopped = value.iter().any(|byte| self.stop.get(usize::from(*byte)).copied().unwrap_or(true));
-        if !stopped {
+        if !is_stopped(&self.stop, value) {
             let quoted = self.always || (alone && value.is_empty());
             if quoted {
                 out.extend_from_slice(&self.quote_bytes);
@@ -109,25 +114,26 @@ impl DelimitedWriter {
             Escape::Doubled | Escape::Character(_) => &[],
         };
         let mut rest = text;
-        let mut count = 0;
-        while let Some(character) = rest.chars().next() {
-            count += 1;
-            let longest =
-                pairs.iter().filter(|(from, _)| rest.starts_with(from.as_str())).max_by_key(|(from, _)| from.len());
-            if let Some((from, to)) = longest {
+        loop {
+            let plain = rest.bytes().take_while(|byte| !is_stopped(&self.replaced, &[*byte])).count();
+            let (run, tail) = rest.split_at(plain);
+            self.cleaned.push_str(run);
+            let Some(character) = tail.chars().next() else { return Ok(()) };
+            let begun = |(from, _): &&(String, String)| tail.starts_with(from.as_str());
+            let step = if let Some((from, to)) = pairs.iter().filter(begun).max_by_key(|(from, _)| from.len()) {
                 self.cleaned.push_str(to);
-                count += from.chars().count() - 1;
-                rest = rest.get(from.len()..).unwrap_or_default();
-                continue;
-            }
-            if character.is_ascii_control() {
-                push_control(character, count, &self.controls, &mut self.cleaned)?;
+                from.len()
+            } else if character.is_ascii_control() {
+                let count = text.len() - tail.len();
+                let place = text.get(..count).map_or(0, |before| before.chars().count()) + 1;
+                push_control(character, place, &self.controls, &mut self.cleaned)?;
+                1
             } else {
                 self.cleaned.push(character);
-            }
-            rest = rest.get(character.len_utf8()..).unwrap_or_default();
+                character.len_utf8()
+            };
+            rest = tail.get(step..).unwrap_or_default();
         }
-        Ok(())
     }
 
     /// Quotes or escapes the cleaned value, or applies the rule for separators.
@@ -173,6 +179,11 @@ impl DelimitedWriter {
     }
 
     fn replace_separators(&mut self) -> Result<(), CellFault> {
+        let first = self.separator.chars().next();
+        if !self.cleaned.contains(|c| Some(c) == first || matches!(c, '\n' | '\r')) {
+            self.protected.push_str(&self.cleaned);
+            return Ok(());
+        }
         let mut rest = self.cleaned.as_str();
         let mut count = 0;
         while let Some(character) = rest.chars().next() {

@@ -1,7 +1,7 @@
 //! Values at fixed positions. Widths are bytes of the file's charset; a character is never split.
 
 use super::fault::CellFault;
-use super::text::{TextEncoder, as_text, push_control};
+use super::text::{TextEncoder, as_text, is_stopped, push_control};
 use crate::format::dialect::{Dialect, Misfit};
 use crate::format::spec::{Align, FixedSpec};
 
@@ -48,18 +48,18 @@ impl FixedShape {
 pub(super) struct FixedWriter {
     controls: Misfit,
     encoder: TextEncoder,
+    /// Bytes that cannot be copied as they are.
+    stop: [bool; 256],
     cleaned: String,
     encoded: Vec<u8>,
 }
 
 impl FixedWriter {
     pub fn new(dialect: &Dialect) -> Self {
-        Self {
-            controls: dialect.controls.clone(),
-            encoder: TextEncoder::new(dialect),
-            cleaned: String::new(),
-            encoded: Vec::new(),
-        }
+        let encoder = TextEncoder::new(dialect);
+        let stop = encoder.stops(b"");
+        let cleaned = String::new();
+        Self { controls: dialect.controls.clone(), encoder, stop, cleaned, encoded: Vec::new() }
     }
 
     /// Appends one value, filled to the width of its cell.
@@ -67,8 +67,7 @@ impl FixedWriter {
         if value.is_empty() && number && shape.zero_filled {
             return Err(CellFault::EmptyNumber);
         }
-        if value.iter().all(|byte| !byte.is_ascii_control() && self.encoder.copies(*byte)) && value.len() <= shape.width
-        {
+        if value.len() <= shape.width && !is_stopped(&self.stop, value) {
             return pad(shape, number, value, 1, out);
         }
         self.clean(as_text(value)?)?;

@@ -4,7 +4,7 @@
 
 use super::fault::CellFault;
 use super::number::append_decimal;
-use super::text::{TextEncoder, as_text, push_control};
+use super::text::{TextEncoder, as_text, is_stopped, push_control};
 use crate::format::dialect::{Dialect, Misfit};
 use crate::record::Decimal;
 
@@ -15,6 +15,8 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 pub(super) struct JsonWriter {
     controls: Misfit,
     encoder: TextEncoder,
+    /// Bytes that cannot be copied as they are.
+    stop: [bool; 256],
     cleaned: String,
     escaped: String,
     digits: Vec<u8>,
@@ -22,9 +24,11 @@ pub(super) struct JsonWriter {
 
 impl JsonWriter {
     pub fn new(dialect: &Dialect) -> Self {
+        let encoder = TextEncoder::new(dialect);
         Self {
             controls: dialect.controls.clone(),
-            encoder: TextEncoder::new(dialect),
+            stop: encoder.stops(b"\"\\"),
+            encoder,
             cleaned: String::new(),
             escaped: String::new(),
             digits: Vec::new(),
@@ -59,8 +63,7 @@ impl JsonWriter {
 
     /// Appends a string.
     pub fn put_text(&mut self, value: &[u8], out: &mut Vec<u8>) -> Result<(), CellFault> {
-        let plain = |byte: &u8| !byte.is_ascii_control() && !matches!(byte, b'"' | b'\\') && self.encoder.copies(*byte);
-        if value.iter().all(plain) {
+        if !is_stopped(&self.stop, value) {
             out.push(b'"');
             out.extend_from_slice(value);
             out.push(b'"');

@@ -31,14 +31,23 @@ impl TextEncoder {
         Self { charset: dialect.charset, unmappable: dialect.unmappable.clone(), cache }
     }
 
-    /// True when bytes of ASCII, or any bytes of UTF-8, can be copied as they are.
-    pub fn copies(&self, byte: u8) -> bool {
+    fn copies(&self, byte: u8) -> bool {
         match self.charset {
             Charset::Utf8 => true,
             Charset::Ascii | Charset::Utf16Le | Charset::Utf16Be | Charset::Table(_) => {
                 byte.is_ascii() && self.charset.is_ascii_compatible()
             }
         }
+    }
+
+    /// Which bytes of a value cannot be copied as they are: control characters, those in `special`, and those that are
+    /// other bytes in the charset.
+    pub fn stops(&self, special: &[u8]) -> [bool; 256] {
+        let mut stop = [false; 256];
+        for (byte, stop) in (0..=255u8).zip(&mut stop) {
+            *stop = byte.is_ascii_control() || special.contains(&byte) || !self.copies(byte);
+        }
+        stop
     }
 
     pub const fn charset(&self) -> Charset {
@@ -79,6 +88,11 @@ impl TextEncoder {
             charset: self.charset.name(),
         })
     }
+}
+
+/// True when a byte of the value is one of `stop`.
+pub(super) fn is_stopped(stop: &[bool; 256], value: &[u8]) -> bool {
+    value.iter().any(|byte| stop.get(usize::from(*byte)).copied().unwrap_or(true))
 }
 
 /// Appends what the rule makes of a control character.
