@@ -4,4 +4,5 @@ pub mod charset;
 pub mod decode;
 pub mod dialect;
 pub mod expression;
+pub mod guess;
 pub mod time_layout;
