@@ -5,6 +5,7 @@ pub mod decode;
 pub mod dialect;
 pub mod encode;
 pub mod expression;
+pub mod guess;
 pub mod manifest;
 pub mod spec;
 pub mod template;

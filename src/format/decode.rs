@@ -15,6 +15,7 @@ mod json_lines;
 mod lines;
 mod mark;
 mod records;
+pub(super) mod sample;
 pub mod spec;
 mod splitter;
 mod text;

@@ -5,7 +5,7 @@
 //! readers disagree on which one counts (RFC 8259 section 4).
 
 use super::spec::{ReadSpec, Source};
-use super::value::{FieldFault, ValueFault, ValueReader};
+use super::value::{FieldFault, ValueFault, ValueKind, ValueReader};
 use crate::record::RecordBlock;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -19,6 +19,7 @@ pub(super) struct JsonLines {
     /// Where in the line the value of each field stands.
     found: Vec<Option<Range<usize>>>,
     unescaped: Vec<u8>,
+    expanded: Vec<u8>,
 }
 
 /// A place in the tree of paths; index 0 is the object itself.
@@ -38,7 +39,7 @@ impl JsonLines {
                 add_path(&mut paths, path, field);
             }
         }
-        Self { paths, found: vec![None; read.fields.len()], unescaped: Vec::new() }
+        Self { paths, found: vec![None; read.fields.len()], unescaped: Vec::new(), expanded: Vec::new() }
     }
 
     /// Appends the record in `line`.
@@ -64,7 +65,8 @@ impl JsonLines {
             let pushed = if twice == Some(index) {
                 Err(ValueFault::Twice)
             } else {
-                plain_text(text, &mut self.unescaped).and_then(|text| value.push(text, block))
+                let plain = plain_text(text, &mut self.unescaped);
+                plain.and_then(|text| push_value(text, value, &mut self.expanded, block))
             };
             if let Err(fault) = pushed {
                 return Err(FieldFault { field: &value.name, fault }.to_string());
@@ -102,6 +104,53 @@ fn add_path(paths: &mut Vec<Node>, path: &str, field: usize) {
     if let Some(node) = along.last().and_then(|(_, last)| paths.get_mut(*last)) {
         node.fields.push(field);
     }
+}
+
+/// A number with an exponent, as some programs write very small ones, becomes the same number without.
+fn push_value(
+    text: &[u8],
+    value: &mut ValueReader,
+    expanded: &mut Vec<u8>,
+    block: &mut RecordBlock,
+) -> Result<(), ValueFault> {
+    if matches!(value.kind, ValueKind::Number) && expand(text, expanded).is_some() {
+        return value.push(expanded, block);
+    }
+    value.push(text, block)
+}
+
+/// Writes `5e-05` as `0.00005`; `None` when there is no exponent, or one that moves the point by more than 40 digits.
+fn expand(number: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    let at = memchr::memchr2(b'e', b'E', number)?;
+    let (mantissa, exponent) = number.split_at_checked(at)?;
+    let exponent: i32 = std::str::from_utf8(exponent.get(1..)?).ok()?.parse().ok()?;
+    let exponent = Some(exponent).filter(|exponent| (-40..=40).contains(exponent))?;
+    let (sign, mantissa) = match mantissa {
+        [b'-', rest @ ..] => (&b"-"[..], rest),
+        rest => (&b""[..], rest),
+    };
+    let point = memchr::memchr(b'.', mantissa).unwrap_or(mantissa.len());
+    let digits = || mantissa.iter().filter(|byte| **byte != b'.');
+    if digits().count() == 0 || !digits().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let whole = i32::try_from(point).ok()? + exponent;
+    out.clear();
+    out.extend_from_slice(sign);
+    if whole <= 0 {
+        out.extend_from_slice(b"0.");
+        out.resize(out.len() + usize::try_from(-whole).ok()?, b'0');
+    }
+    let mut place = 0;
+    for digit in digits() {
+        if place == whole && place > 0 {
+            out.push(b'.');
+        }
+        out.push(*digit);
+        place += 1;
+    }
+    out.resize(out.len() + usize::try_from(whole - place).unwrap_or(0), b'0');
+    Some(())
 }
 
 /// The text of a JSON value: strings without quotes and escapes, nothing for null.

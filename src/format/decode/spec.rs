@@ -1,7 +1,7 @@
 //! The table `[read]` of a format file: which columns become which fields.
 
 use super::value::{ValueKind, ValueReader};
-use crate::document::{Placed, Table, Value, nearest};
+use crate::document::{Placed, Severity, Table, Value, nearest};
 use crate::domain::period::Zone;
 use crate::format::dialect::{Dialect, FormatKind};
 use crate::format::time_layout::{Ambiguous, TimeLayout, TimeParser};
@@ -85,6 +85,18 @@ struct TimeDefaults {
 /// `finish` on the table.
 #[must_use]
 pub fn read_spec(dialect: &Dialect, table: &Table<'_>) -> Option<ReadSpec> {
+    // Problems of other tables are no reason to know nothing of this one.
+    let others = table.problems().take();
+    let spec = read_whole(dialect, table);
+    let own = table.problems().take();
+    let spoilt = own.iter().any(|problem| problem.severity == Severity::Error);
+    for problem in others.into_iter().chain(own) {
+        table.problems().add(problem);
+    }
+    spec.filter(|_| !spoilt)
+}
+
+fn read_whole(dialect: &Dialect, table: &Table<'_>) -> Option<ReadSpec> {
     let header = read_header(dialect, table);
     let skip_lines = table.count("skip_lines").map_or(0, |count| count.value);
     let comment = read_prefix(table, "comment");
@@ -102,9 +114,6 @@ pub fn read_spec(dialect: &Dialect, table: &Table<'_>) -> Option<ReadSpec> {
         FormatKind::JsonLines => None,
     };
     let fields = read_fields(dialect, header, defaults, table);
-    if table.problems().has_errors() {
-        return None;
-    }
     let fields = fields?;
     let schema = fields.iter().map(|(field, unit)| SchemaField {
         name: field.value.name.clone(),
@@ -392,6 +401,19 @@ fields = [
             "17: only a time has a `zone`",
         ];
         assert_eq!(read_format(text).expect_err("problems"), expected);
+    }
+
+    #[test]
+    fn problems_elsewhere_do_not_hide_the_fields() {
+        let problems = Problems::default();
+        let text = "kind = \"delimitd\"\n[read]\nfields = [{ name = \"a\", column = 1 }]".to_owned();
+        let document = Document { name: "test.toml".to_owned(), text };
+        let spec = read_document(document, &problems, |table| {
+            let dialect = Dialect::read(&table);
+            read_spec(&dialect, &table.table("read").expect("table"))
+        });
+        assert!(spec.flatten().is_some());
+        assert_eq!(problems.take().len(), 1);
     }
 
     #[test]

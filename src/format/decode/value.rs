@@ -97,8 +97,31 @@ impl ValueReader {
     }
 }
 
-/// True for numbers of up to 18 digits, which every decimal can hold; the rest is left to [`Decimal::parse`].
+/// True for digits with at most one point between them, few enough for every decimal; the rest is left to
+/// [`Decimal::parse`].
 #[inline]
 fn is_plain_number(text: &[u8]) -> bool {
-    text.len() <= 18 && text.iter().all(u8::is_ascii_digit)
+    let [b'0'..=b'9', inner @ ..] = text else { return false };
+    let mut points = 0;
+    let plain = inner.iter().all(|byte| {
+        points += u32::from(*byte == b'.');
+        byte.is_ascii_digit() || *byte == b'.'
+    });
+    plain && points <= 1 && text.len() <= 18 && text.last() != Some(&b'.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_numbers_are_decimals() {
+        for text in
+            ["0", "007", "12.50", "1.2.3", "1.", ".5", "-1", "", "1e3", "123456789012345.67", "12345678901234567890"]
+        {
+            let plain = is_plain_number(text.as_bytes());
+            assert!(!plain || Decimal::parse(text.as_bytes()).is_ok(), "{text}");
+        }
+        assert!(is_plain_number(b"007") && is_plain_number(b"12.50") && !is_plain_number(b"1.2.3"));
+    }
 }

@@ -28,7 +28,8 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
         b"%7C",
         b" ",
     ]);
-    prop::collection::vec(piece, 0..120).prop_map(|pieces| pieces.concat())
+    let mark = prop::sample::select(vec![&b""[..], b"", b"", b"\xEF\xBB\xBF", b"\xFF\xFE", b"\xFE\xFF", b"\xEF"]);
+    (mark, prop::collection::vec(piece, 0..120)).prop_map(|(mark, pieces)| [mark.to_vec(), pieces.concat()].concat())
 }
 
 fn formats() -> impl Strategy<Value = String> {

@@ -59,6 +59,19 @@ fn kamailio_call_records_are_read() {
 }
 
 #[test]
+fn generated_call_records_are_read() {
+    let input = "call_id,record_type,calling,called,start_time,answer_time,end_time,duration_s,disposition,trunk_id,cell_id,\
+        charge,currency,cause,status,note\n\
+        1d66-a,MOC,+8617,+8618,2026-03-13T16:00:00+00:00,,1773417603,0,NOANSWER,TG001,46000-1-2,0.0000,CNY,17,0,\n\
+        1d66-b,MTC,+8617,+8618,2026-03-13T16:00:01+00:00,1773417603,1773417903,300,ANSWERED,TG002,46000-1-2,1.2345,CNY,16,1,\
+        \"said \"\"busy\"\", redial\"\n";
+    let (_, out) = decode(&format_file("bench-cdr.toml"), input.as_bytes());
+    assert_eq!((rejects(&out), out.block.len()), (vec![], 2));
+    assert_eq!((sum(&out, "charge").as_str(), sum(&out, "duration").as_str()), ("1.2345", "300"));
+    assert_eq!(rows(&out)[1][15], "said \"busy\", redial");
+}
+
+#[test]
 fn other_real_files_have_the_known_counts_and_sums() {
     let Some(dir) = real_data() else { return };
     let number = |name: &str, column: usize| format!("{{ name = \"{name}\", column = {column}, number = true }},\n");

@@ -186,8 +186,8 @@ fn a_trailer_is_no_record_and_is_checked() {
 
 #[test]
 fn bytes_that_are_not_of_the_charset_reject_their_record_only() {
-    let (_, out) = decode(&columns(QUOTED, "", 2), b"a,b\n\xCA,c\n\"d\n\xCA\",e\nf,g\n");
-    assert_eq!(rejects(&out), [(2, MALFORMED), (3, MALFORMED)]);
+    let (_, out) = decode(&columns(QUOTED, "", 2), b"a,b\n\xCA,c\n\"d\n\xCA\",e\nf,g\n\"\xCA\nh\",i\n");
+    assert_eq!(rejects(&out), [(2, MALFORMED), (3, MALFORMED), (6, MALFORMED)]);
     assert_eq!(out.rejects[1].raw, b"\"d\n\xCA\",e");
     assert_eq!(out.block.len(), 2);
     let replaced = columns("charset = { name = \"UTF-8\", unmappable = \"?\" }", "", 2);

@@ -68,7 +68,7 @@ fn json_lines_that_are_no_objects_or_say_things_twice_are_rejected() {
         "{\"flag\":1,\"flag\":2}".to_owned(),
         "{\"call\":{\"from\":1},\"call.from\":2}".to_owned(),
         "{\"flag\":{\"a\":1}}".to_owned(),
-        "{\"cost\":1e3}".to_owned(),
+        "{\"cost\":1e99}".to_owned(),
         "{\"flag\":\"\\ud83d\"}".to_owned(),
         "{} x".to_owned(),
         format!("{{\"flag\":\"{secret}\" {secret}}}"),
@@ -91,6 +91,24 @@ fn json_lines_that_are_no_objects_or_say_things_twice_are_rejected() {
     );
     assert!(out.rejects.iter().all(|reject| !reject.reason.contains(secret)));
     assert_eq!(found.len(), 9);
+}
+
+#[test]
+fn json_numbers_with_an_exponent_keep_their_value() {
+    let cases = [
+        ("5e-05", "0.00005"),
+        ("-1.25E+3", "-1250"),
+        ("1.5e1", "15"),
+        ("1.5e0", "1.5"),
+        ("12.345e-1", "1.2345"),
+        ("-12.3e-2", "-0.123"),
+        ("1e0", "1"),
+        ("0.1e1", "01"),
+    ];
+    for (number, plain) in cases {
+        let (_, out) = decode(JSON, format!("{{\"cost\":{number},\"flag\":{number}}}").as_bytes());
+        assert_eq!((rows(&out)[0][1].as_str(), rows(&out)[0][3].as_str()), (plain, number));
+    }
 }
 
 #[test]
