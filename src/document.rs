@@ -114,6 +114,11 @@ impl Problems {
         self.0.borrow_mut().push(problem);
     }
 
+    /// Notes several problems.
+    pub fn add_all(&self, problems: Vec<Problem>) {
+        self.0.borrow_mut().extend(problems);
+    }
+
     /// All problems so far, in the order in which they were found.
     #[must_use]
     pub fn take(&self) -> Vec<Problem> {

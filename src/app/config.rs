@@ -167,8 +167,7 @@ fn read_config(path: &Path, root: &Table<'_>, formats: &FormatLibrary, now: UtcT
     let once_deliver_for = root.length("once_deliver_for").map_or(Length::from_seconds(60), |l| l.value);
     let sources = named_tables(root, "source", |table, id| source::read(path, table, id, formats), SourceId::parse);
     let finder = |name: &Placed<String>, problems: &Problems| formats.find(name, problems);
-    let partners =
-        named_tables(root, "partner", |table, id| partner::read(path, table, id, &finder), PartnerId::parse);
+    let partners = named_tables(root, "partner", |table, id| partner::read(path, table, id, &finder), PartnerId::parse);
     for (key, list) in [("source", sources.is_empty()), ("partner", partners.is_empty())] {
         if list && !root.has(key) {
             root.problems().add(root.place().error(format!("there is no [{key}.NAME]: nothing to do")));
@@ -199,19 +198,19 @@ fn read_archive(path: &Path, root: &Table<'_>) -> Option<(PathBuf, Retention)> {
             let keep = match table.text("keep") {
                 None => Retention::Forever,
                 Some(text) if text.value == "forever" => Retention::Forever,
-                Some(text) => match Length::parse(&text.value) {
-                    Some(length) => Retention::For(length),
-                    None => {
+                Some(text) => Length::parse(&text.value).map_or_else(
+                    || {
                         let hint = "write \"forever\" or a length of time such as \"400d\"";
                         table.problems().add(text.place.error_with_hint("`keep` is not a length of time", hint));
                         Retention::Forever
-                    }
-                },
+                    },
+                    Retention::For,
+                ),
             };
             table.finish();
             Some((resolve(path, &dir?.value), keep))
         }
-        other => {
+        other @ (Value::Integer(_) | Value::Bool(_) | Value::List(_) | Value::Other(_)) => {
             root.problems().add(other.place().error("`archive` is a directory or a table with `dir` and `keep`"));
             None
         }
@@ -256,7 +255,8 @@ fn check_feed(config: &Config, partner: &PartnerConfig, feed: &Arc<FeedDefinitio
         let Some(source) = config.source(&name.value) else {
             let mut problem = name.place.error(format!("there is no source \"{}\"", name.value));
             let known = config.sources.iter().map(|source| source.id.as_str());
-            problem.hint = crate::document::nearest(name.value.as_str(), known).map(|n| format!("did you mean \"{n}\"?"));
+            problem.hint =
+                crate::document::nearest(name.value.as_str(), known).map(|n| format!("did you mean \"{n}\"?"));
             problems.add(problem);
             continue;
         };
@@ -267,10 +267,10 @@ fn check_feed(config: &Config, partner: &PartnerConfig, feed: &Arc<FeedDefinitio
         }
         match Layout::compile(&feed.format, &schema, feed.period.zone()) {
             Ok(layout) => check_manifest_layout(feed, &layout, problems),
-            Err(found) => found.into_iter().for_each(|problem| problems.add(problem)),
+            Err(found) => problems.add_all(found),
         }
     }
-    names::check_names(feed, now).into_iter().for_each(|problem| problems.add(problem));
+    problems.add_all(names::check_names(feed, now));
     partner::check_patterns(partner, feed, problems, now);
 }
 
@@ -279,7 +279,7 @@ fn check_manifest_layout(feed: &FeedDefinition, layout: &Layout, problems: &Prob
     let totals = layout.totals();
     let sums = totals.sums().map(|(name, _)| name);
     if let Err(found) = crate::format::manifest::ManifestLayout::compile(format, sums, feed.period.zone()) {
-        found.into_iter().for_each(|problem| problems.add(problem));
+        problems.add_all(found);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::document::{Document, Place, Placed, Problems, Table, Value, read_document};
 use crate::domain::counter::{CounterReset, CounterRule};
-use crate::domain::ids::{FeedId, SourceId};
+use crate::domain::ids::{FeedId, Sha256Digest, SourceId};
 use crate::domain::period::{Period, Zone};
 use crate::domain::time::{Length, UtcTime};
 use crate::format::expression::Expression;
@@ -158,7 +158,7 @@ impl FeedDefinition {
         let hour_by = table.required_text("hour_by");
         let name = table.required_text("name");
         let name_place = table.place_of("name");
-        let name = name.and_then(|text| read_template(text, &problems));
+        let name = name.and_then(|text| read_template(&text, &problems));
         let sequence = table.table("sequence").map(read_counter).unwrap_or_default();
         let manifest = read_manifest(&table, formats);
         let (starts_at, ends_at) = (read_time(&table, "starts_at"), read_time(&table, "ends_at"));
@@ -257,8 +257,11 @@ impl Policies {
             ("header and trailer", EmptyPolicy::HeaderAndTrailer),
             ("none", EmptyPolicy::None),
         ];
-        let late =
-            [("supplement", LatePolicy::Supplement), ("next", LatePolicy::Next), ("quarantine", LatePolicy::Quarantine)];
+        let late = [
+            ("supplement", LatePolicy::Supplement),
+            ("next", LatePolicy::Next),
+            ("quarantine", LatePolicy::Quarantine),
+        ];
         let grace = length("grace", 0);
         Self {
             behind_max: length("behind_max", 31 * 86_400),
@@ -316,7 +319,7 @@ fn read_filter(text: Placed<String>, problems: &Problems) -> Option<Option<Place
     }
 }
 
-fn read_template(text: Placed<String>, problems: &Problems) -> Option<Template> {
+fn read_template(text: &Placed<String>, problems: &Problems) -> Option<Template> {
     Template::parse(&text.value).map_err(|fault| problems.add(text.place.error(format!("file name: {fault}")))).ok()
 }
 
@@ -347,14 +350,12 @@ fn read_period(table: &Table<'_>) -> Option<Period> {
 
 fn read_time(table: &Table<'_>, key: &'static str) -> Option<UtcTime> {
     let text = table.text(key)?;
-    match chrono::DateTime::parse_from_rfc3339(&text.value) {
-        Ok(at) => UtcTime::from_seconds(at.timestamp()),
-        Err(_) => {
-            let hint = "write it with an offset, such as \"2026-12-01T00:00:00+08:00\"";
-            table.problems().add(text.place.error_with_hint(format!("`{key}` is not a time"), hint));
-            None
-        }
+    let at = chrono::DateTime::parse_from_rfc3339(&text.value).ok();
+    if at.is_none() {
+        let hint = "write it with an offset, such as \"2026-12-01T00:00:00+08:00\"";
+        table.problems().add(text.place.error_with_hint(format!("`{key}` is not a time"), hint));
     }
+    UtcTime::from_seconds(at?.timestamp())
 }
 
 fn read_close(table: &Table<'_>) -> CloseRule {
@@ -431,7 +432,7 @@ fn read_manifest(table: &Table<'_>, formats: &FormatFinder<'_>) -> Option<Option
         Some(name) => formats(name, &problems).map(Some),
     };
     let name_place = manifest.place_of("name");
-    let name = manifest.required_text("name").and_then(|text| read_template(text, &problems));
+    let name = manifest.required_text("name").and_then(|text| read_template(&text, &problems));
     let sequence = manifest.table("sequence").map(read_counter).unwrap_or_default();
     manifest.finish();
     Some(Some(ManifestDefinition { format: format?, name: name?, name_place, sequence }))
@@ -450,5 +451,5 @@ fn stored_text(id: &FeedId, settings: &str, format: &FormatSpec, manifest: Optio
 }
 
 fn sha256_hex(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256Digest(Sha256::digest(text).into()).to_string()
 }

@@ -88,7 +88,8 @@ fn check_template(
     }
     if definition.late == LatePolicy::Supplement && !numbered && !template.uses(Variable::Revision) {
         let message = "a late record would give a second file this name";
-        problems.push(place.error_with_hint(message, "add {revision} or {seq}, or set late = \"next\" or \"quarantine\""));
+        problems
+            .push(place.error_with_hint(message, "add {revision} or {seq}, or set late = \"next\" or \"quarantine\""));
     }
     if part.is_some_and(|part| !numbered && !template.uses(part)) {
         let message = "an hour that is cut into several part files would give all of them this name";

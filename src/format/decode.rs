@@ -27,7 +27,7 @@ mod tests;
 
 use crate::format::charset::Charset;
 use crate::format::dialect::{Dialect, FormatKind};
-use crate::record::{Origin, RecordBlock, Reject, Schema};
+use crate::record::{RecordBlock, Reject, Schema};
 use delimited::Delimited;
 use fixed_width::FixedWidth;
 use json_lines::JsonLines;

@@ -185,9 +185,7 @@ impl FileSource {
     fn is_finished(&self, disk: &dyn Disk, entry: &Entry, now: UtcTime) -> Result<bool, IntakeFault> {
         match &self.rules.finished {
             FinishedRule::Renamed | FinishedRule::Append => Ok(true),
-            FinishedRule::Quiet(length) => {
-                Ok(UtcTime::from_nanos(entry.stat.modified_nanos) <= now.before(*length))
-            }
+            FinishedRule::Quiet(length) => Ok(UtcTime::from_nanos(entry.stat.modified_nanos) <= now.before(*length)),
             FinishedRule::Marker(_) => {
                 let marker = self.marker_of(&entry.path);
                 Ok(disk.stat(&marker).map_err(self.fault("look at", &marker))?.is_some())
@@ -241,8 +239,7 @@ impl FileSource {
             return Ok(());
         }
         let opened = disk.open_read(&entry.path).and_then(|reader| {
-            let format =
-                InputFormat { source: &self.id, name: &name, dialect: &self.dialect, read: &self.read };
+            let format = InputFormat { source: &self.id, name: &name, dialect: &self.dialect, read: &self.read };
             OpenInput::open(&format, Box::new(reader), resume)
         });
         match opened {
@@ -301,13 +298,13 @@ impl FileSource {
 
     fn read_current(&mut self, disk: &dyn Disk, now: UtcTime) -> Result<Option<Step>, IntakeFault> {
         let Some(mut current) = self.current.take() else { return Ok(None) };
-        let accept = |batch, duplicate| {
-            let accepted = Accepted::Batch(batch);
+        let accept = |batch: Box<crate::record::AcceptedBatch>, duplicate| {
+            let accepted = Accepted::Batch(*batch);
             if duplicate { Step::Duplicate(accepted) } else { Step::Accepted(accepted) }
         };
         loop {
             if current.ended {
-                return self.finish(disk, current, now);
+                return self.finish(disk, &current, now);
             }
             let piece = match current.input.next(&self.id, now) {
                 Ok(Piece::End) if self.rules.finished == FinishedRule::Append => {
@@ -349,7 +346,7 @@ impl FileSource {
         self.blocked.insert(name, Blocked { code, message, hint, stat: entry.stat });
     }
 
-    fn finish(&mut self, disk: &dyn Disk, current: Current, now: UtcTime) -> Result<Option<Step>, IntakeFault> {
+    fn finish(&mut self, disk: &dyn Disk, current: &Current, now: UtcTime) -> Result<Option<Step>, IntakeFault> {
         let path = &current.entry.path;
         let stat = disk.stat(path).map_err(self.fault("look at", path))?.unwrap_or(current.entry.stat);
         if stat.bytes != current.entry.stat.bytes {
@@ -389,9 +386,9 @@ impl Source for FileSource {
         }
         self.unread_since = Some(UtcTime::MIN);
         if let Some(numbers) = &mut self.numbers {
-            numbers.learn(|limit| history.latest_names(&self.id, limit)).map_err(|message| {
-                IntakeFault::History { source_id: self.id.clone(), message }
-            })?;
+            numbers
+                .learn(|limit| history.latest_names(&self.id, limit))
+                .map_err(|message| IntakeFault::History { source_id: self.id.clone(), message })?;
         }
         let candidates = self.candidates(disk)?;
         let names: Vec<String> = candidates.iter().map(|entry| self.input_name(entry)).collect();
@@ -444,9 +441,8 @@ impl Source for FileSource {
         let blocked = self.blocked.values().map(|blocked| visible_since(&blocked.stat)).min();
         let gap = self.numbers.as_ref().and_then(NumberedNames::gap).map(|_| UtcTime::MIN);
         let earliest = [self.unread_since, blocked, gap].into_iter().flatten().min();
-        earliest.map_or(self.looked_at, |since| {
-            self.looked_at.min(UtcTime::from_nanos(since.nanos().saturating_sub(1)))
-        })
+        earliest
+            .map_or(self.looked_at, |since| self.looked_at.min(UtcTime::from_nanos(since.nanos().saturating_sub(1))))
     }
 
     fn alarms(&self) -> Vec<(&'static str, String, String)> {

@@ -48,7 +48,7 @@ pub struct OpenInput {
 /// What came out of a piece of input.
 pub enum Piece {
     /// Records, or records that could not be decoded.
-    Batch(AcceptedBatch),
+    Batch(Box<AcceptedBatch>),
     /// Nothing complete yet.
     Nothing,
     /// The bytes end here.
@@ -216,7 +216,7 @@ impl OpenInput {
         self.records += block.len() as u64;
         self.rejects += rejects.len() as u64;
         let before = std::mem::replace(&mut self.before, after);
-        Piece::Batch(AcceptedBatch {
+        Piece::Batch(Box::new(AcceptedBatch {
             source: source.to_string(),
             input: self.name.clone(),
             before,
@@ -227,7 +227,7 @@ impl OpenInput {
             retried: Vec::new(),
             block,
             rejects,
-        })
+        }))
     }
 }
 

@@ -107,7 +107,12 @@ impl Source for StdinSource {
                     return Ok(Step::Idle);
                 }
                 self.reported = true;
-                return Ok(Step::Accepted(Accepted::Finished(self.input.finished(&self.id, self.bytes, now.nanos(), now))));
+                return Ok(Step::Accepted(Accepted::Finished(self.input.finished(
+                    &self.id,
+                    self.bytes,
+                    now.nanos(),
+                    now,
+                ))));
             }
             let piece = match self.next_piece() {
                 None => {
@@ -126,7 +131,7 @@ impl Source for StdinSource {
                 }
             };
             match piece {
-                Piece::Batch(batch) => return Ok(Step::Accepted(Accepted::Batch(batch))),
+                Piece::Batch(batch) => return Ok(Step::Accepted(Accepted::Batch(*batch))),
                 Piece::Unfit(reason) => {
                     self.ended = true;
                     self.reported = true;

@@ -71,10 +71,13 @@ impl SecretReference {
     /// [`SecretFault`], which never holds the secret.
     pub fn reveal(&self) -> Result<SecretString, SecretFault> {
         match self {
-            Self::Env(name) => environment(name).map(SecretString::from).ok_or_else(|| SecretFault::NotSet(name.clone())),
+            Self::Env(name) => {
+                environment(name).map(SecretString::from).ok_or_else(|| SecretFault::NotSet(name.clone()))
+            }
             Self::File(path) => read_file(path, true),
             Self::Credential(name) => {
-                let dir = environment("CREDENTIALS_DIRECTORY").ok_or_else(|| SecretFault::NoCredentials(name.clone()))?;
+                let dir =
+                    environment("CREDENTIALS_DIRECTORY").ok_or_else(|| SecretFault::NoCredentials(name.clone()))?;
                 read_file(&Path::new(&dir).join(name), false)
             }
         }

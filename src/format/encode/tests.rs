@@ -551,7 +551,7 @@ trailer = [ { sum = "c3" }, { sum = "d2", unit = "B" }, { field = "caller" } ]
 #[test]
 fn a_format_that_only_reads_cannot_be_compiled_for_writing() {
     assert_eq!(
-        compile_problems("kind = \"delimited\"\n[read]\nfields = []\n", &[]),
+        compile_problems("kind = \"delimited\"\n[read]\nfields = [{ name = \"a\", column = 1 }]\n", &[]),
         ["1: the format describes no `record`, so nothing can be written with it"]
     );
 }

@@ -237,3 +237,70 @@ fn read_back(spec: &FormatSpec, bytes: &[u8]) -> Vec<[String; 2]> {
     let records = lines.get(1..lines.len() - 1).unwrap_or_default();
     records.iter().map(|columns| [columns[0].text.clone(), columns[2].text.clone()]).collect()
 }
+#[cfg(test)]
+mod interop {
+    use super::*;
+    use crate::document::{Document, Problems, read_document};
+    use crate::format::decode::{Decoded, Decoder, spec::read_spec};
+
+    fn decode(text: &str, bytes: &[u8]) -> (Decoded, Option<String>) {
+        let problems = Problems::default();
+        let d = Document { name: "x".into(), text: text.into() };
+        let read = read_document(d, &problems, |t| {
+            let dialect = crate::format::dialect::Dialect::read(&t);
+            let r = t.table("read").expect("read");
+            let s = read_spec(&dialect, &r);
+            r.finish();
+            (dialect, s)
+        });
+        let found: Vec<_> = problems.take().into_iter().map(|p| p.message).collect();
+        let (dialect, read) = read.unwrap();
+        let read = read.unwrap_or_else(|| panic!("{found:?}"));
+        let mut dec = Decoder::new(&dialect, &read);
+        let mut out = Decoded::new(read.schema());
+        dec.push(bytes, &mut out);
+        dec.finish(&mut out);
+        let t = dec.trailer_problem();
+        (out, t)
+    }
+
+    #[test]
+    fn zz_interop_formats() {
+        let h = include_str!("../../../formats/huaxin-voice.toml");
+        let mut whole = block(&CALL, &[]);
+        calls().iter().take(3).for_each(|record| whole.push_record(record));
+        let s = spec(h);
+        let bytes = file(&s, &whole).unwrap();
+        let (out, t) = decode(h, &bytes);
+        assert_eq!((out.rejects.len(), t), (0, None), "{:?}", out.rejects);
+        assert_eq!(file(&s, &out.block).unwrap(), bytes);
+        let h = include_str!("../../../formats/meridian-fixed.toml");
+        let s = spec(h);
+        let bytes = file(&s, &calls()).unwrap();
+        let (out, t) = decode(h, &bytes);
+        assert_eq!((out.rejects.len(), t), (0, None), "{:?}", out.rejects);
+        assert_eq!(file(&s, &out.block).unwrap(), bytes);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, cases: 3000, ..ProptestConfig::default() })]
+        #[test]
+        fn zz_interop_values(
+            format in proptest::sample::select(&FAITHFUL[..]),
+            rows in proptest::collection::vec(("[a|~\\\\\"',%7C25\n\r\t王表é😀 ]{0,6}", "-?[0-9]{1,6}(\\.[0-9]{1,3})?", "[|~a\\\\'\"\n]{0,3}"), 0..6),
+        ) {
+            let json = format.contains("json");
+            let cols: [&str; 3] = if json { ["\"a\"", "\"n\"", "\"b\""] } else { ["1", "2", "3"] };
+            let text = format!("{format}\nrecord = [ {{ field = \"a\" }}, {{ field = \"n\", decimals = 3 }}, {{ field = \"b\" }} ]\n[read]\nfields = [ {{ name = \"a\", column = {} }}, {{ name = \"n\", column = {}, number = true }}, {{ name = \"b\", column = {} }} ]\n", cols[0], cols[1], cols[2]);
+            let s = spec(&text);
+            let rows: Vec<[&str; 3]> = rows.iter().map(|(a, n, b)| [a.as_str(), n.as_str(), b.as_str()]).collect();
+            let rows: Vec<&[&str]> = rows.iter().map(|row| &row[..]).collect();
+            let block = block(&["a", "n#", "b"], &rows);
+            let (bytes, written, _) = write_what_fits(&s, &block);
+            let (out, _) = decode(&text, &bytes);
+            prop_assert!(out.rejects.is_empty(), "{:?} {:?}", out.rejects, String::from_utf8_lossy(&bytes));
+            let got: Vec<[String; 2]> = out.block.iter().map(|r| [String::from_utf8(r.field(0).to_vec()).unwrap(), String::from_utf8(r.field(2).to_vec()).unwrap()]).collect();
+            prop_assert_eq!(got, written);
+        }
+    }
+}
