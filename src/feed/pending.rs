@@ -70,8 +70,8 @@ pub struct FeedHours {
 pub enum Destination {
     /// Into this hour, by this time.
     Hour(Partition, UtcTime),
-    /// It is in a batch already.
-    Taken,
+    /// A batch of this hour has it already.
+    Taken(Partition, UtcTime),
     /// The filter leaves it out.
     Filtered(Option<Partition>),
     /// To quarantine; with the hour where it has one.
@@ -128,7 +128,7 @@ impl FeedHours {
             return self.settle_without_batch(partition, at, lsn);
         };
         if closed.has_taken(lsn) {
-            return Destination::Taken;
+            return Destination::Taken(partition, at);
         }
         if closed.is_cut() { self.late(partition, at, lsn) } else { Destination::Hour(partition, at) }
     }
@@ -151,7 +151,7 @@ impl FeedHours {
                 let mut next = definition.period.next(partition);
                 loop {
                     match self.closed.get(&next.start) {
-                        Some(closed) if closed.has_taken(lsn) => return Destination::Taken,
+                        Some(closed) if closed.has_taken(lsn) => return Destination::Taken(next, at),
                         Some(closed) if closed.is_cut() => {}
                         None if self.closed_second.is_some_and(|second| next.end <= second) => {}
                         Some(_) | None => return Destination::Hour(next, at),
@@ -174,7 +174,7 @@ impl FeedHours {
             let destination = self.destination(record, lsn, batch.accepted_at);
             let hour = match &destination {
                 Destination::Hour(partition, _) => Some(*partition),
-                Destination::Taken => continue,
+                Destination::Taken(..) => continue,
                 Destination::Filtered(partition) | Destination::Rejected(_, partition) => *partition,
             };
             let counts = note.counts.entry(hour).or_default();
@@ -189,7 +189,7 @@ impl FeedHours {
                     counts.quarantined += 1;
                     note.rejects.push((index, fault, hour));
                 }
-                Destination::Taken => {}
+                Destination::Taken(..) => {}
             }
         }
         let suspects = batch.rejects.len() as u64 + note.rejects.len() as u64;

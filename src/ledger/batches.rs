@@ -25,6 +25,8 @@ pub struct StoredDefinition {
 pub struct FeedProgress {
     /// Every partition that ends here or earlier is closed.
     pub closed_second: Option<i64>,
+    /// Where the feed begins when its definition does not say so.
+    pub starts_at: Option<UtcTime>,
     /// Hash of the last manifest.
     pub manifest_hash: Option<Sha256Digest>,
 }
@@ -64,8 +66,8 @@ pub struct HeldHour {
 pub struct Decisions {
     /// Batches to be made.
     pub plans: Vec<(BatchPlan, Vec<QuarantineRow>)>,
-    /// Empty hours that no file is made for.
-    pub skipped: Vec<BatchPlan>,
+    /// Hours, or late records of an hour, that no file is made for.
+    pub skipped: Vec<(BatchPlan, Vec<QuarantineRow>)>,
     /// Hours that wait for a person.
     pub held: Vec<HeldHour>,
     /// Counters after the numbers in the plans.
@@ -87,11 +89,17 @@ impl Ledger {
         })
     }
 
-    /// Stores a version of a feed's definition.
+    /// Stores a version of a feed's definition; `starts_at` is where a new feed begins that does not say so itself.
     ///
     /// # Errors
     /// [`LedgerFault`].
-    pub fn add_definition(&mut self, feed: &FeedId, version: &StoredDefinition, now: UtcTime) -> Result<()> {
+    pub fn add_definition(
+        &mut self,
+        feed: &FeedId,
+        version: &StoredDefinition,
+        starts_at: Option<UtcTime>,
+        now: UtcTime,
+    ) -> Result<()> {
         let subject = feed.to_string();
         self.transact(|t| {
             run(
@@ -101,7 +109,8 @@ impl Ledger {
             )?;
             let insert = "INSERT OR REPLACE INTO feed_version VALUES (?1, ?2, ?3)";
             run(t, insert, params![subject, version.from_second, version.hash])?;
-            run(t, "INSERT OR IGNORE INTO feed VALUES (?1, NULL, NULL)", [&subject])?;
+            let insert = "INSERT OR IGNORE INTO feed (feed, starts_nanos) VALUES (?1, ?2)";
+            run(t, insert, params![subject, starts_at.map(UtcTime::nanos)])?;
             let detail = format!("definition {} applies from second {}", version.hash, version.from_second);
             append_fact(t, Fact { at: now, kind: "defined", subject: &subject, detail: &detail })
         })
@@ -112,11 +121,12 @@ impl Ledger {
     /// # Errors
     /// [`LedgerFault`].
     pub fn progress(&self, feed: &FeedId) -> Result<FeedProgress> {
-        let query = "SELECT closed_second, manifest_hash FROM feed WHERE feed = ?1";
+        let query = "SELECT closed_second, manifest_hash, starts_nanos FROM feed WHERE feed = ?1";
         let read = |row: &rusqlite::Row<'_>| {
             let hash: Option<String> = row.get(1)?;
             let manifest_hash = hash.as_deref().and_then(Sha256Digest::parse);
-            Ok(FeedProgress { closed_second: row.get(0)?, manifest_hash })
+            let starts_at = row.get::<_, Option<i64>>(2)?.map(UtcTime::from_nanos);
+            Ok(FeedProgress { closed_second: row.get(0)?, starts_at, manifest_hash })
         };
         Ok(self.check(self.connection.query_row(query, [feed.to_string()], read).optional())?.unwrap_or_default())
     }
@@ -180,9 +190,10 @@ impl Ledger {
                 insert_plan(t, plan)?;
                 set_render_quarantine(t, &plan.id, quarantine)?;
             }
-            for plan in &decisions.skipped {
+            for (plan, quarantine) in &decisions.skipped {
                 insert_batch(t, plan, BatchState::Skipped)?;
-                append_plan_fact(t, plan, "skipped", "the hour is empty")?;
+                set_render_quarantine(t, &plan.id, quarantine)?;
+                append_plan_fact(t, plan, "skipped", "nothing is sent for it")?;
             }
             for held in &decisions.held {
                 hold_open_hour(t, held)?;

@@ -17,6 +17,8 @@ pub struct IntakeEntry {
     pub quarantine: Vec<QuarantineRow>,
     /// Input files read to their end.
     pub inputs: Vec<InputRow>,
+    /// How far unfinished inputs were read; the last one of an input counts.
+    pub positions: Vec<PositionRow>,
     /// What to add to the counts of sources.
     pub sources: Vec<SourceRow>,
     /// Quarantine entries that came back as records.
@@ -71,6 +73,23 @@ pub struct InputRow {
     pub at: UtcTime,
 }
 
+/// How far an input was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PositionRow {
+    /// The source.
+    pub source: SourceId,
+    /// The input.
+    pub input: String,
+    /// Records before the position.
+    pub record: u64,
+    /// Lines before it.
+    pub line: u64,
+    /// Bytes before it.
+    pub byte: u64,
+    /// CRC32C of these bytes.
+    pub prefix_crc: u32,
+}
+
 /// What a source gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceRow {
@@ -115,8 +134,13 @@ impl Ledger {
             for held in &entry.quarantine {
                 insert_quarantine(t, held)?;
             }
+            for position in &entry.positions {
+                set_position(t, position)?;
+            }
             for input in &entry.inputs {
                 insert_input(t, input)?;
+                let delete = "DELETE FROM position WHERE source = ?1 AND input = ?2";
+                run(t, delete, params![input.source.as_str(), input.name])?;
             }
             for source in &entry.sources {
                 add_source(t, source)?;
@@ -158,6 +182,52 @@ impl Ledger {
     pub fn has_input_of(&self, source: &SourceId, bytes: u64) -> Result<bool> {
         let query = "SELECT EXISTS (SELECT 1 FROM input WHERE source = ?1 AND bytes = ?2)";
         self.check(self.connection.query_row(query, params![source.as_str(), signed(bytes)?], |row| row.get(0)))
+    }
+
+    /// How far an unfinished input of this source was read.
+    ///
+    /// # Errors
+    /// [`super::LedgerFault`].
+    pub fn position(&self, source: &SourceId, input: &str) -> Result<Option<PositionRow>> {
+        let query = "SELECT record, line, byte, prefix_crc FROM position WHERE source = ?1 AND input = ?2";
+        let read = |row: &rusqlite::Row<'_>| {
+            Ok(PositionRow {
+                source: source.clone(),
+                input: input.to_owned(),
+                record: unsigned(row.get(0)?),
+                line: unsigned(row.get(1)?),
+                byte: unsigned(row.get(2)?),
+                prefix_crc: row.get(3)?,
+            })
+        };
+        self.check(self.connection.query_row(query, params![source.as_str(), input], read).optional())
+    }
+
+    /// Names of the inputs of this source that were finished last.
+    ///
+    /// # Errors
+    /// [`super::LedgerFault`].
+    pub fn latest_input_names(&self, source: &SourceId, limit: u32) -> Result<Vec<String>> {
+        let query = "SELECT name FROM input WHERE source = ?1 ORDER BY id DESC LIMIT ?2";
+        self.rows(query, params![source.as_str(), limit], |row| row.get(0))
+    }
+
+    /// When each source gave its last record, and the latest event time seen.
+    ///
+    /// # Errors
+    /// [`super::LedgerFault`].
+    pub fn source_row(&self, source: &SourceId) -> Result<Option<SourceRow>> {
+        let query = "SELECT records, rejects, last_at, last_event FROM source WHERE source = ?1";
+        let read = |row: &rusqlite::Row<'_>| {
+            Ok(SourceRow {
+                source: source.clone(),
+                records: unsigned(row.get(0)?),
+                rejects: unsigned(row.get(1)?),
+                last_at: UtcTime::from_nanos(row.get(2)?),
+                last_event: row.get::<_, Option<i64>>(3)?.map(UtcTime::from_nanos),
+            })
+        };
+        self.check(self.connection.query_row(query, [source.as_str()], read).optional())
     }
 
     fn one_input(&self, query: &str, source: &SourceId, key: &str) -> Result<Option<InputRow>> {
@@ -279,6 +349,15 @@ fn insert_input(t: &rusqlite::Transaction<'_>, input: &InputRow) -> Result<()> {
         format!("{} bytes, {} records, {} rejected, sha256 {sha256}", input.bytes, input.records, input.rejects);
     let subject = format!("{source} {}", input.name);
     append_fact(t, Fact { at: input.at, kind: "input read", subject: &subject, detail: &detail })
+}
+
+fn set_position(t: &rusqlite::Transaction<'_>, position: &PositionRow) -> Result<()> {
+    let insert = "INSERT OR REPLACE INTO position VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let numbers = [signed(position.record)?, signed(position.line)?, signed(position.byte)?];
+    let [record, line, byte] = numbers;
+    let values = params![position.source.as_str(), position.input, record, line, byte, position.prefix_crc];
+    run(t, insert, values)?;
+    Ok(())
 }
 
 fn add_source(t: &rusqlite::Transaction<'_>, source: &SourceRow) -> Result<()> {

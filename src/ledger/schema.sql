@@ -32,6 +32,7 @@ CREATE TABLE feed_version (             -- partitions that start at or after fro
 CREATE TABLE feed (                     -- how far each feed has come
   feed          TEXT PRIMARY KEY,
   closed_second INTEGER,                -- every partition that ends here or earlier is closed
+  starts_nanos  INTEGER,                -- where a feed begins that was added later without starts_at
   manifest_hash TEXT                    -- SHA-256 of the feed's last manifest, for the chain
 ) WITHOUT ROWID;
 
@@ -92,9 +93,12 @@ CREATE TABLE file (                     -- part files (part 1..) and manifests (
   totals       TEXT,                    -- JSON object of exact decimals as text
   archive_path TEXT,
   state        TEXT NOT NULL,           -- planned, then the states of a delivery
-  attempt      INTEGER NOT NULL DEFAULT 0,
+  attempt      INTEGER NOT NULL DEFAULT 1, -- the current or the next one
+  exposed      INTEGER NOT NULL DEFAULT 0, -- an earlier attempt came as far as its rename
+  temporary    TEXT,                    -- path of the temporary name at the partner
   reason       TEXT,                    -- why it is held
-  verified     TEXT,                    -- how the delivery was proven
+  proof_name   TEXT,                    -- path at the partner under which it became visible
+  verified     TEXT,                    -- how that is known
   delivered_at INTEGER,
   UNIQUE (batch, part)
 );
@@ -113,6 +117,16 @@ CREATE TABLE input (                    -- input files that were read to their e
 );
 CREATE INDEX input_name ON input (source, name);
 CREATE INDEX input_bytes ON input (source, bytes);
+
+CREATE TABLE position (                 -- how far inputs were read that are not finished
+  source     TEXT NOT NULL,
+  input      TEXT NOT NULL,
+  record     INTEGER NOT NULL,
+  line       INTEGER NOT NULL,
+  byte       INTEGER NOT NULL,
+  prefix_crc INTEGER NOT NULL,          -- CRC32C of the bytes before it
+  PRIMARY KEY (source, input)
+) WITHOUT ROWID;
 
 CREATE TABLE source (                   -- what each source has given
   source      TEXT PRIMARY KEY,
