@@ -1,5 +1,6 @@
 //! hourdrop: architecture document, written when the parts stand.
 pub mod app;
+pub mod archive;
 pub mod clock;
 pub mod deliver;
 pub mod disk;
@@ -11,5 +12,6 @@ pub mod intake;
 pub mod ledger;
 pub mod record;
 pub mod remote;
+pub mod seal;
 pub mod serve;
 pub mod spool;

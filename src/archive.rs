@@ -1,0 +1,125 @@
+//! The archive: the very bytes that are uploaded, read-only, below `<partner>/<feed>/YYYY/MM/DD/HH/` of the hour's
+//! start in UTC. A file gets its name here durably before the first byte of it leaves, and deliveries read it here.
+
+use crate::disk::{Disk, DiskRead, SyncPoint, parent};
+use crate::domain::ids::{FeedId, FileName, Sha256Digest};
+use crate::domain::period::Partition;
+use sha2::{Digest, Sha256};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What can go wrong with the archive.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveFault {
+    /// The disk refused.
+    #[error("archive: cannot {operation} {path}: {source}")]
+    Disk {
+        /// What was tried.
+        operation: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Another file has the name already. It is never replaced.
+    #[error("archive: {0} exists with other content")]
+    Occupied(PathBuf),
+}
+
+/// The archive directory.
+#[derive(Clone)]
+pub struct Archive {
+    disk: Arc<dyn Disk>,
+    root: PathBuf,
+}
+
+impl Archive {
+    /// The archive in `root`, which is created when it is needed.
+    #[must_use]
+    pub const fn new(disk: Arc<dyn Disk>, root: PathBuf) -> Self {
+        Self { disk, root }
+    }
+
+    /// Where files are staged: on the same file system, so that a rename is enough to adopt them.
+    #[must_use]
+    pub fn stage(&self) -> PathBuf {
+        self.root.join(".stage")
+    }
+
+    /// Path below the archive of a file of an hour.
+    #[must_use]
+    pub fn path_of(feed: &FeedId, partition: Partition, name: &FileName) -> String {
+        let start = chrono::DateTime::from_timestamp(partition.start, 0).unwrap_or_default();
+        format!("{}/{}/{}/{name}", feed.partner, feed.feed, start.format("%Y/%m/%d/%H"))
+    }
+
+    /// The whole path.
+    #[must_use]
+    pub fn full_path(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    /// Gives a staged, synced file its place. A file that a crash left there is accepted when it has the same bytes.
+    ///
+    /// # Errors
+    /// [`ArchiveFault`].
+    pub fn adopt(&self, staged: &Path, path: &str, sha256: &Sha256Digest) -> Result<(), ArchiveFault> {
+        let target = self.full_path(path);
+        let dir = parent(&target);
+        let fault = |operation| disk_fault(operation, &target);
+        self.disk.create_dir_all(dir, SyncPoint::ArchiveDirectory).map_err(disk_fault("create directory", dir))?;
+        if self.disk.stat(&target).map_err(fault("look at"))?.is_some() {
+            if self.hash(path)? != *sha256 {
+                return Err(ArchiveFault::Occupied(target));
+            }
+            self.disk.remove(staged).map_err(disk_fault("remove", staged))?;
+            return self.disk.sync_dir(dir, SyncPoint::ArchiveDirectory).map_err(fault("sync"));
+        }
+        self.disk.set_read_only(staged).map_err(disk_fault("protect", staged))?;
+        self.disk.publish(staged, &target, SyncPoint::ArchiveDirectory).map_err(fault("publish"))
+    }
+
+    /// Opens a file for delivery.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn open(&self, path: &str) -> io::Result<Box<dyn DiskRead>> {
+        self.disk.open_read(&self.full_path(path))
+    }
+
+    /// Hash of an archived file.
+    ///
+    /// # Errors
+    /// [`ArchiveFault::Disk`].
+    pub fn hash(&self, path: &str) -> Result<Sha256Digest, ArchiveFault> {
+        let full = self.full_path(path);
+        let mut reader = self.open(path).map_err(disk_fault("open", &full))?;
+        let mut hash = Sha256::new();
+        let mut piece = vec![0; 256 << 10];
+        loop {
+            let count = reader.read(&mut piece).map_err(disk_fault("read", &full))?;
+            if count == 0 {
+                return Ok(Sha256Digest(hash.finalize().into()));
+            }
+            hash.update(piece.get(..count).unwrap_or_default());
+        }
+    }
+
+    /// Removes a file whose time is over. One that is gone already is fine.
+    ///
+    /// # Errors
+    /// [`ArchiveFault::Disk`].
+    pub fn expire(&self, path: &str) -> Result<(), ArchiveFault> {
+        let full = self.full_path(path);
+        match self.disk.remove(&full) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done.map_err(disk_fault("remove", &full)),
+        }
+    }
+}
+
+fn disk_fault(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ArchiveFault + use<> {
+    let path = path.to_owned();
+    move |source| ArchiveFault::Disk { operation, path, source }
+}

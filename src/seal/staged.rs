@@ -1,0 +1,129 @@
+//! A part file in staging: written and hashed in one pass.
+
+use super::{SealFault, disk_fault};
+use crate::disk::{Disk, DiskFile, SyncPoint};
+use crate::domain::ids::Sha256Digest;
+use crate::domain::time::UtcTime;
+use crate::format::totals::Totals;
+use sha2::{Digest, Sha256};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Bytes that are collected before they are written.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// A file under construction.
+pub struct StagedFile {
+    path: PathBuf,
+    file: Box<dyn DiskFile>,
+    buffer: Vec<u8>,
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl StagedFile {
+    /// Begins a file in staging. One that a crash left there is thrown away.
+    ///
+    /// # Errors
+    /// [`SealFault::Disk`].
+    pub fn create(disk: &dyn Disk, path: PathBuf) -> Result<Self, SealFault> {
+        if disk.stat(&path).map_err(disk_fault("look at", &path))?.is_some() {
+            disk.remove(&path).map_err(disk_fault("remove", &path))?;
+        }
+        let file = disk.create_new(&path).map_err(disk_fault("create", &path))?;
+        Ok(Self { path, file, buffer: Vec::new(), hash: Sha256::new(), bytes: 0 })
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes so far.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes + self.buffer.len() as u64
+    }
+
+    /// The buffer to append to; call [`StagedFile::flush_if_full`] afterwards.
+    pub const fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// Writes the buffer when there is enough in it.
+    ///
+    /// # Errors
+    /// [`SealFault::Disk`].
+    pub fn flush_if_full(&mut self) -> Result<(), SealFault> {
+        if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), SealFault> {
+        self.hash.update(&self.buffer);
+        self.file.write_all(&self.buffer).map_err(disk_fault("write", &self.path))?;
+        self.bytes += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Ends the file, durably, and returns its hash and length.
+    ///
+    /// # Errors
+    /// [`SealFault::Disk`].
+    pub fn end(mut self) -> Result<(PathBuf, Sha256Digest, u64), SealFault> {
+        self.flush()?;
+        self.file.sync(SyncPoint::StagedFile).map_err(disk_fault("sync", &self.path))?;
+        Ok((self.path, Sha256Digest(self.hash.finalize().into()), self.bytes))
+    }
+
+    /// The same file behind another beginning: what follows the first `skip` bytes is copied behind `header`.
+    ///
+    /// # Errors
+    /// [`SealFault::Disk`].
+    pub fn behind(mut self, disk: &dyn Disk, header: &[u8], skip: u64) -> Result<Self, SealFault> {
+        self.flush()?;
+        let mut name = self.path.clone().into_os_string();
+        name.push(".again");
+        let mut copy = Self::create(disk, PathBuf::from(name))?;
+        copy.buffer.extend_from_slice(header);
+        let mut reader = disk.open_read(&self.path).map_err(disk_fault("open", &self.path))?;
+        reader.seek(io::SeekFrom::Start(skip)).map_err(disk_fault("seek", &self.path))?;
+        let mut left = self.bytes - skip;
+        while left > 0 {
+            let chunk = left.min(BUFFER_BYTES as u64);
+            let read =
+                (&mut reader).take(chunk).read_to_end(&mut copy.buffer).map_err(disk_fault("read", &self.path))?;
+            if read == 0 {
+                let error = io::Error::from(io::ErrorKind::UnexpectedEof);
+                return Err(disk_fault("read", &self.path)(error));
+            }
+            left -= read as u64;
+            copy.flush_if_full()?;
+        }
+        disk.remove(&self.path).map_err(disk_fault("remove", &self.path))?;
+        Ok(copy)
+    }
+
+    /// Throws the file away.
+    ///
+    /// # Errors
+    /// [`SealFault::Disk`].
+    pub fn discard(self, disk: &dyn Disk) -> Result<(), SealFault> {
+        disk.remove(&self.path).map_err(disk_fault("remove", &self.path))
+    }
+}
+
+/// A part file whose body is complete.
+pub struct StagedPart {
+    /// The file: a header as it was guessed, and the records.
+    pub file: StagedFile,
+    /// Bytes of the guessed header.
+    pub header: Vec<u8>,
+    /// Records and sums.
+    pub totals: Totals,
+    /// Earliest event time.
+    pub first_event: Option<UtcTime>,
+    /// Latest event time.
+    pub last_event: Option<UtcTime>,
+}
