@@ -1,3 +1,16 @@
 //! The application: configuration, and the one place where things happen.
+//!
+//! - [`config`]: the configuration file with all its problems.
+//! - [`store`]: the state directory: lock, identity, ledger and spool.
+//! - [`exporter`]: `once` and `run`, made of [`intake`], [`sealing`] and [`delivery`].
+//! - [`progress`]: how all of them tell what they do.
 
 pub mod config;
+pub mod delivery;
+pub mod exporter;
+pub mod feeds;
+pub mod history;
+pub mod intake;
+pub mod progress;
+pub mod sealing;
+pub mod store;

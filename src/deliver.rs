@@ -44,6 +44,13 @@ use std::sync::Arc;
 pub struct StoreMark(Arc<str>);
 
 impl StoreMark {
+    /// The mark of a store with this identity: its first four bytes.
+    #[must_use]
+    pub fn of(identity: &[u8; 16]) -> Self {
+        let [a, b, c, d, ..] = *identity;
+        Self(Arc::from(format!("{:08x}", u32::from_be_bytes([a, b, c, d]))))
+    }
+
     /// Parses 8 lower-case hexadecimal digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

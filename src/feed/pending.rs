@@ -63,6 +63,8 @@ pub struct FeedHours {
     pub closed: BTreeMap<i64, ClosedHour>,
     /// Every partition that ends here or earlier is closed.
     pub closed_second: Option<i64>,
+    /// The latest time by which a record of each source was put into an hour.
+    pub latest: BTreeMap<String, UtcTime>,
 }
 
 /// Where a record of a feed goes.
@@ -91,7 +93,7 @@ impl FeedHours {
     /// A feed with nothing pending.
     #[must_use]
     pub const fn new(router: FeedRouter) -> Self {
-        Self { router, pending: BTreeMap::new(), closed: BTreeMap::new(), closed_second: None }
+        Self { router, pending: BTreeMap::new(), closed: BTreeMap::new(), closed_second: None, latest: BTreeMap::new() }
     }
 
     /// The definition that the configuration has now.
@@ -169,7 +171,7 @@ impl FeedHours {
     pub fn note(&mut self, batch: &AcceptedBatch, lsn: Lsn) -> Result<FeedNote, RouterFault> {
         self.router.prepare(batch.block.schema())?;
         let mut note = FeedNote::default();
-        let mut last_hour = None;
+        let (mut last_hour, mut latest) = (None, None);
         for (index, record) in batch.block.iter().enumerate() {
             let destination = self.destination(record, lsn, batch.accepted_at);
             let hour = match &destination {
@@ -180,8 +182,9 @@ impl FeedHours {
             let counts = note.counts.entry(hour).or_default();
             counts.received += 1;
             match destination {
-                Destination::Hour(partition, _) => {
+                Destination::Hour(partition, at) => {
                     last_hour = Some(partition.start);
+                    latest = latest.max(Some(at));
                     self.add(partition, lsn, batch.accepted_at);
                 }
                 Destination::Filtered(_) => counts.filtered += 1,
@@ -192,11 +195,33 @@ impl FeedHours {
                 Destination::Taken(..) => {}
             }
         }
+        if let Some(at) = latest {
+            let known = self.latest.entry(batch.source.clone()).or_insert(at);
+            *known = at.max(*known);
+        }
         let suspects = batch.rejects.len() as u64 + note.rejects.len() as u64;
         if let Some(hour) = last_hour.and_then(|start| self.pending.get_mut(&start)) {
             hour.suspects += suspects;
         }
         Ok(note)
+    }
+
+    /// How many records of a batch the feed would take, by hour. Nothing is noted.
+    ///
+    /// # Errors
+    /// [`RouterFault`] when the feed does not fit the fields of the source.
+    pub fn count_hours(&mut self, batch: &AcceptedBatch) -> Result<BTreeMap<Option<Partition>, u64>, RouterFault> {
+        self.router.prepare(batch.block.schema())?;
+        let mut hours = BTreeMap::new();
+        for record in batch.block.iter() {
+            let hour = match self.router.route(record, batch.accepted_at) {
+                Route::Accepted(partition, _) => Some(partition),
+                Route::Filtered(_) => continue,
+                Route::Rejected(_) => None,
+            };
+            *hours.entry(hour).or_default() += 1;
+        }
+        Ok(hours)
     }
 
     fn add(&mut self, partition: Partition, lsn: Lsn, accepted_at: UtcTime) {

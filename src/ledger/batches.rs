@@ -131,13 +131,13 @@ impl Ledger {
         Ok(self.check(self.connection.query_row(query, [feed.to_string()], read).optional())?.unwrap_or_default())
     }
 
-    /// Every batch of a feed whose hour ends after `since_second`, or that was cut at or behind `cut`.
+    /// Every batch of a feed that was cut at or behind `cut`, or that waits to be planned.
     ///
     /// # Errors
     /// [`LedgerFault`].
     pub fn batches_cut_from(&self, feed: &FeedId, cut: Lsn) -> Result<Vec<KnownBatch>> {
         let query = "SELECT start_second, end_second, revision, state, cut_lsn FROM batch
-                     WHERE feed = ?1 AND cut_lsn >= ?2 ORDER BY start_second, revision";
+                     WHERE feed = ?1 AND (cut_lsn >= ?2 OR state IN ('open', 'held')) ORDER BY start_second, revision";
         let read = |row: &rusqlite::Row<'_>| {
             let partition = Partition { start: row.get(0)?, end: row.get(1)? };
             let id = BatchId { feed: feed.clone(), partition, revision: Revision(row.get(2)?) };
@@ -146,6 +146,18 @@ impl Ledger {
         };
         let rows = self.rows(query, params![feed.to_string(), signed(cut.0)?], read)?;
         rows.into_iter().map(|(id, state, cut)| Ok(KnownBatch { id, state: parse_state(&state)?, cut })).collect()
+    }
+
+    /// The latest revision of an hour that was planned or skipped, and its cut.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn latest_revision(&self, feed: &FeedId, start_second: i64) -> Result<Option<(Revision, Lsn)>> {
+        let query = "SELECT revision, cut_lsn FROM batch WHERE feed = ?1 AND start_second = ?2
+                     AND state NOT IN ('open', 'held') ORDER BY revision DESC LIMIT 1";
+        let read = |row: &rusqlite::Row<'_>| Ok((Revision(row.get(0)?), Lsn(unsigned(row.get(1)?))));
+        let values = params![feed.to_string(), start_second];
+        self.check(self.connection.query_row(query, values, read).optional())
     }
 
     /// Where a counter stands.

@@ -17,6 +17,8 @@ pub struct BatchToSend {
     pub id: BatchId,
     /// Its row.
     pub row: i64,
+    /// It waits for a person.
+    pub is_held: bool,
     /// Part files in order, the manifest last.
     pub files: Vec<FileToSend>,
 }
@@ -46,15 +48,42 @@ impl Ledger {
     /// # Errors
     /// [`LedgerFault`].
     pub fn batches_to_send(&self, feed: &FeedId, limit: u32) -> Result<Vec<BatchToSend>> {
-        let query = "SELECT id, start_second, end_second, revision FROM batch
+        let query = "SELECT id, start_second, end_second, revision, state FROM batch
                      WHERE feed = ?1 AND state IN ('sealed', 'delivering', 'held sealed', 'held delivering')
                      ORDER BY id LIMIT ?2";
         let batches = self.rows(query, params![feed.to_string(), limit], |row| {
             let partition = Partition { start: row.get(1)?, end: row.get(2)? };
             let id = BatchId { feed: feed.clone(), partition, revision: Revision(row.get(3)?) };
-            Ok((row.get::<_, i64>(0)?, id))
+            Ok((row.get::<_, i64>(0)?, id, row.get::<_, String>(4)?))
         })?;
-        batches.into_iter().map(|(row, id)| Ok(BatchToSend { id, row, files: self.files_to_send(row)? })).collect()
+        batches
+            .into_iter()
+            .map(|(row, id, state)| {
+                let is_held = matches!(parse_state(&state)?, BatchState::Held(_));
+                Ok(BatchToSend { id, row, is_held, files: self.files_to_send(row)? })
+            })
+            .collect()
+    }
+
+    /// Archived files of batches that were delivered before `limit`: row and path below the archive.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn archived_before(&self, limit: UtcTime) -> Result<Vec<(i64, String)>> {
+        let query = "SELECT f.id, f.archive_path FROM file f JOIN batch b ON b.id = f.batch
+                     WHERE b.delivered_at < ?1 AND f.archive_path IS NOT NULL LIMIT 10000";
+        self.rows(query, [limit.nanos()], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// Records that a file's time in the archive is over and that it was removed.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn record_expired(&mut self, file: i64, path: &str, now: UtcTime) -> Result<()> {
+        self.transact(|t| {
+            run(t, "UPDATE file SET archive_path = NULL WHERE id = ?1", [file])?;
+            append_fact(t, Fact { at: now, kind: "expired", subject: path, detail: "removed from the archive" })
+        })
     }
 
     fn files_to_send(&self, batch: i64) -> Result<Vec<FileToSend>> {
@@ -90,7 +119,7 @@ impl Ledger {
             .collect()
     }
 
-    /// Records something that happened, or is about to be done, to a file, and the state that follows.
+    /// Records something that happened, or is about to be done, to a file in `state`, and the state that follows.
     ///
     /// # Errors
     /// [`LedgerFault`]; nothing was recorded then, and the act must not be done.
@@ -98,10 +127,11 @@ impl Ledger {
         &mut self,
         batch: &BatchToSend,
         file: &FileToSend,
+        state: FileState,
         fact: &DeliveryFact,
         now: UtcTime,
     ) -> Result<FileState> {
-        let next = file.state.clone().apply(fact).map_err(|fault| LedgerFault::Row(fault.to_string()))?;
+        let next = state.apply(fact).map_err(|fault| LedgerFault::Row(fault.to_string()))?;
         self.transact(|t| {
             store_state(t, file.row, &next)?;
             let detail = describe(fact);

@@ -9,7 +9,9 @@
 
 mod delivering;
 mod delivery_crash;
+mod hour_end_to_end;
 mod lost_replies;
 mod remote_suite;
 mod scripted_server;
 mod servers;
+mod site;

@@ -1,0 +1,310 @@
+//! Delivering what is sealed: one thread for each partner, so no partner waits for another.
+//!
+//! A thread takes the next batches of its partner's feeds in sealing order, opens a session, and sends them. After any
+//! fault it drops the session, waits (longer each time, with jitter) and begins again from what the ledger says. A
+//! held file holds its feed; the partner's other feeds go on.
+
+use super::config::{Config, PartnerConfig};
+use super::exporter::SharedLedger;
+use super::progress::Progress;
+use crate::archive::Archive;
+use crate::clock::Clock;
+use crate::deliver::retry::RetryPolicy;
+use crate::deliver::{
+    BatchOutcome, DeliverFault, FileToDeliver, StoreMark, Surroundings, TemporaryPlace, deliver_batch,
+};
+use crate::disk::Disk;
+use crate::domain::delivery::{DeliveryFact, FileState};
+use crate::domain::disposition::Disposition;
+use crate::domain::ids::PartnerId;
+use crate::domain::time::Length;
+use crate::ledger::LedgerFault;
+use crate::ledger::delivery::{BatchToSend, FileToSend};
+use crate::remote::{FaultKind, Remote, RemoteFault, RemotePath};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
+use std::time::Instant;
+
+/// Batches that are looked up at once.
+const BATCHES_AT_ONCE: u32 = 64;
+
+/// What every partner's thread works with.
+#[derive(Clone)]
+pub struct DeliveryContext {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The ledger.
+    pub ledger: Arc<SharedLedger>,
+    /// The archive: nothing else is ever uploaded.
+    pub archive: Archive,
+    /// For local directories.
+    pub disk: Arc<dyn Disk>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Who listens.
+    pub progress: Arc<dyn Progress>,
+    /// Marks our temporary names.
+    pub mark: StoreMark,
+    /// Set when everything is to stop.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// How long a thread goes on.
+#[derive(Debug, Clone, Copy)]
+pub enum Until {
+    /// Until everything is delivered, at most until then.
+    Delivered(Instant),
+    /// Until it is told to stop.
+    Stopped,
+}
+
+/// How a partner's delivery ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PartnerOutcome {
+    /// Batches delivered.
+    pub delivered: u64,
+    /// Batches that are not delivered yet.
+    pub left: u64,
+    /// The last thing that went wrong, when anything is left because of it.
+    pub fault: Option<String>,
+    /// Nothing may go on until a person has looked.
+    pub stopped: bool,
+}
+
+/// Why a session ended before everything was sent.
+#[derive(Debug, thiserror::Error)]
+enum SendFault {
+    #[error("{0}")]
+    Secret(#[from] super::config::SecretFault),
+    #[error(transparent)]
+    Remote(#[from] RemoteFault),
+    #[error("{what}")]
+    Batch { what: String, disposition: Disposition, kind: Option<FaultKind> },
+    #[error(transparent)]
+    Ledger(#[from] LedgerFault),
+}
+
+impl SendFault {
+    fn stops(&self) -> bool {
+        match self {
+            Self::Ledger(_) => true,
+            Self::Batch { disposition, .. } => *disposition == Disposition::Stop,
+            Self::Secret(_) | Self::Remote(_) => false,
+        }
+    }
+
+    const fn kind(&self) -> Option<FaultKind> {
+        match self {
+            Self::Remote(fault) => Some(fault.kind),
+            Self::Batch { kind, .. } => *kind,
+            Self::Secret(_) | Self::Ledger(_) => None,
+        }
+    }
+}
+
+/// Delivers to one partner. Waits between tries end early when `wake` has a message.
+pub fn deliver_partner(
+    context: &DeliveryContext,
+    partner: &PartnerConfig,
+    until: Until,
+    wake: &Receiver<()>,
+) -> PartnerOutcome {
+    let mut outcome = PartnerOutcome::default();
+    let mut failures = 0;
+    loop {
+        let work = match work_for(context, partner) {
+            Ok(work) => work,
+            Err(fault) => return stopped(&outcome, &fault.to_string()),
+        };
+        outcome.left = work.iter().map(|batches| batches.len() as u64).sum();
+        if context.stop.load(Ordering::Relaxed) {
+            return outcome;
+        }
+        if outcome.left == 0 {
+            outcome.fault = None;
+            match until {
+                Until::Delivered(_) => return outcome,
+                Until::Stopped => {
+                    context.clock.wait(Length::from_seconds(3600), wake);
+                    continue;
+                }
+            }
+        }
+        match send(context, partner, &work, &mut outcome.delivered) {
+            Ok(()) => {
+                failures = 0;
+                report(context, &partner.id, None);
+            }
+            Err(fault) if fault.stops() => return stopped(&outcome, &fault.to_string()),
+            Err(fault) => {
+                failures += 1;
+                let policy = RetryPolicy { first: Length::from_seconds(1), max: Length::from_seconds(300) };
+                let delay = policy.next_delay(failures, fastrand::u64(..));
+                tracing::warn!(partner = %partner.id, next_try = %delay, "delivery failed: {fault}");
+                report(context, &partner.id, Some(&fault));
+                outcome.fault = Some(fault.to_string());
+                if !wait(context, until, delay, wake) {
+                    return outcome;
+                }
+            }
+        }
+    }
+}
+
+fn stopped(outcome: &PartnerOutcome, fault: &str) -> PartnerOutcome {
+    tracing::error!("delivery stopped: {fault}");
+    PartnerOutcome { fault: Some(fault.to_owned()), stopped: true, ..*outcome }
+}
+
+/// Waits before the next try; false when there is no time left for one.
+fn wait(context: &DeliveryContext, until: Until, delay: Length, wake: &Receiver<()>) -> bool {
+    if let Until::Delivered(deadline) = until
+        && Instant::now() + delay.as_std() >= deadline
+    {
+        return false;
+    }
+    let begun = Instant::now();
+    // Somebody who wakes us has new work, which is no reason to try again early.
+    while begun.elapsed() < delay.as_std() && !context.stop.load(Ordering::Relaxed) {
+        let left = delay.as_std().saturating_sub(begun.elapsed());
+        let step = Length::from_seconds(left.as_secs().clamp(1, 5));
+        context.clock.wait(step, wake);
+    }
+    true
+}
+
+/// The batches to send, feed by feed, up to the first that is held.
+fn work_for(context: &DeliveryContext, partner: &PartnerConfig) -> Result<Vec<Vec<BatchToSend>>, LedgerFault> {
+    let ledger = context.ledger.lock();
+    let feeds = partner.feeds.iter().filter(|feed| !feed.shadow);
+    feeds
+        .map(|feed| {
+            let batches = ledger.batches_to_send(&feed.id, BATCHES_AT_ONCE)?;
+            Ok(batches.into_iter().take_while(|batch| !is_held(batch)).collect())
+        })
+        .collect()
+}
+
+fn is_held(batch: &BatchToSend) -> bool {
+    batch.is_held || batch.files.iter().any(|file| matches!(file.state, FileState::Held { .. }))
+}
+
+/// One session: sends all work, feed by feed.
+fn send(
+    context: &DeliveryContext,
+    partner: &PartnerConfig,
+    work: &[Vec<BatchToSend>],
+    delivered: &mut u64,
+) -> Result<(), SendFault> {
+    let mut endpoint = partner.address.endpoint.clone();
+    if let Some(password) = &partner.password {
+        endpoint = endpoint.with_password(password.reveal()?);
+    }
+    let mut session = endpoint.connect(&partner.deadlines, Arc::clone(&context.disk))?;
+    let directory = &partner.address.directory;
+    session.create_dir(directory)?;
+    let temporary = match &partner.temporary_dir {
+        None => TemporaryPlace::Beside,
+        Some(path) => {
+            let path = RemotePath::parse(path).map_err(|fault| SendFault::Batch {
+                what: format!("temporary_dir: {fault}"),
+                disposition: Disposition::Stop,
+                kind: None,
+            })?;
+            session.create_dir(&path)?;
+            TemporaryPlace::Directory { path, private: false }
+        }
+    };
+    for batch in work.iter().flatten() {
+        if context.stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if send_batch(context, partner, session.as_mut(), batch, directory, &temporary)? {
+            *delivered += 1;
+        } else {
+            // The feed is held; the next look leaves it out.
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn send_batch(
+    context: &DeliveryContext,
+    partner: &PartnerConfig,
+    session: &mut dyn Remote,
+    batch: &BatchToSend,
+    directory: &RemotePath,
+    temporary: &TemporaryPlace,
+) -> Result<bool, SendFault> {
+    let to_deliver = |file: &FileToSend| FileToDeliver {
+        name: file.name.clone(),
+        directory: directory.clone(),
+        temporary: temporary.clone(),
+        store: context.mark.clone(),
+        bytes: file.bytes,
+        state: file.state.clone(),
+    };
+    let (parts, manifest): (Vec<&FileToSend>, Vec<&FileToSend>) = batch.files.iter().partition(|file| file.part.0 > 0);
+    let parts: Vec<FileToDeliver> = parts.into_iter().map(to_deliver).collect();
+    let manifest: Option<FileToDeliver> = manifest.into_iter().next().map(to_deliver);
+    let states: RefCell<BTreeMap<i64, FileState>> = RefCell::default();
+    let row_of = |file: &FileToDeliver| batch.files.iter().find(|known| known.name == file.name);
+    let mut record = |file: &FileToDeliver, fact: DeliveryFact| -> Result<(), LedgerFault> {
+        let Some(row) = row_of(file) else { return Ok(()) };
+        let state = states.borrow().get(&row.row).cloned().unwrap_or_else(|| row.state.clone());
+        let next = context.ledger.lock().record_delivery(batch, row, state, &fact, context.clock.now())?;
+        if let FileState::Delivered { proof } = &next {
+            tracing::info!(partner = %partner.id, file = %file.name, bytes = file.bytes, how = proof.how.as_str(), "file delivered");
+            context.progress.delivered(partner.id.as_str(), file.name.as_str());
+        }
+        if let FileState::Held { reason, .. } = &next {
+            tracing::warn!(partner = %partner.id, file = %file.name, ?reason, "file held");
+        }
+        states.borrow_mut().insert(row.row, next);
+        Ok(())
+    };
+    let mut open = |file: &FileToDeliver| -> std::io::Result<Box<dyn Read>> {
+        let path = row_of(file).map(|row| row.archive_path.as_str()).unwrap_or_default();
+        Ok(Box::new(context.archive.open(path)?))
+    };
+    let mut pause = |look: u32| {
+        let (never, silent) = std::sync::mpsc::channel::<()>();
+        context.clock.wait(Length::from_seconds(u64::from(look.min(5))), &silent);
+        drop(never);
+    };
+    let (clock, mut sent) = (context.clock.as_ref(), |_bytes: u64| {});
+    let mut surroundings = Surroundings { clock, pause: &mut pause, progress: &mut sent };
+    let done = deliver_batch(session, &parts, manifest.as_ref(), &mut open, &mut record, &mut surroundings);
+    match done {
+        Ok(BatchOutcome::Delivered) => Ok(true),
+        Ok(BatchOutcome::Stopped { .. }) => Ok(false),
+        Err(fault) => Err(SendFault::Batch {
+            what: fault.to_string(),
+            disposition: fault.fault.disposition(),
+            kind: if let DeliverFault::Remote(remote) = &fault.fault { Some(remote.kind) } else { None },
+        }),
+    }
+}
+
+/// Raises or clears the alarm of a partner that cannot be reached.
+fn report(context: &DeliveryContext, partner: &PartnerId, fault: Option<&SendFault>) {
+    let subject = format!("partner {partner}");
+    let (code, hint) = match fault.and_then(SendFault::kind) {
+        Some(FaultKind::Auth) => ("HD0202", "check user and password; hourdrop goes on trying"),
+        _ => ("HD0201", "hourdrop goes on trying; nothing is lost"),
+    };
+    let mut ledger = context.ledger.lock();
+    let now = context.clock.now();
+    for known in ["HD0201", "HD0202"] {
+        let message = fault.filter(|_| known == code).map(ToString::to_string);
+        let alarm = message.as_deref().map(|message| (message, hint));
+        if let Err(fault) = ledger.set_alarm(&subject, known, now, alarm) {
+            tracing::error!("cannot record an alarm: {fault}");
+        }
+    }
+}

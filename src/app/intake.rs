@@ -1,0 +1,286 @@
+//! Reading the sources into the spool, and telling the ledger what became of every record.
+
+use super::exporter::{Exporter, ExporterFault};
+use super::history::LedgerHistory;
+use crate::domain::batch::HourCounts;
+use crate::domain::ids::{FeedId, Lsn, SourceId};
+use crate::feed::pending::FeedHours;
+use crate::intake::Step;
+use crate::ledger::intake::{InputRow, IntakeEntry, PositionRow, QuarantineRow, SourceRow};
+use crate::record::accepted::{KIND_BATCH, KIND_FINISHED, write_block};
+use crate::record::{Accepted, AcceptedBatch, InputFinished, RecordBlock};
+
+/// Bytes of frames that become durable together.
+const GROUP_BYTES: usize = 8 << 20;
+
+/// What a pass of intake read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IntakeCounts {
+    /// Input files read to their end.
+    pub inputs: u64,
+    /// Records accepted.
+    pub records: u64,
+    /// Records that could not be decoded, or not routed by a feed.
+    pub quarantined: u64,
+    /// Records of input that was read before.
+    pub duplicates: u64,
+}
+
+impl Exporter {
+    /// Looks at every source and reads what is there, up to `bytes_max` of frames for each.
+    ///
+    /// # Errors
+    /// [`ExporterFault`] when the spool or the ledger fails. What goes wrong at a source is an alarm.
+    pub(super) fn read_sources(&mut self, bytes_max: u64) -> Result<IntakeCounts, ExporterFault> {
+        let mut counts = IntakeCounts::default();
+        for index in 0..self.sources.len() {
+            let (fault, read) = match self.read_source(index, bytes_max, &mut counts) {
+                Ok(()) => (None, Ok(())),
+                Err(ExporterFault::Intake(fault)) => (Some(fault.to_string()), Ok(())),
+                Err(fault) => (None, Err(fault)),
+            };
+            self.commit(index)?;
+            read?;
+            self.raise_source_alarms(index, fault)?;
+        }
+        Ok(counts)
+    }
+
+    fn read_source(&mut self, index: usize, bytes_max: u64, counts: &mut IntakeCounts) -> Result<(), ExporterFault> {
+        let now = self.clock.now();
+        let mut taken = 0u64;
+        {
+            let Some(source) = self.sources.get_mut(index) else { return Ok(()) };
+            let ledger = self.ledger.lock();
+            source.look(self.disk.as_ref(), &LedgerHistory(&ledger), now)?;
+        }
+        while taken < bytes_max {
+            let Some(source) = self.sources.get_mut(index) else { return Ok(()) };
+            let step = {
+                let ledger = self.ledger.lock();
+                source.step(self.disk.as_ref(), &LedgerHistory(&ledger), self.clock.now())?
+            };
+            match step {
+                Step::Idle => return Ok(()),
+                Step::Duplicate(accepted) => self.count_duplicates(accepted, counts)?,
+                Step::Accepted(accepted) => {
+                    self.progress.read(source.id().as_str(), records_in(&accepted), source.unread_bytes());
+                    taken += self.append(&accepted, counts)?;
+                }
+            }
+            if self.group.bytes >= GROUP_BYTES {
+                self.commit(index)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends one piece to the spool and notes its consequences.
+    fn append(&mut self, accepted: &Accepted, counts: &mut IntakeCounts) -> Result<u64, ExporterFault> {
+        self.payload.clear();
+        let kind = match accepted {
+            Accepted::Batch(batch) => {
+                batch.write(&mut self.payload);
+                counts.records += batch.block.len() as u64;
+                KIND_BATCH
+            }
+            Accepted::Finished(finished) => {
+                finished.write(&mut self.payload);
+                counts.inputs += 1;
+                KIND_FINISHED
+            }
+        };
+        let lsn = self.spool.append(kind, &self.payload)?;
+        let before = self.group.entry.quarantine.len();
+        note(&mut self.feeds, accepted, lsn, &mut self.group.entry)?;
+        counts.quarantined += (self.group.entry.quarantine.len() - before) as u64;
+        self.group.bytes += self.payload.len();
+        Ok(self.payload.len() as u64)
+    }
+
+    /// Makes the group durable, records it, and only then lets the source put its input away.
+    pub(super) fn commit(&mut self, index: usize) -> Result<(), ExporterFault> {
+        let durable = self.spool.sync()?;
+        let mut ledger = self.ledger.lock();
+        if self.group.bytes > 0 || self.applied < durable {
+            let entry = std::mem::take(&mut self.group.entry);
+            ledger.apply_intake(durable, &entry)?;
+            self.group.bytes = 0;
+            self.applied = durable;
+            for input in &entry.inputs {
+                tracing::info!(source = %input.source, input = input.name, bytes = input.bytes, records = input.records,
+                    rejected = input.rejects, "input read");
+            }
+            for source in &entry.sources {
+                self.progress.accepted(source.source.as_str(), source.records);
+            }
+        }
+        drop(ledger);
+        if let Some(source) = self.sources.get_mut(index) {
+            source.settle(self.disk.as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// Records of input that was read before are counted when its end is reached, all at once.
+    fn count_duplicates(&mut self, accepted: Accepted, counts: &mut IntakeCounts) -> Result<(), ExporterFault> {
+        match accepted {
+            Accepted::Batch(batch) => {
+                counts.duplicates += batch.block.len() as u64;
+                for feed in self.feeds.iter_mut().filter(|feed| feed.takes(&batch)) {
+                    for (hour, number) in feed.count_hours(&batch)? {
+                        let found = HourCounts { duplicate: number, ..HourCounts::default() };
+                        self.duplicates.hours.push((feed.id().clone(), hour, found));
+                    }
+                }
+            }
+            Accepted::Finished(finished) => {
+                let mut entry = std::mem::take(&mut self.duplicates);
+                entry.inputs.extend(input_row(&finished));
+                self.group.entry.hours.append(&mut entry.hours);
+                self.group.entry.inputs.append(&mut entry.inputs);
+                self.group.bytes += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn raise_source_alarms(&mut self, index: usize, fault: Option<String>) -> Result<(), ExporterFault> {
+        let Some(source) = self.sources.get(index) else { return Ok(()) };
+        let mut alarms = source.alarms();
+        if let Some(fault) = fault {
+            alarms.push(("HD0400", fault, "hourdrop tries again at the next look".to_owned()));
+        }
+        let subject = format!("source {}", source.id());
+        self.set_alarms(&subject, &alarms)
+    }
+
+    /// Makes the standing alarms of a subject exactly these; each change is one log line.
+    pub(super) fn set_alarms(
+        &mut self,
+        subject: &str,
+        alarms: &[(&'static str, String, String)],
+    ) -> Result<(), ExporterFault> {
+        let now = self.clock.now();
+        let mut ledger = self.ledger.lock();
+        let standing = ledger.alarms()?;
+        for alarm in standing.iter().filter(|alarm| alarm.subject == subject) {
+            if !alarms.iter().any(|(code, ..)| *code == alarm.code)
+                && ledger.set_alarm(subject, &alarm.code, now, None)?
+            {
+                tracing::info!(subject, code = alarm.code, "alarm cleared");
+            }
+        }
+        for (code, message, hint) in alarms {
+            if ledger.set_alarm(subject, code, now, Some((message, hint)))? {
+                tracing::warn!(subject, code, hint, "{message}");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn records_in(accepted: &Accepted) -> u64 {
+    match accepted {
+        Accepted::Batch(batch) => batch.block.len() as u64,
+        Accepted::Finished(_) => 0,
+    }
+}
+
+/// Adds the consequences of a frame to `entry` and its records to the pending hours of the feeds.
+pub(super) fn note(
+    feeds: &mut [FeedHours],
+    accepted: &Accepted,
+    lsn: Lsn,
+    entry: &mut IntakeEntry,
+) -> Result<(), ExporterFault> {
+    let batch = match accepted {
+        Accepted::Batch(batch) => batch,
+        Accepted::Finished(finished) => {
+            entry.inputs.extend(input_row(finished));
+            return Ok(());
+        }
+    };
+    let Ok(source) = SourceId::parse(&batch.source) else { return Ok(()) };
+    for feed in feeds.iter_mut().filter(|feed| feed.takes(batch)) {
+        let noted = feed.note(batch, lsn)?;
+        let id = feed.id();
+        entry.hours.extend(noted.counts.into_iter().map(|(hour, counts)| (id.clone(), hour, counts)));
+        for (index, fault, hour) in noted.rejects {
+            let row = rejected_row(batch, &source, id, index, fault.to_string(), lsn);
+            entry.quarantine.extend(row.map(|row| QuarantineRow { start_second: hour.map(|h| h.start), ..row }));
+        }
+    }
+    entry.quarantine.extend(batch.rejects.iter().map(|reject| QuarantineRow {
+        source: source.clone(),
+        feed: None,
+        start_second: None,
+        input: batch.input.clone(),
+        record: reject.origin.record,
+        line: reject.origin.line,
+        byte: reject.origin.byte,
+        reason: reject.reason.clone(),
+        raw: reject.raw.clone(),
+        lsn,
+        at: batch.accepted_at,
+    }));
+    entry.retried.extend(&batch.retried);
+    entry.sources.push(SourceRow {
+        source: source.clone(),
+        records: batch.block.len() as u64,
+        rejects: batch.rejects.len() as u64,
+        last_at: batch.accepted_at,
+        last_event: feeds.iter().filter_map(|feed| feed.latest.get(&batch.source).copied()).max(),
+    });
+    if batch.retried.is_empty() {
+        entry.positions.push(PositionRow {
+            source,
+            input: batch.input.clone(),
+            record: batch.after.record,
+            line: batch.after.line,
+            byte: batch.after.byte,
+            prefix_crc: batch.prefix_crc,
+        });
+    }
+    Ok(())
+}
+
+fn input_row(finished: &InputFinished) -> Option<InputRow> {
+    Some(InputRow {
+        source: SourceId::parse(&finished.source).ok()?,
+        name: finished.input.clone(),
+        bytes: finished.bytes,
+        modified_nanos: finished.modified_nanos,
+        sha256: finished.sha256,
+        records: finished.records,
+        rejects: finished.rejects,
+        at: finished.accepted_at,
+    })
+}
+
+fn rejected_row(
+    batch: &AcceptedBatch,
+    source: &SourceId,
+    feed: &FeedId,
+    index: usize,
+    reason: String,
+    lsn: Lsn,
+) -> Option<QuarantineRow> {
+    let record = batch.block.get(index)?;
+    let origin = record.origin();
+    let mut raw = Vec::new();
+    write_block(&RecordBlock::only(record), &mut raw);
+    Some(QuarantineRow {
+        source: source.clone(),
+        feed: Some(feed.clone()),
+        start_second: None,
+        input: batch.input.clone(),
+        record: origin.record,
+        line: origin.line,
+        byte: origin.byte,
+        reason,
+        raw,
+        lsn,
+        at: batch.accepted_at,
+    })
+}

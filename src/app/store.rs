@@ -1,0 +1,213 @@
+//! The state directory: one instance at a time, one identity, a ledger and a spool that belong together.
+//!
+//! ```text
+//! state/LOCK         held while an instance works; a second one is refused
+//! state/STORE_ID     identity, also in the ledger and in every spool segment
+//! state/ledger.db    the ledger
+//! state/journal/     the spool
+//! ```
+//! A missing part is never mistaken for a fresh start: only a directory without any of them is new.
+
+use crate::disk::{Disk, SyncPoint};
+use crate::ledger::{Ledger, LedgerFault};
+use crate::spool::{Spool, SpoolFault, SpoolLimits, StoreId};
+use std::fs::{File, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Why the state directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreFault {
+    /// Another instance works with it.
+    #[error("another hourdrop works with {0}")]
+    Locked(PathBuf),
+    /// The disk refused.
+    #[error("state: cannot {operation} {path}: {source}")]
+    Disk {
+        /// What was tried.
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A part is missing or belongs to another state directory.
+    #[error("state directory {dir}: {what}")]
+    Inconsistent {
+        /// The directory.
+        dir: PathBuf,
+        /// What does not fit.
+        what: String,
+    },
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerFault),
+    /// The spool.
+    #[error(transparent)]
+    Spool(#[from] SpoolFault),
+}
+
+/// The state directory, open.
+pub struct Store {
+    /// Identity.
+    pub id: StoreId,
+    /// The ledger.
+    pub ledger: Ledger,
+    /// The spool.
+    pub spool: Spool,
+    /// Nothing was ever accepted here.
+    pub is_fresh: bool,
+    /// Keeps the directory locked while it lives.
+    pub lock: File,
+}
+
+impl Store {
+    /// Opens the state directory, or makes a new one where there is nothing.
+    ///
+    /// # Errors
+    /// [`StoreFault`].
+    pub fn open(disk: &Arc<dyn Disk>, dir: &Path, limits: SpoolLimits) -> Result<Self, StoreFault> {
+        disk.create_dir_all(dir, SyncPoint::StateFile).map_err(disk_fault("create", dir))?;
+        let lock = lock(dir)?;
+        let id = identity(disk.as_ref(), dir)?;
+        let ledger = open_ledger(disk.as_ref(), dir, id)?;
+        let applied = ledger.applied()?;
+        let spool = Spool::open(Arc::clone(disk), &dir.join("journal"), id, limits, applied)?;
+        let is_fresh = spool.durable().0 == 0;
+        Ok(Self { id, ledger, spool, is_fresh, lock })
+    }
+}
+
+fn lock(dir: &Path) -> Result<File, StoreFault> {
+    let path = dir.join("LOCK");
+    let file =
+        File::options().create(true).truncate(false).write(true).open(&path).map_err(disk_fault("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreFault::Locked(dir.to_owned())),
+        Err(TryLockError::Error(source)) => Err(disk_fault("lock", &path)(source)),
+    }
+}
+
+fn identity(disk: &dyn Disk, dir: &Path) -> Result<StoreId, StoreFault> {
+    let path = dir.join("STORE_ID");
+    let inconsistent = |what: &str| StoreFault::Inconsistent { dir: dir.to_owned(), what: what.to_owned() };
+    if disk.stat(&path).map_err(disk_fault("look at", &path))?.is_some() {
+        let mut text = String::new();
+        let mut file = disk.open_read(&path).map_err(disk_fault("open", &path))?;
+        file.read_to_string(&mut text).map_err(disk_fault("read", &path))?;
+        return parse_id(text.trim()).ok_or_else(|| inconsistent("STORE_ID is not readable"));
+    }
+    for part in ["ledger.db", "journal"] {
+        let found = dir.join(part);
+        if disk.stat(&found).map_err(disk_fault("look at", &found))?.is_some() {
+            return Err(inconsistent(&format!("STORE_ID is missing although there is a {part}")));
+        }
+    }
+    let id = StoreId(std::array::from_fn(|_| fastrand::u8(..)));
+    publish(disk, &path, format!("{id}\n").as_bytes())?;
+    Ok(id)
+}
+
+fn parse_id(text: &str) -> Option<StoreId> {
+    let mut id = [0; 16];
+    if text.len() != 32 {
+        return None;
+    }
+    for (byte, pair) in id.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(StoreId(id))
+}
+
+fn publish(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), StoreFault> {
+    let staged = path.with_extension("new");
+    remove_if_there(disk, &staged)?;
+    let mut file = disk.create_new(&staged).map_err(disk_fault("create", &staged))?;
+    file.write_all(bytes).map_err(disk_fault("write", &staged))?;
+    file.sync(SyncPoint::StateFile).map_err(disk_fault("sync", &staged))?;
+    disk.publish(&staged, path, SyncPoint::StateFile).map_err(disk_fault("publish", path))
+}
+
+fn remove_if_there(disk: &dyn Disk, path: &Path) -> Result<(), StoreFault> {
+    match disk.remove(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done.map_err(disk_fault("remove", path)),
+    }
+}
+
+fn open_ledger(disk: &dyn Disk, dir: &Path, id: StoreId) -> Result<Ledger, StoreFault> {
+    let path = dir.join("ledger.db");
+    let inconsistent = |what: String| StoreFault::Inconsistent { dir: dir.to_owned(), what };
+    if disk.stat(&path).map_err(disk_fault("look at", &path))?.is_none() {
+        let journal = dir.join("journal");
+        let has_journal = disk.stat(&journal).map_err(disk_fault("look at", &journal))?.is_some()
+            && !disk.list(&journal).map_err(disk_fault("list", &journal))?.is_empty();
+        if has_journal {
+            return Err(inconsistent("the ledger is missing although there is a journal".to_owned()));
+        }
+        // Made under another name, so that a crash leaves either no ledger or a whole one.
+        let staged = dir.join("ledger.new");
+        for file in ["ledger.new", "ledger.new-wal", "ledger.new-shm"] {
+            remove_if_there(disk, &dir.join(file))?;
+        }
+        drop(Ledger::create(&staged, &id.to_string())?);
+        disk.publish(&staged, &path, SyncPoint::StateFile).map_err(disk_fault("publish", &path))?;
+    }
+    let ledger = Ledger::open(&path)?;
+    let found = ledger.store_id()?;
+    if found == id.to_string() {
+        Ok(ledger)
+    } else {
+        Err(inconsistent(format!("the ledger belongs to store {found}, STORE_ID says {id}")))
+    }
+}
+
+fn disk_fault(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreFault + use<> {
+    let path = path.to_owned();
+    move |source| StoreFault::Disk { operation, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::RealDisk;
+
+    fn open(dir: &Path) -> Result<Store, StoreFault> {
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        Store::open(&disk, dir, SpoolLimits::default())
+    }
+
+    #[test]
+    fn a_second_instance_is_refused() {
+        let dir = tempfile::tempdir().expect("directory");
+        let first = open(dir.path()).expect("first");
+        assert!(matches!(open(dir.path()), Err(StoreFault::Locked(_))));
+        drop(first);
+        assert!(open(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn a_missing_part_is_never_a_fresh_start() {
+        for missing in ["STORE_ID", "ledger.db"] {
+            let dir = tempfile::tempdir().expect("directory");
+            {
+                let mut store = open(dir.path()).expect("store");
+                store.spool.append(1, b"x").expect("append");
+                store.spool.sync().expect("sync");
+            }
+            RealDisk.remove(&dir.path().join(missing)).expect("remove");
+            assert!(matches!(open(dir.path()), Err(StoreFault::Inconsistent { .. })), "{missing}");
+        }
+    }
+
+    #[test]
+    fn a_ledger_of_another_store_is_refused() {
+        let (one, two) = (tempfile::tempdir().expect("directory"), tempfile::tempdir().expect("directory"));
+        drop(open(one.path()).expect("store"));
+        drop(open(two.path()).expect("store"));
+        std::fs::copy(one.path().join("ledger.db"), two.path().join("ledger.db")).expect("copy");
+        assert!(matches!(open(two.path()), Err(StoreFault::Inconsistent { .. })));
+    }
+}

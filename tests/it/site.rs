@@ -1,0 +1,183 @@
+//! A place to run the exporter in: directories, a configuration, formats, and a clock that stands still.
+
+use hourdrop::app::config;
+use hourdrop::app::exporter::{Exporter, OnceReport, World};
+use hourdrop::app::progress::Silent;
+use hourdrop::clock::{Clock, Waited};
+use hourdrop::disk::RealDisk;
+use hourdrop::domain::time::{Length, UtcTime};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::Receiver;
+
+/// Where the real records lie, when they are there.
+pub fn real_data() -> Option<PathBuf> {
+    std::env::var_os("HOURDROP_REAL_DATA").map(PathBuf::from).filter(|dir| dir.is_dir())
+}
+
+/// A clock that stands still; waiting is over at once.
+pub struct StandingClock(pub UtcTime);
+
+impl Clock for StandingClock {
+    fn now(&self) -> UtcTime {
+        self.0
+    }
+
+    fn wait(&self, _length: Length, _wake: &Receiver<()>) -> Waited {
+        Waited::Elapsed
+    }
+}
+
+pub fn time(text: &str) -> UtcTime {
+    let at = chrono::DateTime::parse_from_rfc3339(text).expect("a time");
+    UtcTime::from_seconds(at.timestamp()).expect("a time in range")
+}
+
+pub struct Site {
+    root: tempfile::TempDir,
+}
+
+impl Site {
+    pub fn new() -> Self {
+        let site = Self { root: tempfile::tempdir().expect("temporary directory") };
+        copy_dir(&project().join("formats"), &site.path("formats"));
+        site
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// A partner's directory, made when it is first asked for.
+    pub fn drop_dir(&self, partner: &str) -> PathBuf {
+        let dir = self.path("drop").join(partner);
+        fs::create_dir_all(&dir).expect("drop directory");
+        dir
+    }
+
+    /// The real Kamailio records, which are part of the project.
+    pub fn kamailio(&self) -> String {
+        project().join("sample-data/kamailio").display().to_string()
+    }
+
+    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("a directory")).expect("directory");
+        fs::write(&path, bytes).expect("write");
+        path
+    }
+
+    pub fn configure(&self, text: &str) -> PathBuf {
+        self.write("hourdrop.toml", text)
+    }
+
+    pub fn open(&self, config: &Path, now: &str) -> Exporter {
+        let now = time(now);
+        let loaded = config::load(config, now).expect("a configuration");
+        let found: Vec<String> = loaded.problems.iter().map(|p| format!("{}: {}", p.line(), p.message)).collect();
+        let config = loaded.config.unwrap_or_else(|| panic!("{found:#?}"));
+        let world = World {
+            disk: Arc::new(RealDisk),
+            clock: Arc::new(StandingClock(now)),
+            progress: Arc::new(Silent),
+            stop: Arc::new(AtomicBool::new(false)),
+        };
+        Exporter::open(config, &world, None, true).expect("an exporter")
+    }
+
+    pub fn once(&self, config: &Path, now: &str) -> OnceReport {
+        self.open(config, now).once().expect("a pass")
+    }
+
+    /// Files of a partner whose names end so, by name.
+    pub fn dropped(&self, partner: &str, ending: &str) -> BTreeMap<String, Vec<u8>> {
+        let all = files_in(&self.drop_dir(partner)).into_iter();
+        all.filter(|(name, _)| name.ends_with(ending)).collect()
+    }
+
+    pub fn everything_dropped(&self) -> BTreeMap<String, Vec<u8>> {
+        files_in(&self.path("drop"))
+    }
+
+    /// Every dropped file lies in the archive under the same name with the same bytes, and nothing else does.
+    pub fn assert_archive_is_what_was_dropped(&self, partners: &[&str]) {
+        for partner in partners {
+            let archived: BTreeMap<String, Vec<u8>> = files_in(&self.path("archive").join(partner))
+                .into_iter()
+                .map(|(path, bytes)| (path.rsplit('/').next().unwrap_or_default().to_owned(), bytes))
+                .collect();
+            assert!(!archived.is_empty());
+            assert_eq!(archived, files_in(&self.drop_dir(partner)), "{partner}");
+        }
+    }
+
+    /// The lines `file|bytes|records|sha256` of every summary are true.
+    pub fn assert_manifests_hold(&self, partner: &str) {
+        let files = files_in(&self.drop_dir(partner));
+        let mut listed = 0;
+        for (name, bytes) in files.iter().filter(|(name, _)| name.ends_with(".sum")) {
+            for line in String::from_utf8_lossy(bytes).lines() {
+                let cells: Vec<&str> = line.split('|').collect();
+                let data = files.get(cells[0]).unwrap_or_else(|| panic!("{name} lists {}", cells[0]));
+                let hash: String = Sha256::digest(data).iter().map(|byte| format!("{byte:02x}")).collect();
+                assert_eq!((cells[1], cells[3]), (data.len().to_string().as_str(), hash.as_str()), "{name}");
+                listed += 1;
+            }
+        }
+        assert_eq!(listed, files.keys().filter(|name| name.ends_with(".dat")).count());
+    }
+}
+
+pub fn project() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Records of each hour of a zone, as computed independently from the raw bytes of the Kamailio records.
+pub fn expected_hours(zone: &str) -> Vec<usize> {
+    let mut hours = vec![170; 13];
+    hours[0] = 135;
+    hours[12] = 95;
+    if let Some(dir) = real_data() {
+        let text = fs::read_to_string(dir.join("expected/kamailio_A_acc_cdrs.json")).expect("expected counts");
+        let expected: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let found: Vec<usize> = expected["per_hour"][zone]
+            .as_object()
+            .expect("a zone")
+            .values()
+            .map(|count| usize::try_from(count.as_u64().expect("a count")).expect("small"))
+            .collect();
+        assert_eq!(found, hours);
+    }
+    hours
+}
+
+pub fn files_in(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    collect(dir, dir, &mut found);
+    found
+}
+
+fn collect(root: &Path, dir: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for entry in entries {
+        let path = entry.expect("entry").path();
+        if path.is_dir() {
+            collect(root, &path, found);
+        } else {
+            let name = path.strip_prefix(root).expect("below the root").display().to_string();
+            found.insert(name, fs::read(&path).expect("read"));
+        }
+    }
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("directory");
+    for entry in fs::read_dir(from).expect("directory") {
+        let path = entry.expect("entry").path();
+        fs::copy(&path, to.join(path.file_name().expect("name"))).expect("copy");
+    }
+}
