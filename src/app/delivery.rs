@@ -298,13 +298,8 @@ fn report(context: &DeliveryContext, partner: &PartnerId, fault: Option<&SendFau
         Some(FaultKind::Auth) => ("HD0202", "check user and password; hourdrop goes on trying"),
         _ => ("HD0201", "hourdrop goes on trying; nothing is lost"),
     };
-    let mut ledger = context.ledger.lock();
-    let now = context.clock.now();
-    for known in ["HD0201", "HD0202"] {
-        let message = fault.filter(|_| known == code).map(ToString::to_string);
-        let alarm = message.as_deref().map(|message| (message, hint));
-        if let Err(fault) = ledger.set_alarm(&subject, known, now, alarm) {
-            tracing::error!("cannot record an alarm: {fault}");
-        }
+    let alarms: Vec<_> = fault.iter().map(|fault| (code, fault.to_string(), hint.to_owned())).collect();
+    if let Err(fault) = context.ledger.lock().replace_alarms(&subject, &alarms, context.clock.now()) {
+        tracing::error!("cannot record an alarm: {fault}");
     }
 }

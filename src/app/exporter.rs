@@ -106,6 +106,9 @@ pub enum ExporterFault {
     Start(std::io::Error),
 }
 
+/// A source gets a new turn after this many bytes, so one backlog does not hold up the others.
+const TURN_BYTES: u64 = 64 << 20;
+
 /// The ledger, shared with the deliveries.
 pub struct SharedLedger(Mutex<Ledger>);
 
@@ -350,26 +353,39 @@ impl Exporter {
     }
 
     fn run_passes(&mut self, wake: &Receiver<()>, wakers: &[SyncSender<()>]) -> Result<(), ExporterFault> {
-        /// A source gets a new turn after this many bytes, so one backlog does not hold up the others.
-        const TURN_BYTES: u64 = 64 << 20;
         while !self.stop.load(Ordering::Relaxed) {
-            let read = self.read_sources(TURN_BYTES)?;
-            let sealed = self.seal_due(self.clock.now(), Horizon::Clock)?;
-            if sealed.batches > 0 {
-                self.free_spool()?;
-                self.expire_archive()?;
-            }
+            let busy = self.turn(TURN_BYTES)?;
             for waker in wakers {
                 // A partner whose channel is full is awake already.
                 waker.try_send(()).ok();
             }
-            let busy = self.sources.iter().any(|source| source.unread_bytes() > 0) || read.records > 0;
             if !busy {
                 self.clock.wait(self.config.poll, wake);
             }
         }
         tracing::info!("stopping");
         Ok(())
+    }
+
+    /// One turn of `run`: reads at most `bytes_max` from each source, then seals what is due. True when there is more
+    /// to read.
+    ///
+    /// # Errors
+    /// [`ExporterFault`] when nothing may go on until a person has looked.
+    pub fn turn(&mut self, bytes_max: u64) -> Result<bool, ExporterFault> {
+        let read = self.read_sources(bytes_max)?;
+        let sealed = self.seal_due(self.clock.now(), Horizon::Clock)?;
+        if sealed.batches > 0 {
+            self.free_spool()?;
+            self.expire_archive()?;
+        }
+        Ok(self.sources.iter().any(|source| source.unread_bytes() > 0) || read.records > 0)
+    }
+
+    /// True when everything that was visible at the last look has been read.
+    #[must_use]
+    pub fn is_caught_up(&self) -> bool {
+        self.sources.iter().all(|source| source.caught_up_to() > UtcTime::MIN)
     }
 
     /// Removes archived files whose time is over.

@@ -161,20 +161,12 @@ impl Exporter {
         subject: &str,
         alarms: &[(&'static str, String, String)],
     ) -> Result<(), ExporterFault> {
-        let now = self.clock.now();
-        let mut ledger = self.ledger.lock();
-        let standing = ledger.alarms()?;
-        for alarm in standing.iter().filter(|alarm| alarm.subject == subject) {
-            if !alarms.iter().any(|(code, ..)| *code == alarm.code)
-                && ledger.set_alarm(subject, &alarm.code, now, None)?
-            {
-                tracing::info!(subject, code = alarm.code, "alarm cleared");
-            }
+        let changes = self.ledger.lock().replace_alarms(subject, alarms, self.clock.now())?;
+        for (code, message) in changes.cleared {
+            tracing::info!(subject, code, "alarm cleared: {message}");
         }
-        for (code, message, hint) in alarms {
-            if ledger.set_alarm(subject, code, now, Some((message, hint)))? {
-                tracing::warn!(subject, code, hint, "{message}");
-            }
+        for (code, message, hint) in changes.raised {
+            tracing::warn!(subject, code, hint, "{message}");
         }
         Ok(())
     }

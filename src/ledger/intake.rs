@@ -120,6 +120,15 @@ pub struct Alarm {
     pub since: UtcTime,
 }
 
+/// What changed when the alarms of a subject were replaced.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AlarmChanges {
+    /// New ones: code, message and hint.
+    pub raised: Vec<(String, String, String)>,
+    /// Those that do not stand any more: code and message.
+    pub cleared: Vec<(String, String)>,
+}
+
 impl Ledger {
     /// Records the consequences of all frames up to `applied`.
     ///
@@ -235,30 +244,48 @@ impl Ledger {
         self.check(self.connection.query_row(query, params![source.as_str(), key], read).optional())
     }
 
-    /// Raises an alarm, or clears it with `None`. Only a change is written and leaves a fact.
+    /// Makes the standing alarms of a subject exactly these (code, message and hint). Only changes are written, and
+    /// each leaves a fact. Returns what was raised and what was cleared, as code and message.
     ///
     /// # Errors
     /// [`super::LedgerFault`].
-    pub fn set_alarm(&mut self, subject: &str, code: &str, now: UtcTime, alarm: Option<(&str, &str)>) -> Result<bool> {
-        let query = "SELECT message FROM alarm WHERE subject = ?1 AND code = ?2";
-        let standing: Option<String> =
-            self.check(self.connection.query_row(query, [subject, code], |row| row.get(0)).optional())?;
-        match (standing, alarm) {
-            (None, None) => Ok(false),
-            (Some(standing), Some((message, _))) if standing == message => Ok(false),
-            (_, Some((message, hint))) => self.transact(|t| {
-                let insert = "INSERT INTO alarm VALUES (?1, ?2, ?3, ?4, ?5)
-                              ON CONFLICT DO UPDATE SET message = excluded.message, hint = excluded.hint";
+    pub fn replace_alarms(
+        &mut self,
+        subject: &str,
+        alarms: &[(&str, String, String)],
+        now: UtcTime,
+    ) -> Result<AlarmChanges> {
+        let mut changes = AlarmChanges::default();
+        let standing = self.rows("SELECT code, message FROM alarm WHERE subject = ?1", [subject], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+        })?;
+        for (code, message, hint) in alarms {
+            if !standing.iter().any(|(known, text)| known == code && text == message) {
+                changes.raised.push(((*code).to_owned(), message.clone(), hint.clone()));
+            }
+        }
+        for (code, message) in standing {
+            if !alarms.iter().any(|(known, text, _)| *known == code && *text == message) {
+                changes.cleared.push((code, message));
+            }
+        }
+        if changes.raised.is_empty() && changes.cleared.is_empty() {
+            return Ok(changes);
+        }
+        self.transact(|t| {
+            for (code, message, hint) in &changes.raised {
+                let insert = "INSERT OR IGNORE INTO alarm VALUES (?1, ?2, ?3, ?4, ?5)";
                 run(t, insert, params![subject, code, message, hint, now.nanos()])?;
                 append_fact(t, Fact { at: now, kind: "alarm", subject, detail: message })?;
-                Ok(true)
-            }),
-            (Some(_), None) => self.transact(|t| {
-                run(t, "DELETE FROM alarm WHERE subject = ?1 AND code = ?2", [subject, code])?;
-                append_fact(t, Fact { at: now, kind: "alarm cleared", subject, detail: code })?;
-                Ok(true)
-            }),
-        }
+            }
+            for (code, message) in &changes.cleared {
+                let delete = "DELETE FROM alarm WHERE subject = ?1 AND code = ?2 AND message = ?3";
+                run(t, delete, params![subject, code, message])?;
+                append_fact(t, Fact { at: now, kind: "alarm cleared", subject, detail: message })?;
+            }
+            Ok(())
+        })?;
+        Ok(changes)
     }
 
     /// All standing alarms, oldest first.

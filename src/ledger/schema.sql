@@ -160,7 +160,7 @@ CREATE TABLE alarm (                    -- what needs a person now
   message TEXT NOT NULL,
   hint    TEXT NOT NULL,
   since   INTEGER NOT NULL,
-  PRIMARY KEY (subject, code)
+  PRIMARY KEY (subject, code, message)
 ) WITHOUT ROWID;
 
 CREATE VIEW v_hours AS

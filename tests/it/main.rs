@@ -4,6 +4,8 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::wildcard_enum_match_arm,
+    clippy::case_sensitive_file_extension_comparisons,
+    clippy::disallowed_methods,
     reason = "a test fails by panicking, and its names are its documentation"
 )]
 

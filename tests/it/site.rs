@@ -181,3 +181,33 @@ fn copy_dir(from: &Path, to: &Path) {
         fs::copy(&path, to.join(path.file_name().expect("name"))).expect("copy");
     }
 }
+
+/// One of the real Kamailio calls, read without any of hourdrop's code.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub start: i64,
+    pub end: i64,
+    pub milliseconds: u64,
+    pub name: String,
+}
+
+pub fn calls() -> Vec<Call> {
+    let mut calls = Vec::new();
+    for (_, bytes) in
+        files_in(&project().join("sample-data/kamailio")).iter().filter(|(name, _)| name.ends_with(".log"))
+    {
+        for line in String::from_utf8_lossy(bytes).lines() {
+            let values: Vec<&str> = line.split('|').collect();
+            let (seconds, fraction) = values[2].split_once('.').expect("a fraction");
+            let milliseconds =
+                seconds.parse::<u64>().expect("seconds") * 1000 + fraction[..3].parse::<u64>().expect("ms");
+            calls.push(Call {
+                start: values[0].parse().expect("start"),
+                end: values[1].parse().expect("end"),
+                milliseconds,
+                name: values[7].replace("%7C", "|"),
+            });
+        }
+    }
+    calls
+}
