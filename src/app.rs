@@ -12,5 +12,6 @@ pub mod feeds;
 pub mod history;
 pub mod intake;
 pub mod progress;
+// pub mod quarantine;
 pub mod sealing;
 pub mod store;

@@ -93,6 +93,12 @@ pub enum ExporterFault {
         /// Which feed.
         feed: FeedId,
     },
+    /// Only a held hour can be released.
+    #[error("feed {feed}: this hour is not held")]
+    NotHeld {
+        /// Which feed.
+        feed: FeedId,
+    },
     /// A name template gave an unusable name.
     #[error("feed {feed}: {message}")]
     FileName {

@@ -6,7 +6,7 @@ use crate::domain::batch::HourCounts;
 use crate::domain::ids::{FeedId, Lsn, SourceId};
 use crate::feed::pending::FeedHours;
 use crate::intake::Step;
-use crate::ledger::intake::{InputRow, IntakeEntry, PositionRow, QuarantineRow, SourceRow};
+use crate::ledger::intake::{InputRow, IntakeEntry, PositionRow, QuarantineRow, QuarantineStage, SourceRow};
 use crate::record::accepted::{KIND_BATCH, KIND_FINISHED, write_block};
 use crate::record::{Accepted, AcceptedBatch, InputFinished, RecordBlock};
 
@@ -76,7 +76,7 @@ impl Exporter {
     }
 
     /// Appends one piece to the spool and notes its consequences.
-    fn append(&mut self, accepted: &Accepted, counts: &mut IntakeCounts) -> Result<u64, ExporterFault> {
+    pub(super) fn append(&mut self, accepted: &Accepted, counts: &mut IntakeCounts) -> Result<u64, ExporterFault> {
         self.payload.clear();
         let kind = match accepted {
             Accepted::Batch(batch) => {
@@ -211,6 +211,7 @@ pub(super) fn note(
         record: reject.origin.record,
         line: reject.origin.line,
         byte: reject.origin.byte,
+        stage: QuarantineStage::Decode,
         reason: reject.reason.clone(),
         raw: reject.raw.clone(),
         lsn,
@@ -270,6 +271,7 @@ fn rejected_row(
         record: origin.record,
         line: origin.line,
         byte: origin.byte,
+        stage: QuarantineStage::Route,
         reason,
         raw,
         lsn,

@@ -15,7 +15,7 @@ use crate::feed::definition::{EmptyPolicy, FeedDefinition};
 use crate::feed::names;
 use crate::feed::pending::ClosedHour;
 use crate::ledger::batches::{Decisions, HeldHour};
-use crate::ledger::intake::QuarantineRow;
+use crate::ledger::intake::{QuarantineRow, QuarantineStage};
 use crate::seal::closing::{Closing, Due, DueKind, Horizon, SourceView, closing};
 use crate::seal::finish::{ManifestContext, ReadyFile, clear_stage, finish_manifest, finish_parts};
 use crate::seal::render::{RenderJob, RenderReject, RenderedHour, render};
@@ -263,7 +263,9 @@ impl Exporter {
     ) -> Result<BatchPlan, ExporterFault> {
         let (job, definition) = (&candidate.job, &candidate.job.definition);
         let ledger = self.ledger.lock();
+        let id = BatchId { feed: definition.id.clone(), partition: job.partition, revision: job.revision };
         let mut counts = ledger.hour_counts(&definition.id, job.partition.start)?;
+        counts.quarantined -= ledger.held_renders(&id, job.from, job.cut)?.min(counts.quarantined);
         counts.quarantined += quarantine.len() as u64;
         let label = reset_label(definition, job.partition);
         let mut facts = names::facts(definition, job.partition, job.sealed_at);
@@ -294,7 +296,7 @@ impl Exporter {
             }
         };
         Ok(BatchPlan {
-            id: BatchId { feed: definition.id.clone(), partition: job.partition, revision: job.revision },
+            id,
             from: job.from,
             cut: job.cut,
             definition: definition.hash.clone(),
@@ -543,6 +545,7 @@ fn quarantine_rows(feed: &FeedId, partition: Partition, rejects: &[RenderReject]
                 record: reject.origin.record,
                 line: reject.origin.line,
                 byte: reject.origin.byte,
+                stage: QuarantineStage::Render,
                 reason: reject.reason.clone(),
                 raw: reject.record.clone(),
                 lsn: reject.lsn,

@@ -192,6 +192,16 @@ impl Ledger {
         Ok(self.check(found)?.unwrap_or_default())
     }
 
+    /// How many records of an hour an earlier look put into quarantine because they could not be rendered.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn held_renders(&self, id: &BatchId, from: Lsn, cut: Lsn) -> Result<u64> {
+        let query = format!("SELECT count(*) FROM quarantine WHERE {HELD_RENDERS}");
+        let values = params![id.feed.to_string(), id.partition.start, signed(from.0)?, signed(cut.0)?];
+        self.check(self.connection.query_row(&query, values, |row| row.get(0))).map(unsigned)
+    }
+
     /// Records what was decided, in one transaction.
     ///
     /// # Errors
@@ -200,11 +210,11 @@ impl Ledger {
         self.transact(|t| {
             for (plan, quarantine) in &decisions.plans {
                 insert_plan(t, plan)?;
-                set_render_quarantine(t, &plan.id, quarantine)?;
+                set_render_quarantine(t, &plan.id, (plan.from, plan.cut), quarantine)?;
             }
             for (plan, quarantine) in &decisions.skipped {
                 insert_batch(t, plan, BatchState::Skipped)?;
-                set_render_quarantine(t, &plan.id, quarantine)?;
+                set_render_quarantine(t, &plan.id, (plan.from, plan.cut), quarantine)?;
                 append_plan_fact(t, plan, "skipped", "nothing is sent for it")?;
             }
             for held in &decisions.held {
@@ -405,14 +415,25 @@ fn insert_batch(t: &Transaction<'_>, plan: &BatchPlan, state: BatchState) -> Res
     batch_row(t, id)
 }
 
-/// Notes the records of an hour that could not be rendered: the entries, and how many of the hour they are.
-fn set_render_quarantine(t: &Transaction<'_>, id: &BatchId, quarantine: &[QuarantineRow]) -> Result<()> {
-    let mut added = 0;
-    for held in quarantine {
-        added += u64::from(insert_quarantine(t, held)?);
-    }
-    let counts = HourCounts { quarantined: added, ..HourCounts::default() };
-    add_counts(t, &id.feed, id.partition.start, id.partition.end, counts)
+const HELD_RENDERS: &str = "feed = ?1 AND start_second = ?2 AND stage = 'render' AND state = 'held'
+                            AND lsn >= ?3 AND lsn < ?4";
+
+/// Notes the records of an hour that could not be rendered: the entries, and how many of the hour they are. What an
+/// earlier look at the same records had put into quarantine is let go first.
+fn set_render_quarantine(
+    t: &Transaction<'_>,
+    id: &BatchId,
+    (from, cut): (Lsn, Lsn),
+    quarantine: &[QuarantineRow],
+) -> Result<()> {
+    let feed = id.feed.to_string();
+    let update = format!("UPDATE quarantine SET state = 'rendered' WHERE {HELD_RENDERS}");
+    let let_go = run(t, &update, params![feed, id.partition.start, signed(from.0)?, signed(cut.0)?])?;
+    quarantine.iter().try_for_each(|held| insert_quarantine(t, held))?;
+    let update = "UPDATE hour SET quarantined = quarantined - ?3 + ?4 WHERE feed = ?1 AND start_second = ?2";
+    let (old, new) = (signed(let_go as u64)?, signed(quarantine.len() as u64)?);
+    run(t, update, params![feed, id.partition.start, old, new])?;
+    Ok(())
 }
 
 fn hold_open_hour(t: &Transaction<'_>, held: &HeldHour) -> Result<()> {
@@ -431,7 +452,7 @@ fn hold_open_hour(t: &Transaction<'_>, held: &HeldHour) -> Result<()> {
     let batch = insert_batch(t, &plan, BatchState::Open)?;
     apply(t, batch, BatchFact::Held)?;
     run(t, "UPDATE batch SET reason = ?2 WHERE id = ?1", params![batch, held.reason])?;
-    set_render_quarantine(t, &held.id, &held.quarantine)?;
+    set_render_quarantine(t, &held.id, (held.from, held.cut), &held.quarantine)?;
     append_plan_fact(t, &plan, "held", &held.reason)
 }
 

@@ -25,6 +25,29 @@ pub struct IntakeEntry {
     pub retried: Vec<i64>,
 }
 
+/// Where a record failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuarantineStage {
+    /// Its bytes are not a record of the source's format.
+    Decode,
+    /// A feed could not put it into an hour.
+    Route,
+    /// A feed's format could not hold it.
+    Render,
+}
+
+impl QuarantineStage {
+    /// The word that the ledger stores.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Decode => "decode",
+            Self::Route => "route",
+            Self::Render => "render",
+        }
+    }
+}
+
 /// A record in quarantine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuarantineRow {
@@ -42,6 +65,8 @@ pub struct QuarantineRow {
     pub line: u64,
     /// Byte offset at which it began.
     pub byte: u64,
+    /// Where it failed.
+    pub stage: QuarantineStage,
     /// Why, without any value of it.
     pub reason: String,
     /// The bytes as received, or the decoded record.
@@ -154,9 +179,7 @@ impl Ledger {
             for source in &entry.sources {
                 add_source(t, source)?;
             }
-            for id in &entry.retried {
-                run(t, "UPDATE quarantine SET state = 'retried' WHERE id = ?1", [id])?;
-            }
+            entry.retried.iter().try_for_each(|id| take_out_of_quarantine(t, *id))?;
             run(t, "UPDATE store SET value = ?1 WHERE key = 'applied_lsn'", [applied.to_string()])?;
             Ok(())
         })
@@ -349,19 +372,35 @@ pub(super) fn add_counts(
     Ok(())
 }
 
-/// Adds a quarantine entry and says whether it is new; one that is there already stays as it is.
-pub(super) fn insert_quarantine(t: &rusqlite::Transaction<'_>, held: &QuarantineRow) -> Result<bool> {
-    let insert = "INSERT OR IGNORE INTO quarantine
-                  (source, feed, start_second, input, record, line, byte, reason, raw, lsn, at)
-                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+/// Adds a quarantine entry, or holds one again that a released hour had let go.
+pub(super) fn insert_quarantine(t: &rusqlite::Transaction<'_>, held: &QuarantineRow) -> Result<()> {
+    let insert = "INSERT INTO quarantine
+                  (source, feed, start_second, input, record, line, byte, reason, stage, raw, lsn, at)
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+                  ON CONFLICT DO UPDATE SET state = 'held', reason = excluded.reason";
     let feed = held.feed.as_ref().map(ToString::to_string).unwrap_or_default();
     let place = [signed(held.record)?, signed(held.line)?, signed(held.byte)?];
     let [record, line, byte] = place;
     let (lsn, at) = (signed(held.lsn.0)?, held.at.nanos());
-    let source = held.source.as_str();
-    let values =
-        params![source, feed, held.start_second, held.input, record, line, byte, held.reason, held.raw, lsn, at];
-    Ok(run(t, insert, values)? > 0)
+    let (source, stage) = (held.source.as_str(), held.stage.word());
+    let values = params![
+        source, feed, held.start_second, held.input, record, line, byte, held.reason, stage, held.raw, lsn, at
+    ];
+    run(t, insert, values)?;
+    Ok(())
+}
+
+/// A quarantined record comes back: it is counted where it goes now, and not twice.
+fn take_out_of_quarantine(t: &rusqlite::Transaction<'_>, id: i64) -> Result<()> {
+    let hour = "UPDATE hour SET received = received - 1, quarantined = quarantined - 1
+                WHERE feed = (SELECT feed FROM quarantine WHERE id = ?1)
+                AND start_second = (SELECT coalesce(start_second, -1) FROM quarantine WHERE id = ?1)";
+    let source = "UPDATE source SET rejects = rejects - 1
+                  WHERE source = (SELECT source FROM quarantine WHERE id = ?1 AND stage = 'decode')";
+    for update in [hour, source, "UPDATE quarantine SET state = 'retried' WHERE id = ?1"] {
+        run(t, update, [id])?;
+    }
+    Ok(())
 }
 
 fn insert_input(t: &rusqlite::Transaction<'_>, input: &InputRow) -> Result<()> {

@@ -146,10 +146,11 @@ CREATE TABLE quarantine (               -- records that could not be decoded (no
   line    INTEGER NOT NULL,
   byte    INTEGER NOT NULL,
   reason  TEXT NOT NULL,
+  stage   TEXT NOT NULL,                -- decode, route, render: where it failed
   raw     BLOB NOT NULL,                -- the bytes as received, or the decoded record
   lsn     INTEGER NOT NULL,
   at      INTEGER NOT NULL,
-  state   TEXT NOT NULL DEFAULT 'held', -- held, retried
+  state   TEXT NOT NULL DEFAULT 'held', -- held, retried, rendered (a released hour held it after all)
   UNIQUE (source, feed, input, byte, lsn, record)
 );
 CREATE INDEX quarantine_hour ON quarantine (feed, start_second);

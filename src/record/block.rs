@@ -184,8 +184,16 @@ impl RecordBlock {
         block
     }
 
+    /// As [`RecordBlock::only`], for a record whose true place is known from elsewhere.
+    #[must_use]
+    pub fn only_with_origin(record: Record<'_>, origin: Origin) -> Self {
+        let mut block = Self::only(record);
+        block.origins = vec![origin];
+        block
+    }
+
     /// Appends a copy of a record of the same schema.
-    pub fn push_record(&mut self, record: Record<'_>) {
+    fn push_record(&mut self, record: Record<'_>) {
         for index in 0..self.schema.fields.len() {
             self.push_field(record.field(index));
         }

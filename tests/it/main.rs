@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and its names are its documentation"
 )]
 
+mod crash;
 mod delivering;
 mod delivery_crash;
 mod hour_end_to_end;

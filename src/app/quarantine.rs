@@ -1,0 +1,143 @@
+//! Bringing quarantined records back: they enter again as records that came now, so an hour that was sealed gets a
+//! supplement.
+
+use super::exporter::{Exporter, ExporterFault};
+use super::intake::IntakeCounts;
+use crate::domain::batch::BatchState;
+use crate::domain::ids::{FeedId, SourceId};
+use crate::feed::router::Route;
+use crate::format::decode::{Decoded, Decoder};
+use crate::ledger::reports::{QuarantineEntry, QuarantineFilter};
+use crate::record::accepted::read_block;
+use crate::record::{Accepted, AcceptedBatch, Origin, RecordBlock};
+
+/// What became of the entries that were to come back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RetryReport {
+    /// Entries that are records again.
+    pub retried: Vec<i64>,
+    /// Entries that stay, and why.
+    pub stay: Vec<(i64, String)>,
+}
+
+impl Exporter {
+    /// Tries the held entries that match `filter` again.
+    ///
+    /// # Errors
+    /// [`ExporterFault`] when the spool or the ledger fails.
+    pub fn retry(&mut self, filter: &QuarantineFilter) -> Result<RetryReport, ExporterFault> {
+        let mut report = RetryReport::default();
+        let mut counts = IntakeCounts::default();
+        let entries = self.ledger.lock().quarantine_entries(filter)?;
+        for entry in entries.into_iter().filter(|entry| entry.state == "held") {
+            let content = self.ledger.lock().quarantine_content(entry.id)?.unwrap_or_default();
+            match self.bring_back(&entry, &content)? {
+                Ok(batch) => {
+                    self.append(&Accepted::Batch(batch), &mut counts)?;
+                    report.retried.push(entry.id);
+                }
+                Err(reason) => report.stay.push((entry.id, reason)),
+            }
+        }
+        self.commit(usize::MAX)?;
+        Ok(report)
+    }
+
+    fn bring_back(
+        &mut self,
+        entry: &QuarantineEntry,
+        content: &[u8],
+    ) -> Result<Result<AcceptedBatch, String>, ExporterFault> {
+        let feed = FeedId::parse(&entry.feed).ok();
+        let block = match &feed {
+            None => self.decode_again(entry, content),
+            Some(feed) => match self.route_again(feed, entry, content)? {
+                Ok(block) => Ok(block),
+                Err(reason) => Err(reason),
+            },
+        };
+        let origin = Origin { record: entry.record, line: entry.line, byte: entry.byte };
+        Ok(block.map(|block| AcceptedBatch {
+            source: entry.source.clone(),
+            input: entry.input.clone(),
+            before: origin,
+            after: origin,
+            prefix_crc: 0,
+            accepted_at: self.clock.now(),
+            only_feed: feed.map(|feed| feed.to_string()),
+            retried: vec![entry.id],
+            block,
+            rejects: Vec::new(),
+        }))
+    }
+
+    fn decode_again(&self, entry: &QuarantineEntry, content: &[u8]) -> Result<RecordBlock, String> {
+        let source = SourceId::parse(&entry.source).ok().and_then(|id| self.config.source(&id));
+        let source = source.ok_or("the configuration has no such source any more")?;
+        let mut decoder = Decoder::new(&source.format.dialect, &source.read);
+        if decoder.needs_head() {
+            return Err("its columns are named by the header of its file; give the source a corrected file".to_owned());
+        }
+        let mut decoded = Decoded::new(source.read.schema());
+        decoder.push(content, &mut decoded);
+        decoder.finish(&mut decoded);
+        match (decoded.block.get(0), decoded.rejects.first()) {
+            (Some(record), None) if decoded.block.len() == 1 => {
+                let origin = Origin { record: entry.record, line: entry.line, byte: entry.byte };
+                Ok(RecordBlock::only_with_origin(record, origin))
+            }
+            (_, Some(reject)) => Err(reject.reason.clone()),
+            (_, None) => Err("it is not exactly one record".to_owned()),
+        }
+    }
+
+    fn route_again(
+        &mut self,
+        id: &FeedId,
+        entry: &QuarantineEntry,
+        content: &[u8],
+    ) -> Result<Result<RecordBlock, String>, ExporterFault> {
+        let now = self.clock.now();
+        let Some(feed) = self.feeds.iter_mut().find(|feed| feed.id() == id) else {
+            return Ok(Err("the configuration has no such feed any more".to_owned()));
+        };
+        let state = entry.start_second.and_then(|start| feed.closed.get(&start)).map(|closed| closed.state);
+        if matches!(state, Some(BatchState::Open | BatchState::Held(crate::domain::batch::HeldFrom::Open))) {
+            let reason = "its hour is held; when it is released the record is rendered again";
+            return Ok(Err(reason.to_owned()));
+        }
+        let block = read_block(content)?;
+        feed.router.prepare(block.schema())?;
+        let route = block.get(0).map(|record| feed.router.route(record, now));
+        Ok(match route {
+            Some(Route::Accepted(..)) => Ok(block),
+            Some(Route::Filtered(_)) => Err("the feed's filter leaves it out now".to_owned()),
+            Some(Route::Rejected(fault)) => Err(fault.to_string()),
+            None => Err("the entry holds no record".to_owned()),
+        })
+    }
+
+    /// Lets a held hour go on: the next pass seals it, with its quarantine as it then is.
+    ///
+    /// # Errors
+    /// [`ExporterFault`] when the ledger refuses: the hour is not held.
+    pub fn release_hour(&mut self, feed: &FeedId, start_second: i64, reason: &str) -> Result<(), ExporterFault> {
+        let now = self.clock.now();
+        let known = self.feeds.iter_mut().find(|known| known.id() == feed);
+        let held = known.as_ref().and_then(|known| known.closed.get(&start_second)).copied();
+        let (Some(known), Some(mut closed)) = (known, held) else {
+            return Err(ExporterFault::NotHeld { feed: feed.clone() });
+        };
+        if closed.state != BatchState::Held(crate::domain::batch::HeldFrom::Open) {
+            return Err(ExporterFault::NotHeld { feed: feed.clone() });
+        }
+        let id = crate::domain::batch::BatchId {
+            feed: feed.clone(),
+            partition: closed.partition,
+            revision: closed.revision,
+        };
+        closed.state = self.ledger.lock().release_hour(&id, reason, now)?;
+        known.close(closed);
+        Ok(())
+    }
+}
