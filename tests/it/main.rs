@@ -11,5 +11,7 @@ mod delivering;
 mod delivery_crash;
 mod lost_replies;
 mod remote_suite;
+mod sample_data;
 mod scripted_server;
 mod servers;
+mod tidy;
