@@ -15,6 +15,8 @@ mod delivery_crash;
 mod hour_end_to_end;
 mod lost_replies;
 mod remote_suite;
+mod sample_data;
 mod scripted_server;
 mod servers;
 mod site;
+mod tidy;

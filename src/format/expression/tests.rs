@@ -1,3 +1,5 @@
+//! Filters as people write them, and records that pass or do not.
+
 use super::*;
 use crate::domain::time::UtcTime;
 use crate::record::{FieldKind, Origin, RecordBlock, SchemaField};

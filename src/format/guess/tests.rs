@@ -1,3 +1,5 @@
+//! Samples, and the format files that are guessed from them.
+
 use super::*;
 use crate::record::FieldKind;
 
