@@ -1,5 +1,6 @@
 //! hourdrop: architecture document, written when the parts stand.
 pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod deliver;
 pub mod disk;
