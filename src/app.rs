@@ -4,14 +4,19 @@
 //! - [`store`]: the state directory: lock, identity, ledger and spool.
 //! - [`exporter`]: `once` and `run`, made of [`intake`], [`sealing`] and [`delivery`].
 //! - [`progress`]: how all of them tell what they do.
+//! - [`report`], [`readback`], [`preview`], [`init`], [`quarantine`]: what the other commands need.
 
 pub mod config;
 pub mod delivery;
 pub mod exporter;
 pub mod feeds;
 pub mod history;
+pub mod init;
 pub mod intake;
+pub mod preview;
 pub mod progress;
-// pub mod quarantine;
+pub mod quarantine;
+pub mod readback;
+pub mod report;
 pub mod sealing;
 pub mod store;

@@ -64,6 +64,7 @@
 
 pub mod app;
 pub mod archive;
+pub mod cli;
 pub mod clock;
 pub mod deliver;
 pub mod disk;

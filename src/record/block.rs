@@ -193,7 +193,7 @@ impl RecordBlock {
     }
 
     /// Appends a copy of a record of the same schema.
-    fn push_record(&mut self, record: Record<'_>) {
+    pub fn push_record(&mut self, record: Record<'_>) {
         for index in 0..self.schema.fields.len() {
             self.push_field(record.field(index));
         }

@@ -1,0 +1,265 @@
+//! What became of every hour: received = sent + filtered + quarantined + pending.
+
+use super::FeedBook;
+use crate::domain::batch::{BatchState, HeldFrom, HourCounts};
+use crate::domain::counter::Sequence;
+use crate::domain::ids::Revision;
+use crate::domain::period::Partition;
+use crate::domain::time::{Length, UtcTime};
+use crate::ledger::reports::{BatchRow, FileRow};
+use std::collections::BTreeMap;
+
+/// One hour with all that belongs to it.
+#[derive(Debug, Clone)]
+pub struct Hour<'b> {
+    /// Which.
+    pub partition: Partition,
+    /// Its records.
+    pub counts: HourCounts,
+    /// Its batches by revision.
+    pub batches: Vec<&'b BatchRow>,
+    /// Its files by revision.
+    pub files: Vec<&'b FileRow>,
+}
+
+/// All hours of a feed that the ledger knows, in order.
+#[must_use]
+pub fn hours(book: &FeedBook) -> Vec<Hour<'_>> {
+    let mut found: BTreeMap<i64, Hour<'_>> = BTreeMap::new();
+    let blank = |partition| Hour { partition, counts: HourCounts::default(), batches: Vec::new(), files: Vec::new() };
+    for row in &book.hours {
+        if let Some(partition) = row.partition {
+            found.entry(partition.start).or_insert_with(|| blank(partition)).counts = row.counts;
+        }
+    }
+    for row in &book.batches {
+        found.entry(row.partition.start).or_insert_with(|| blank(row.partition)).batches.push(row);
+    }
+    for row in &book.files {
+        found.entry(row.partition.start).or_insert_with(|| blank(row.partition)).files.push(row);
+    }
+    found.into_values().collect()
+}
+
+/// True when nothing is left to do for a batch but what the partner does.
+#[must_use]
+pub const fn is_done(state: BatchState) -> bool {
+    matches!(
+        state,
+        BatchState::Delivered
+            | BatchState::PickedUp
+            | BatchState::Retired
+            | BatchState::Skipped
+            | BatchState::Superseded
+    )
+}
+
+/// True for a batch that exists but has not been planned.
+const fn is_open(state: BatchState) -> bool {
+    matches!(state, BatchState::Open | BatchState::Held(HeldFrom::Open))
+}
+
+impl Hour<'_> {
+    /// Records in planned part files of all revisions.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.batches.iter().map(|batch| batch.records).sum()
+    }
+
+    /// Records that are in no file, not filtered and not in quarantine.
+    #[must_use]
+    pub fn pending(&self) -> u64 {
+        let HourCounts { received, filtered, quarantined, .. } = self.counts;
+        received.saturating_sub(filtered + quarantined + self.sent())
+    }
+
+    /// True when everything of the hour is with the partner, and nothing waits.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        !self.batches.is_empty() && self.batches.iter().all(|batch| is_done(batch.state)) && self.pending() == 0
+    }
+
+    /// True when a batch of it waits for a person.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.batches.iter().any(|batch| matches!(batch.state, BatchState::Held(_)))
+    }
+
+    /// True when no batch was planned yet.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.batches.iter().all(|batch| is_open(batch.state))
+    }
+
+    /// True when it should be with the partner by now: its end, or the sealing of its supplement, is more than
+    /// `deadline` before `now`. Late records that wait for a supplement do not make it overdue.
+    #[must_use]
+    pub fn is_overdue(&self, deadline: Length, now: UtcTime) -> bool {
+        let late = |since: UtcTime| since.after(deadline) < now;
+        let first_done = self.batches.first().is_some_and(|first| is_done(first.state));
+        let first_overdue = !first_done && late(self.partition.end_time());
+        first_overdue || self.batches.iter().skip(1).any(|batch| !is_done(batch.state) && late(batch.sealed_at))
+    }
+}
+
+/// One line of the table of hours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HourLine {
+    /// Which hour.
+    pub partition: Partition,
+    /// Which revision; late records that wait have the next one.
+    pub revision: Revision,
+    /// Records of this line.
+    pub received: u64,
+    /// Records in its part files; `None` before they are planned.
+    pub sent: Option<u64>,
+    /// Left out by the filter.
+    pub filtered: u64,
+    /// In quarantine.
+    pub quarantined: u64,
+    /// In no file yet.
+    pub pending: u64,
+    /// First and last number of its part files.
+    pub sequences: Option<(Sequence, Sequence)>,
+    /// Files, the manifest counted.
+    pub files: u64,
+    /// When the last of them was delivered.
+    pub delivered_at: Option<UtcTime>,
+    /// Where it stands.
+    pub standing: Standing,
+    /// Sealed before a source had been read to the end.
+    pub source_incomplete: bool,
+    /// Why it is held.
+    pub reason: Option<String>,
+}
+
+/// Where a line of the table stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Records are still expected.
+    Open,
+    /// Late records wait for the next revision.
+    LateWaiting,
+    /// A batch is in this state.
+    Batch(BatchState),
+}
+
+impl Standing {
+    /// The word for programs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::LateWaiting => "late records wait",
+            Self::Batch(state) => state.word(),
+        }
+    }
+}
+
+/// The lines of one hour: one for each revision, and one for late records that wait. Filtered and quarantined
+/// records stand in the first line; that of a supplement holds its own records only. In every line
+/// received = sent + filtered + quarantined + pending.
+#[must_use]
+pub fn lines(hour: &Hour<'_>) -> Vec<HourLine> {
+    let supplements: u64 = hour.batches.iter().skip(1).map(|batch| batch.records).sum();
+    let mut pending = hour.pending();
+    let late = if hour.is_open() { 0 } else { std::mem::take(&mut pending) };
+    let HourCounts { received, filtered, quarantined, .. } = hour.counts;
+    let sent = hour.batches.first().filter(|first| !is_open(first.state)).map(|first| first.records);
+    let mut lines = vec![HourLine {
+        received: received.saturating_sub(supplements + late),
+        sent,
+        filtered,
+        quarantined,
+        pending,
+        ..line(hour, hour.batches.first().copied(), Revision(0))
+    }];
+    for batch in hour.batches.iter().skip(1) {
+        let sent = Some(batch.records);
+        lines.push(HourLine { received: batch.records, sent, ..line(hour, Some(batch), batch.revision) });
+    }
+    if late > 0 {
+        let next = hour.batches.last().map_or(Revision(0), |batch| batch.revision.next());
+        let waiting = Standing::LateWaiting;
+        lines.push(HourLine { received: late, pending: late, standing: waiting, ..line(hour, None, next) });
+    }
+    lines
+}
+
+/// A line with everything but the counts.
+fn line(hour: &Hour<'_>, batch: Option<&BatchRow>, revision: Revision) -> HourLine {
+    let own: Vec<&&FileRow> = hour.files.iter().filter(|file| batch.is_some() && file.revision == revision).collect();
+    let numbers = || own.iter().filter(|file| !file.is_manifest()).filter_map(|file| file.sequence);
+    HourLine {
+        partition: hour.partition,
+        revision,
+        received: 0,
+        sent: None,
+        filtered: 0,
+        quarantined: 0,
+        pending: 0,
+        sequences: numbers().min().zip(numbers().max()),
+        files: own.len() as u64,
+        delivered_at: batch.and_then(|batch| batch.delivered_at),
+        standing: match batch {
+            None => Standing::Open,
+            Some(batch) if batch.state == BatchState::Open => Standing::Open,
+            Some(batch) => Standing::Batch(batch.state),
+        },
+        source_incomplete: batch.is_some_and(|batch| batch.source_incomplete),
+        reason: batch.and_then(|batch| batch.reason.clone()),
+    }
+}
+
+/// How far a feed is complete, from its first hour on without interruption.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Completeness {
+    /// From its first second to the end of the last complete hour.
+    pub span: Partition,
+    /// Hours in it.
+    pub hours: u64,
+    /// Part files in it.
+    pub files: u64,
+    /// First and last number of these.
+    pub sequences: Option<(Sequence, Sequence)>,
+    /// Numbers that are missing between them.
+    pub missing: u64,
+}
+
+/// The complete hours at the beginning of a feed; `None` when its first hour is not complete.
+#[must_use]
+pub fn completeness(hours: &[Hour<'_>]) -> Option<Completeness> {
+    let first = hours.first().filter(|hour| hour.is_complete())?;
+    let mut found = Completeness { span: first.partition, hours: 0, files: 0, sequences: None, missing: 0 };
+    let mut end = first.partition.start;
+    let mut numbers = Vec::new();
+    for hour in hours.iter().take_while(|hour| hour.is_complete()) {
+        if hour.partition.start != end {
+            break;
+        }
+        end = hour.partition.end;
+        found.hours += 1;
+        numbers.extend(part_numbers(hour));
+        found.files += hour.files.iter().filter(|file| !file.is_manifest()).count() as u64;
+    }
+    found.span.end = end;
+    numbers.sort_unstable();
+    found.sequences = numbers.first().copied().zip(numbers.last().copied());
+    found.missing = missing_numbers(&numbers);
+    Some(found)
+}
+
+/// Numbers of the part files of an hour.
+pub fn part_numbers(hour: &Hour<'_>) -> impl Iterator<Item = Sequence> {
+    hour.files.iter().filter(|file| !file.is_manifest()).filter_map(|file| file.sequence)
+}
+
+/// How many numbers are missing between the first and the last of each cycle; `numbers` are in order.
+#[must_use]
+pub fn missing_numbers(numbers: &[Sequence]) -> u64 {
+    let pairs = numbers.iter().zip(numbers.iter().skip(1));
+    pairs.filter(|(a, b)| a.cycle == b.cycle).map(|(a, b)| b.number.saturating_sub(a.number + 1)).sum()
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,271 @@
+//! What can be typed. Texts here are what `--help` shows.
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Durable hourly files of call detail records for partners that pick them up, with a manifest, an identical archive
+/// and a ledger.
+#[derive(Debug, Parser)]
+#[command(name = "hourdrop", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub global: GlobalArguments,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 usage, 4 differences or incomplete, 5 remote trouble (goes on \
+                          later), 75 locked by another instance, 78 configuration";
+
+/// Understood by every command.
+#[derive(Debug, Clone, Args)]
+pub struct GlobalArguments {
+    /// The configuration [default: hourdrop.toml here, else /etc/hourdrop/hourdrop.toml]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Answer in JSON, errors too: one object, or one per line for lists
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Colours (NO_COLOR and CLICOLOR_FORCE are honoured)
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = ColorWhen::Auto, global = true)]
+    pub color: ColorWhen,
+    /// Show times in UTC instead of each feed's zone
+    #[arg(long, global = true)]
+    pub utc: bool,
+    /// Say more; twice for everything
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// Say nothing but the answer and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ColorWhen {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Prove the configuration and read it back in plain words
+    Check(CheckArguments),
+    /// Show the exact bytes that a feed would write for an input
+    Preview(PreviewArguments),
+    /// Read, close hours and deliver until stopped
+    Run(RunArguments),
+    /// Read everything there is, close what can be closed, deliver, and end
+    Once(OnceArguments),
+    /// How everything is doing, and what needs you (exit 4 when something does)
+    Status(StatusArguments),
+    /// What became of the records of every hour
+    Hours(HoursArguments),
+    /// The files of a feed or of one hour
+    Files(FilesArguments),
+    /// Everything about one hour or one file
+    Show(ShowArguments),
+    /// Records that could not be decoded, routed or written
+    Quarantine {
+        #[command(subcommand)]
+        command: QuarantineCommand,
+    },
+    /// Let a held hour or file go on
+    Release(ReleaseArguments),
+    /// Check a file against a format, as the partner would (exit 4 when something is wrong)
+    VerifyFile(VerifyFileArguments),
+    /// Write a first configuration
+    Init(InitArguments),
+    /// A whole export in a few seconds, with a partner's FTP server built in
+    Demo(DemoArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// The configuration to prove, instead of --config
+    pub file: Option<PathBuf>,
+    /// Warnings count as errors
+    #[arg(long)]
+    pub deny_warnings: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct PreviewArguments {
+    /// The feed: PARTNER/FEED, or one of both when that is enough
+    pub feed: String,
+    /// Inputs as the feed's source would read them; `-` is standard input
+    #[arg(required = true)]
+    pub inputs: Vec<PathBuf>,
+    /// Show so many records
+    #[arg(short = 'n', long = "records", default_value_t = 5, value_name = "COUNT")]
+    pub records: u16,
+    /// Show the written bytes in hexadecimal digits
+    #[arg(long)]
+    pub hex: bool,
+    /// The feed's source, when it has several
+    #[arg(long)]
+    pub source: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArguments {}
+
+#[derive(Debug, Args)]
+pub struct OnceArguments {}
+
+#[derive(Debug, Args)]
+pub struct DemoArguments {
+    /// Keep the FTP server up, so that files can be taken as the partner would
+    #[arg(long)]
+    pub serve: bool,
+}
+
+/// Read the demo's state instead.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct DemoState {
+    /// Look at what `hourdrop demo` left in ./hourdrop-demo
+    #[arg(long, conflicts_with = "config")]
+    pub demo: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct StatusArguments {
+    #[command(flatten)]
+    pub state: DemoState,
+}
+
+#[derive(Debug, Args)]
+pub struct HoursArguments {
+    /// The feed: PARTNER/FEED, or one of both when that is enough [default: all]
+    pub feed: Option<String>,
+    /// From this time on: 2026-12-21T09:00, 2026-12-21, or RFC 3339; in the feed's zone
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Hours that begin before this time
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// The hours of one day: 2026-12-21
+    #[arg(long, value_name = "DATE", conflicts_with_all = ["since", "until"])]
+    pub day: Option<String>,
+    #[command(flatten)]
+    pub state: DemoState,
+}
+
+#[derive(Debug, Args)]
+pub struct FilesArguments {
+    /// The feed: PARTNER/FEED, or one of both when that is enough [default: all]
+    pub feed: Option<String>,
+    /// The hour: 2026-12-21T09:00 in the feed's zone, with offset where clocks went back, or RFC 3339
+    pub hour: Option<String>,
+    /// Whole hashes
+    #[arg(long)]
+    pub long: bool,
+    #[command(flatten)]
+    pub state: DemoState,
+}
+
+#[derive(Debug, Args)]
+pub struct ShowArguments {
+    /// A feed (then name the hour, too), or the name of a file
+    #[arg(value_name = "FEED|FILENAME")]
+    pub subject: String,
+    /// The hour: 2026-12-21T09:00 in the feed's zone, with offset where clocks went back, or RFC 3339
+    pub hour: Option<String>,
+    #[command(flatten)]
+    pub state: DemoState,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum QuarantineCommand {
+    /// List the records with position and reason
+    List(QuarantineListArguments),
+    /// Show one record; its content only with --raw
+    Show(QuarantineShowArguments),
+    /// Let records come in again, after the format or the configuration was mended
+    Retry(QuarantineRetryArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct QuarantineListArguments {
+    /// Only those that this feed could not take
+    #[arg(long)]
+    pub feed: Option<String>,
+    /// Only those of this source
+    #[arg(long)]
+    pub source: Option<String>,
+    #[command(flatten)]
+    pub state: DemoState,
+}
+
+#[derive(Debug, Args)]
+pub struct QuarantineShowArguments {
+    /// The number that `list` shows
+    pub id: i64,
+    /// Show the content, which may name subscribers
+    #[arg(long)]
+    pub raw: bool,
+    #[command(flatten)]
+    pub state: DemoState,
+}
+
+#[derive(Debug, Args)]
+pub struct QuarantineRetryArguments {
+    /// The numbers that `list` shows
+    #[arg(required_unless_present_any = ["feed", "source"])]
+    pub ids: Vec<i64>,
+    /// All that this feed could not take
+    #[arg(long)]
+    pub feed: Option<String>,
+    /// All of this source
+    #[arg(long)]
+    pub source: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ReleaseArguments {
+    /// The feed: PARTNER/FEED, or one of both when that is enough
+    pub feed: String,
+    /// The hour: 2026-12-21T09:00 in the feed's zone, with offset where clocks went back, or RFC 3339
+    pub hour: String,
+    /// Why; kept in the history for ever
+    #[arg(long)]
+    pub reason: String,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyFileArguments {
+    /// A name in formats/ beside the configuration, or the path of a format file
+    #[arg(long, value_name = "FORMAT")]
+    pub format: String,
+    /// The files
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct InitArguments {
+    /// Where to write
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+    /// Guess format, fields and times from this file
+    #[arg(long, value_name = "FILE")]
+    pub from_sample: Option<PathBuf>,
+    /// Name of source, feed and format [default: from the sample's name]
+    #[arg(long)]
+    pub name: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

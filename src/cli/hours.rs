@@ -1,0 +1,271 @@
+//! `hours`: what became of the records of every hour.
+
+use super::arguments::HoursArguments;
+use super::table::{Column, counted, grouped, left, right, table};
+use super::times::{Face, parse_day, parse_time};
+use super::{Answer, Context, Failure, exit};
+use crate::app::report::FeedBook;
+use crate::app::report::hours::{Completeness, Hour, HourLine, Standing, completeness, hours, lines};
+use crate::domain::batch::{BatchState, HourCounts};
+use crate::domain::counter::Sequence;
+use crate::domain::period::{Partition, Zone};
+use serde_json::{Value, json};
+
+/// Without `--since` or `--day` so many hours are shown, the latest.
+const SHOWN: usize = 48;
+
+/// The command.
+pub fn run(context: &Context, arguments: &HoursArguments) -> Result<Answer, Failure> {
+    let config = context.config(arguments.state.demo)?;
+    let ledger = context.needed_ledger(&config)?;
+    let mut answer = Answer { exit: exit::DONE, ..Answer::default() };
+    for book in context.books(&config, &ledger, arguments.feed.as_deref())? {
+        let face = context.face(book.definition.period.zone());
+        let all = hours(&book);
+        let chosen = choose(arguments, book.definition.period.zone(), &all)?;
+        let screen = Screen { book: &book, face, all: &all, shown: &chosen };
+        if !answer.text.is_empty() {
+            answer.text.push('\n');
+        }
+        answer.text.push_str(&screen.text());
+        let left_out = all.len() - chosen.len();
+        if arguments.since.is_none() && arguments.until.is_none() && arguments.day.is_none() && left_out > 0 {
+            let earlier = counted(left_out as u64, "earlier hour");
+            answer.notes.push(format!("{}: {earlier} not shown: --since or --day shows them", book.definition.id));
+        }
+        answer.json.extend(screen.json());
+    }
+    Ok(answer)
+}
+
+/// The hours that were asked for.
+fn choose<'h, 'b>(
+    arguments: &HoursArguments,
+    zone: Zone,
+    all: &'h [Hour<'b>],
+) -> Result<Vec<&'h Hour<'b>>, Failure> {
+    let mut span = Partition { start: i64::MIN, end: i64::MAX };
+    if let Some(day) = &arguments.day {
+        span = parse_day(day, zone)?;
+    }
+    if let Some(since) = &arguments.since {
+        span.start = parse_time(since, zone)?.seconds();
+    }
+    if let Some(until) = &arguments.until {
+        span.end = parse_time(until, zone)?.seconds();
+    }
+    // An hour that has begun before `since` and not ended is asked for, too.
+    let inside = |hour: &&Hour<'_>| hour.partition.end > span.start && hour.partition.start < span.end;
+    let chosen: Vec<&Hour<'_>> = all.iter().filter(inside).collect();
+    let unbounded = arguments.since.is_none() && arguments.until.is_none() && arguments.day.is_none();
+    let skip = if unbounded { chosen.len().saturating_sub(SHOWN) } else { 0 };
+    Ok(chosen.into_iter().skip(skip).collect())
+}
+
+/// The table of one feed.
+struct Screen<'s, 'b> {
+    book: &'b FeedBook,
+    face: Face,
+    all: &'s [Hour<'b>],
+    shown: &'s [&'s Hour<'b>],
+}
+
+const COLUMNS: [Column; 9] = [
+    left("HOUR"),
+    right("RECEIVED ="),
+    right("SENT +"),
+    right("FILTERED +"),
+    right("QUARANT +"),
+    right("PENDING"),
+    right("SEQ"),
+    left("DELIVERED"),
+    left(""),
+];
+
+impl Screen<'_, '_> {
+    fn text(&self) -> String {
+        let definition = &self.book.definition;
+        let label = Label::of(self.face, self.shown);
+        let gone = if self.book.configured { "" } else { "  not in the configuration any more" };
+        let mut text = format!(
+            "{}  hours of {} by {}{}{gone}\n",
+            definition.id,
+            self.face.zone,
+            definition.hour_by.value,
+            label.heading(),
+        );
+        if self.all.is_empty() {
+            text.push_str("no hour yet\n");
+        } else if self.shown.is_empty() {
+            text.push_str("no hour in this span\n");
+        } else {
+            let rows = self.shown.iter().flat_map(|hour| lines(hour)).map(|line| self.row(&label, &line)).collect();
+            text.push_str(&table(&COLUMNS, rows));
+        }
+        if let Some(untimed) = self.untimed() {
+            text.push_str(&format!(
+                "without a usable time: {} received, {} filtered, {} in quarantine\n",
+                grouped(untimed.received),
+                grouped(untimed.filtered),
+                grouped(untimed.quarantined)
+            ));
+        }
+        text.push_str(&self.summary());
+        text
+    }
+
+    fn untimed(&self) -> Option<HourCounts> {
+        self.book.hours.iter().find(|row| row.partition.is_none()).map(|row| row.counts)
+    }
+
+    fn row(&self, label: &Label, line: &HourLine) -> Vec<String> {
+        let width = self.book.definition.name.seq_width().unwrap_or(1);
+        let delivered = line.delivered_at.map(|at| self.face.second_beside(at, line.partition.end));
+        vec![
+            label.hour(line),
+            grouped(line.received),
+            line.sent.map_or_else(|| "-".to_owned(), grouped),
+            grouped(line.filtered),
+            grouped(line.quarantined),
+            grouped(line.pending),
+            line.sequences.map_or_else(|| "-".to_owned(), |numbers| sequence_text(numbers, width)),
+            delivered.unwrap_or_else(|| "-".to_owned()),
+            note(line),
+        ]
+    }
+
+    fn summary(&self) -> String {
+        let Some(found) = completeness(self.all) else {
+            return if self.all.is_empty() { String::new() } else { "not complete from the first hour on\n".to_owned() };
+        };
+        let Completeness { span, hours, files, sequences, missing } = found;
+        let width = self.book.definition.name.seq_width().unwrap_or(1);
+        let numbers = sequences.map(|numbers| format!(", {}", sequence_text(numbers, width))).unwrap_or_default();
+        let gap = match missing {
+            0 => "no gap".to_owned(),
+            missing => format!("{} MISSING", counted(missing, "number")),
+        };
+        let hours = counted(hours, "hour");
+        let files = counted(files, "file");
+        format!("complete {} to {}: {hours}, {files}{numbers}, {gap}\n", self.face.minute(span.start), self.face.minute(span.end))
+    }
+
+    fn json(&self) -> Vec<Value> {
+        let feed = self.book.definition.id.to_string();
+        let line_json = |line: HourLine| {
+            json!({
+                "feed": feed,
+                "start": self.face.iso(line.partition.start),
+                "end": self.face.iso(line.partition.end),
+                "revision": line.revision.0,
+                "received": line.received,
+                "sent": line.sent.unwrap_or(0),
+                "filtered": line.filtered,
+                "quarantined": line.quarantined,
+                "pending": line.pending,
+                "first_sequence": line.sequences.map(|(first, _)| first.number),
+                "last_sequence": line.sequences.map(|(_, last)| last.number),
+                "files": line.files,
+                "state": line.standing.word(),
+                "reason": line.reason,
+                "source_incomplete": line.source_incomplete,
+                "delivered_at": line.delivered_at.map(|at| self.face.iso(at.seconds())),
+            })
+        };
+        self.shown.iter().flat_map(|hour| lines(hour)).map(line_json).collect()
+    }
+}
+
+/// `05196`, or `05196-05199` for several.
+pub fn sequence_text((first, last): (Sequence, Sequence), width: usize) -> String {
+    let first_text = format!("{:0width$}", first.number);
+    if first == last { first_text } else { format!("{first_text}-{:0width$}", last.number) }
+}
+
+/// What there is to say about a line.
+fn note(line: &HourLine) -> String {
+    let incomplete = if line.source_incomplete { "  a source was incomplete" } else { "" };
+    let said = match line.standing {
+        Standing::Open => "open".to_owned(),
+        Standing::LateWaiting => "late records wait to be sealed".to_owned(),
+        Standing::Batch(state) => match state {
+            BatchState::Held(_) => format!("HELD {}", line.reason.as_deref().unwrap_or_default()),
+            BatchState::Delivered | BatchState::Retired if line.revision.0 > 0 => "supplement".to_owned(),
+            BatchState::Delivered if line.received == 0 => "empty, stated".to_owned(),
+            BatchState::Delivered => String::new(),
+            BatchState::Skipped => "empty, nothing sent".to_owned(),
+            BatchState::Retired => "sealed, not sent".to_owned(),
+            BatchState::Planned => "being sealed".to_owned(),
+            BatchState::Sealed => "waits for delivery".to_owned(),
+            BatchState::Delivering => "on its way".to_owned(),
+            BatchState::PickedUp => "picked up".to_owned(),
+            BatchState::Superseded => "superseded".to_owned(),
+            BatchState::Open => "open".to_owned(),
+        },
+    };
+    format!("{said}{incomplete}").trim().to_owned()
+}
+
+/// How much of a time has to be said to tell the shown hours apart.
+struct Label {
+    face: Face,
+    /// All hours lie on this day.
+    day: Option<String>,
+    offsets: bool,
+}
+
+impl Label {
+    fn of(face: Face, shown: &[&Hour<'_>]) -> Self {
+        let days = |hour: &&Hour<'_>| face.layout(hour.partition.start, "%Y-%m-%d");
+        let first = shown.first();
+        let day = first.map(days).filter(|day| shown.iter().all(|hour| days(hour) == *day));
+        let offset = first.map(|hour| face.offset(hour.partition.start));
+        let offsets = shown.iter().any(|hour| Some(face.offset(hour.partition.start)) != offset);
+        Self { face, day, offsets }
+    }
+
+    fn heading(&self) -> String {
+        self.day.as_ref().map(|day| format!("  {day}")).unwrap_or_default()
+    }
+
+    fn hour(&self, line: &HourLine) -> String {
+        let start = line.partition.start;
+        let layout = if self.day.is_some() { "%H:%M" } else { "%Y-%m-%d %H:%M" };
+        let mut text = self.face.layout(start, layout);
+        if self.offsets {
+            text.push_str(&format!(" {}", self.face.offset(start)));
+        }
+        if line.revision.0 > 0 {
+            text.push_str(&format!(" r{:02}", line.revision.0));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::report::hours::tests::{book, day_in_new_york};
+
+    #[test]
+    fn a_screen_balances_every_line_and_tells_doubled_hours_apart() {
+        let book = book("zone = \"America/New_York\"", &day_in_new_york());
+        let all = hours(&book);
+        let shown: Vec<&Hour<'_>> = all.iter().collect();
+        let face = Face { zone: book.definition.period.zone() };
+        let screen = Screen { book: &book, face, all: &all, shown: &shown };
+        let expected = "\
+p/f  hours of America/New_York by start_time  2024-11-03
+HOUR              RECEIVED =  SENT +  FILTERED +  QUARANT +  PENDING    SEQ  DELIVERED
+00:00 -04:00           1,204   1,198           6          0        0  00001  01:10:03
+01:00 -04:00               0       0           0          0        0  00002  01:10:04   empty, stated
+01:00 -05:00           1,307   1,298           7          2        0  00003  02:10:03
+01:00 -05:00 r01           3       3           0          0        0  00004  02:44:10   supplement
+02:00 -05:00              12      12           0          0        0  00005  -          waits for delivery
+03:00 -05:00              40       -           0         40        0      -  -          HELD 40 of 40 records in quarantine
+04:00 -05:00             211       -           1          0      210      -  -          open
+complete 2024-11-03 00:00 -04:00 to 2024-11-03 02:00 -05:00: 3 hours, 4 files, 00001-00004, no gap
+";
+        assert_eq!(screen.text(), expected);
+    }
+}

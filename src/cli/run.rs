@@ -1,0 +1,34 @@
+//! Reads, closes and delivers until it is stopped.
+
+use super::arguments::RunArguments;
+use super::work::{Log, begin_log, failure, open, world};
+use super::{Answer, Context, Failure};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::sync_channel;
+
+/// The command. SIGTERM and SIGINT finish the file that is on its way and stop.
+pub fn run(context: &Context, _arguments: &RunArguments) -> Result<Answer, Failure> {
+    begin_log(context, Log::Decisions);
+    let config = context.config(false)?;
+    let world = world(context, &config);
+    let (waker, wake) = sync_channel(1);
+    let stop = Arc::clone(&world.stop);
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|fault| Failure::new("signals cannot be caught").because(fault))?;
+    let handle = signals.handle();
+    let watcher = std::thread::spawn(move || {
+        for signal in &mut signals {
+            tracing::info!(signal, "asked to stop");
+            stop.store(true, Ordering::Relaxed);
+            // A full channel means that it wakes up anyway.
+            waker.try_send(()).ok();
+        }
+    });
+    tracing::info!(feeds = config.feeds().count(), sources = config.sources.len(), "running");
+    let done = open(config, &world, false).and_then(|exporter| exporter.run(&wake).map_err(failure));
+    handle.close();
+    watcher.join().ok();
+    done.map(|()| Answer::default())
+}

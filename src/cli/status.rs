@@ -1,0 +1,280 @@
+//! `status`: one screen about everything, and what needs a person.
+
+use super::arguments::StatusArguments;
+use super::table::{counted, grouped, left, right, table};
+use super::times::Face;
+use super::{Answer, Context, Failure, exit};
+use crate::app::config::Config;
+use crate::app::report::books;
+use crate::app::report::status::{FeedStatus, Need, NextClose, StatusReport, status};
+use crate::disk::{Disk, RealDisk};
+use crate::domain::ids::FeedId;
+use crate::domain::period::{Partition, Zone};
+use crate::ledger::reports::SourceTotals;
+use serde_json::{Value, json};
+
+/// The command. Exit code 4 when anything needs a person.
+pub fn run(context: &Context, arguments: &StatusArguments) -> Result<Answer, Failure> {
+    let config = context.config(arguments.state.demo)?;
+    let ledger = context.ledger(&config)?;
+    let books = books(&config, ledger.as_ref())?;
+    let (sources, alarms) = match &ledger {
+        Some(ledger) => (ledger.source_totals()?, ledger.alarms()?),
+        None => (Vec::new(), Vec::new()),
+    };
+    let report = status(&books, sources, alarms, context.now());
+    let screen = Screen {
+        report: &report,
+        config: &config,
+        utc: context.global.utc,
+        demo: arguments.state.demo,
+        spool_bytes: spool_bytes(&config),
+    };
+    let mut notes = Vec::new();
+    if ledger.is_none() {
+        notes.push("nothing was accepted yet: `hourdrop once` reads what is there and exports it".to_owned());
+    }
+    let code = if report.needs.is_empty() { exit::DONE } else { exit::INCOMPLETE };
+    Ok(Answer { text: screen.text(), json: vec![screen.json()], notes, exit: code, ..Answer::default() })
+}
+
+/// Bytes of the spool's segments; 0 when there are none.
+fn spool_bytes(config: &Config) -> u64 {
+    let entries = RealDisk.list(&config.state.join("journal")).unwrap_or_default();
+    entries.iter().map(|entry| entry.stat.bytes).sum()
+}
+
+struct Screen<'s> {
+    report: &'s StatusReport,
+    config: &'s Config,
+    utc: bool,
+    demo: bool,
+    spool_bytes: u64,
+}
+
+impl Screen<'_> {
+    fn face(&self, zone: Zone) -> Face {
+        Face { zone: if self.utc { Zone::UTC } else { zone } }
+    }
+
+    fn feed_face(&self, feed: &FeedId) -> Face {
+        let found = self.report.feeds.iter().find(|status| status.definition.id == *feed);
+        self.face(found.map_or(Zone::UTC, |status| status.definition.period.zone()))
+    }
+
+    /// The zone of the screen itself: that of the first feed.
+    fn own_face(&self) -> Face {
+        self.face(self.report.feeds.first().map_or(Zone::UTC, |status| status.definition.period.zone()))
+    }
+
+    fn text(&self) -> String {
+        let needs = self.report.needs.len() as u64;
+        let verdict = match needs {
+            0 => "nothing needs you".to_owned(),
+            1 => "1 THING NEEDS YOU".to_owned(),
+            several => format!("{several} THINGS NEED YOU"),
+        };
+        let mut text = format!("hourdrop status  {}  {verdict}\n", self.own_face().second(self.report.now));
+        text.push_str(&self.feeds());
+        if !self.report.sources.is_empty() {
+            text.push_str(&self.sources());
+        }
+        if needs > 0 {
+            text.push_str("NEEDS YOU\n");
+            for (need, number) in self.report.needs.iter().zip(1..) {
+                text.push_str(&self.need(number, need));
+            }
+        }
+        text.push_str(&self.bottom());
+        text
+    }
+
+    fn feeds(&self) -> String {
+        let columns =
+            [left("FEED"), left(""), left("COMPLETE UP TO"), left("NOW"), left("BACKLOG"), left("NEXT CLOSE")];
+        let row = |feed: &FeedStatus| {
+            let face = self.face(feed.definition.period.zone());
+            let mark = if feed.held.is_empty() && feed.overdue.is_empty() { "" } else { "!" };
+            let (files, bytes) = feed.backlog;
+            vec![
+                feed.definition.id.to_string(),
+                mark.to_owned(),
+                feed.complete.map_or_else(|| "-".to_owned(), |complete| face.minute(complete.span.end)),
+                now(feed, face),
+                if files == 0 { "-".to_owned() } else { format!("{}, {}", counted(files, "file"), size(bytes)) },
+                self.next_close(feed, face),
+            ]
+        };
+        table(&columns, self.report.feeds.iter().map(row).collect())
+    }
+
+    fn next_close(&self, feed: &FeedStatus, face: Face) -> String {
+        match feed.next_close {
+            _ if !feed.configured => "not configured".to_owned(),
+            NextClose::At(at) => face.second_beside(at, self.report.now.seconds()),
+            NextClose::Due(partition) => format!("{} is due", face.layout(partition.start, "%Y-%m-%d %H:%M")),
+            NextClose::Watermark => "by watermark".to_owned(),
+            NextClose::Ended => "ended".to_owned(),
+        }
+    }
+
+    fn sources(&self) -> String {
+        let columns = [left("SOURCE"), left("LAST RECORD"), left("LATEST EVENT"), right("RECORDS"), right("QUARANTINED")];
+        let face = self.own_face();
+        let row = |source: &SourceTotals| {
+            let dash = || "-".to_owned();
+            vec![
+                source.source.clone(),
+                source.last_at.map_or_else(dash, |at| face.second(at)),
+                source.last_event.map_or_else(dash, |at| face.second(at)),
+                grouped(source.records),
+                grouped(source.quarantined),
+            ]
+        };
+        table(&columns, self.report.sources.iter().map(row).collect())
+    }
+
+    fn need(&self, number: u64, need: &Need) -> String {
+        let (title, advice) = self.need_words(need);
+        format!("{number:>2} {title}\n   {advice}\n")
+    }
+
+    /// What is wrong, and the commands that lead on.
+    fn need_words(&self, need: &Need) -> (String, String) {
+        let demo = if self.demo { " --demo" } else { "" };
+        match need {
+            Need::Alarm(alarm) => (format!("{}  {} {}", alarm.subject, alarm.code, alarm.message), alarm.hint.clone()),
+            Need::HeldHour { feed, partition, revision, reason } => {
+                let hour = self.feed_face(feed).argument(*partition);
+                let revision = if revision.0 > 0 { format!(" r{revision:02}") } else { String::new() };
+                (
+                    format!("{feed} {}{revision}  held: {reason}", self.feed_face(feed).hour(*partition)),
+                    format!("hourdrop show {feed} {hour}{demo}     hourdrop release {feed} {hour} --reason ..."),
+                )
+            }
+            Need::HeldFile { feed, partition, name, reason } => {
+                let hour = self.feed_face(feed).argument(*partition);
+                let words = match reason.as_str() {
+                    "conflict" => "another file already has the name",
+                    "in doubt" => "after a lost reply neither name was there: picked up, or lost",
+                    other => other,
+                };
+                (
+                    format!("{feed} {}  held: {name}: {words}", self.feed_face(feed).hour(*partition)),
+                    format!("hourdrop show {name}{demo}     hourdrop release {feed} {hour} --reason ..."),
+                )
+            }
+            Need::Overdue { feed, first, hours, deadline } => {
+                let since = self.feed_face(feed).hour(*first);
+                let hours = if *hours == 1 { "is overdue".to_owned() } else { format!("and {} more are overdue", hours - 1) };
+                (
+                    format!("{feed} {since}  {hours}: not delivered {deadline} after the end"),
+                    format!("hourdrop show {feed} {}{demo}     hourdrop hours {feed}{demo}", self.feed_face(feed).argument(*first)),
+                )
+            }
+        }
+    }
+
+    fn bottom(&self) -> String {
+        let feeds = &self.report.feeds;
+        let missing: u64 = feeds.iter().map(|feed| feed.missing_numbers).sum();
+        let doubt: u64 = feeds.iter().map(|feed| feed.in_doubt).sum();
+        let code = if self.report.needs.is_empty() { "" } else { "   (exit 4)" };
+        format!("spool {}   sequence gaps {missing}   in doubt {doubt}{code}\n", size(self.spool_bytes))
+    }
+
+    fn json(&self) -> Value {
+        let face = self.own_face();
+        let feed = |feed: &FeedStatus| {
+            let face = self.face(feed.definition.period.zone());
+            let span = |partition: &Partition| face.iso(partition.start);
+            let next = match feed.next_close {
+                NextClose::At(at) => Some(face.iso(at.seconds())),
+                NextClose::Due(partition) => Some(face.iso(partition.end)),
+                NextClose::Watermark | NextClose::Ended => None,
+            };
+            json!({
+                "feed": feed.definition.id.to_string(),
+                "configured": feed.configured,
+                "complete_from": feed.complete.map(|complete| face.iso(complete.span.start)),
+                "complete_to": feed.complete.map(|complete| face.iso(complete.span.end)),
+                "hours": feed.hours,
+                "behind": feed.behind,
+                "pending_records": feed.pending,
+                "backlog_files": feed.backlog.0,
+                "backlog_bytes": feed.backlog.1,
+                "next_close": next,
+                "held": feed.held.iter().map(span).collect::<Vec<_>>(),
+                "overdue": feed.overdue.iter().map(span).collect::<Vec<_>>(),
+                "missing_sequences": feed.missing_numbers,
+                "in_doubt": feed.in_doubt,
+            })
+        };
+        let source = |source: &SourceTotals| {
+            json!({
+                "source": source.source,
+                "records": source.records,
+                "quarantined": source.quarantined,
+                "last_record_at": source.last_at.map(|at| face.iso(at.seconds())),
+                "latest_event": source.last_event.map(|at| face.iso(at.seconds())),
+            })
+        };
+        let need = |need: &Need| {
+            let (message, hint) = self.need_words(need);
+            let (kind, code) = match need {
+                Need::Alarm(alarm) => ("alarm", Some(alarm.code.clone())),
+                Need::HeldHour { .. } => ("held hour", None),
+                Need::HeldFile { .. } => ("held file", None),
+                Need::Overdue { .. } => ("overdue", None),
+            };
+            json!({ "kind": kind, "code": code, "message": message, "hint": hint })
+        };
+        json!({
+            "now": face.iso(self.report.now.seconds()),
+            "state": self.config.state.display().to_string(),
+            "feeds": self.report.feeds.iter().map(feed).collect::<Vec<_>>(),
+            "sources": self.report.sources.iter().map(source).collect::<Vec<_>>(),
+            "needs_you": self.report.needs.iter().map(need).collect::<Vec<_>>(),
+            "spool_bytes": self.spool_bytes,
+        })
+    }
+}
+
+/// Where a feed stands, in a few words.
+fn now(feed: &FeedStatus, face: Face) -> String {
+    let mut said = Vec::new();
+    if let Some(first) = feed.held.first() {
+        said.push(format!("{} held", face.layout(first.start, "%H:%M")));
+    }
+    let behind = feed.behind - u64::min(feed.behind, feed.held.len() as u64);
+    if behind > 0 {
+        said.push(format!("{behind} behind"));
+    }
+    if said.is_empty() && feed.hours == 0 {
+        return "nothing yet".to_owned();
+    }
+    if said.is_empty() && feed.complete.is_some() {
+        said.push(if feed.definition.shadow { "all sealed" } else { "all delivered" }.to_owned());
+    }
+    if feed.pending > 0 {
+        said.push(format!("{} open", counted(feed.pending, "record")));
+    }
+    said.join(", ")
+}
+
+/// `512 B`, `12.3 MiB`.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let (mut tenths, mut unit) = (bytes * 10 / 1024, 0);
+    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+        tenths /= 1024;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS.get(unit).copied().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests;
