@@ -8,6 +8,7 @@
 
 pub mod config;
 pub mod delivery;
+pub mod demo;
 pub mod exporter;
 pub mod feeds;
 pub mod history;

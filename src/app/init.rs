@@ -175,8 +175,7 @@ impl Seen {
         }
         let most = times.iter().map(|(_, count, _)| *count).max().filter(|most| *most > 0);
         let best = times.iter().find(|(_, count, _)| Some(*count) == most);
-        seen.time =
-            best.and_then(|(index, _, earliest)| Some((schema.fields.get(*index)?.name.clone(), *earliest)));
+        seen.time = best.and_then(|(index, _, earliest)| Some((schema.fields.get(*index)?.name.clone(), *earliest)));
         seen.schema = schema.as_ref().clone();
         seen
     }
@@ -196,7 +195,10 @@ fn configuration(settings: &Settings<'_>) -> String {
         None => "# starts_at = \"2026-12-01T00:00:00Z\"   # records before it are not exported".to_owned(),
     };
     let reject_max = settings.reject_max.map(|share| {
-        format!("reject_max = \"{}%\"               # the sample has lines that are no records; 1% is usual\n", share.min(100))
+        format!(
+            "reject_max = \"{}%\"               # the sample has lines that are no records; 1% is usual\n",
+            share.min(100)
+        )
     });
     TEMPLATE
         .replace("@NAME@", settings.name)

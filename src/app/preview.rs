@@ -116,11 +116,11 @@ pub fn preview<R: Read>(
     let mut feed = definition.clone();
     (feed.starts_at, feed.ends_at, feed.behind_max) = (None, None, Length::from_seconds(u64::MAX));
     let schema = source.read.schema();
-    let layout =
-        Layout::compile(&feed.format, &schema, feed.period.zone()).map_err(PreviewFault::Format)?;
+    let layout = Layout::compile(&feed.format, &schema, feed.period.zone()).map_err(PreviewFault::Format)?;
     let mut router = FeedRouter::new(vec![(i64::MIN, Arc::new(feed))], None);
     router.prepare(&schema).map_err(|fault| PreviewFault::Feed(fault.to_string()))?;
-    let mut sheet = Sheet { definition, layout, router, now, limit, open: BTreeMap::new(), shown: 0, found: Preview::default() };
+    let mut sheet =
+        Sheet { definition, layout, router, now, limit, open: BTreeMap::new(), shown: 0, found: Preview::default() };
     for (index, (name, reader)) in inputs.into_iter().enumerate() {
         sheet.read(index, reader, source).map_err(|source| PreviewFault::Read { name, source })?;
         if sheet.is_full() {

@@ -33,7 +33,11 @@ pub fn run(context: &Context, arguments: &FilesArguments) -> Result<Answer, Fail
         answer.text.push_str(&screen(&book, face, &shown, arguments.long));
         answer.json.extend(shown.iter().map(|file| file_json(&book, face, file)));
         if skip > 0 {
-            answer.notes.push(format!("{}: {} earlier files not shown: name an hour", book.definition.id, grouped(skip as u64)));
+            answer.notes.push(format!(
+                "{}: {} earlier files not shown: name an hour",
+                book.definition.id,
+                grouped(skip as u64)
+            ));
         }
     }
     Ok(answer)

@@ -38,7 +38,12 @@ fn text(report: &OnceReport, config: &Config, width: usize) -> String {
     let mut rows = vec![
         [
             "read".to_owned(),
-            format!("{}, {}{}", counted(read.inputs, "file"), counted(read.records, "record"), quarantined(read.quarantined)),
+            format!(
+                "{}, {}{}",
+                counted(read.inputs, "file"),
+                counted(read.records, "record"),
+                quarantined(read.quarantined)
+            ),
         ],
         [
             "sealed".to_owned(),
@@ -52,10 +57,14 @@ fn text(report: &OnceReport, config: &Config, width: usize) -> String {
         ],
     ];
     if read.duplicates > 0 {
-        rows.push(["again".to_owned(), format!("{} of input that was read before", counted(read.duplicates, "record"))]);
+        rows.push([
+            "again".to_owned(),
+            format!("{} of input that was read before", counted(read.duplicates, "record")),
+        ]);
     }
     for (partner, outcome) in partners {
-        let left = if outcome.left > 0 { format!(", {} still to go", counted(outcome.left, "batch")) } else { String::new() };
+        let left =
+            if outcome.left > 0 { format!(", {} still to go", counted(outcome.left, "batch")) } else { String::new() };
         let fault = outcome.fault.as_ref().map(|fault| format!(": {fault}")).unwrap_or_default();
         rows.push([partner.clone(), format!("{} delivered{left}{fault}", counted(outcome.delivered, "batch"))]);
     }
@@ -67,7 +76,10 @@ fn text(report: &OnceReport, config: &Config, width: usize) -> String {
         rows.push(["HELD".to_owned(), format!("{feed} {hour}: {reason}")]);
     }
     for alarm in alarms {
-        rows.push(["ALARM".to_owned(), format!("{} {}: {} ({})", alarm.code, alarm.subject, alarm.message, alarm.hint)]);
+        rows.push([
+            "ALARM".to_owned(),
+            format!("{} {}: {} ({})", alarm.code, alarm.subject, alarm.message, alarm.hint),
+        ]);
     }
     let mut text = statements(rows, width);
     if !sealed.held.is_empty() || !alarms.is_empty() {

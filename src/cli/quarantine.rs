@@ -35,8 +35,16 @@ pub fn list(context: &Context, arguments: &QuarantineListArguments) -> Result<An
         answer.text = "nothing is in quarantine\n".to_owned();
         return Ok(answer);
     }
-    let columns =
-        [right("ID"), left("SOURCE"), left("FEED"), left("INPUT"), right("LINE"), right("BYTE"), left("STATE"), left("REASON")];
+    let columns = [
+        right("ID"),
+        left("SOURCE"),
+        left("FEED"),
+        left("INPUT"),
+        right("LINE"),
+        right("BYTE"),
+        left("STATE"),
+        left("REASON"),
+    ];
     let row = |entry: &QuarantineEntry| {
         vec![
             entry.id.to_string(),

@@ -45,6 +45,12 @@ pub fn usage(fault: &clap::Error, json: bool) -> ExitCode {
     }
 }
 
+/// Prints an answer while the program goes on.
+pub fn show(context: &Context, answer: &Answer) {
+    // Whoever closed the pipe has seen enough.
+    print_answer(context, answer).ok();
+}
+
 /// Tells the sender on standard input how many of its records are durable.
 pub fn acknowledge(records: u64) {
     // A sender that does not listen loses nothing: the records are safe.

@@ -16,7 +16,8 @@ pub fn run(context: &Context, _arguments: &RunArguments) -> Result<Answer, Failu
     let world = world(context, &config);
     let (waker, wake) = sync_channel(1);
     let stop = Arc::clone(&world.stop);
-    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|fault| Failure::new("signals cannot be caught").because(fault))?;
+    let mut signals =
+        Signals::new([SIGTERM, SIGINT]).map_err(|fault| Failure::new("signals cannot be caught").because(fault))?;
     let handle = signals.handle();
     let watcher = std::thread::spawn(move || {
         for signal in &mut signals {

@@ -119,7 +119,8 @@ impl Screen<'_> {
     }
 
     fn sources(&self) -> String {
-        let columns = [left("SOURCE"), left("LAST RECORD"), left("LATEST EVENT"), right("RECORDS"), right("QUARANTINED")];
+        let columns =
+            [left("SOURCE"), left("LAST RECORD"), left("LATEST EVENT"), right("RECORDS"), right("QUARANTINED")];
         let face = self.own_face();
         let row = |source: &SourceTotals| {
             let dash = || "-".to_owned();
@@ -166,10 +167,14 @@ impl Screen<'_> {
             }
             Need::Overdue { feed, first, hours, deadline } => {
                 let since = self.feed_face(feed).hour(*first);
-                let hours = if *hours == 1 { "is overdue".to_owned() } else { format!("and {} more are overdue", hours - 1) };
+                let hours =
+                    if *hours == 1 { "is overdue".to_owned() } else { format!("and {} more are overdue", hours - 1) };
                 (
                     format!("{feed} {since}  {hours}: not delivered {deadline} after the end"),
-                    format!("hourdrop show {feed} {}{demo}     hourdrop hours {feed}{demo}", self.feed_face(feed).argument(*first)),
+                    format!(
+                        "hourdrop show {feed} {}{demo}     hourdrop hours {feed}{demo}",
+                        self.feed_face(feed).argument(*first)
+                    ),
                 )
             }
         }

@@ -58,6 +58,8 @@ pub fn open(config: Config, world: &World, to_the_end: bool) -> Result<Exporter,
 }
 
 /// A fault of the exporter with its exit code and advice.
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "every other fault reads the same")]
 pub fn failure(fault: ExporterFault) -> Failure {
     match &fault {
         ExporterFault::Store(StoreFault::Locked(dir)) => Failure {
@@ -87,11 +89,8 @@ struct Teller {
 impl Teller {
     fn new(context: &Context, config: &Config) -> Self {
         let quiet = context.global.quiet || context.global.json || context.global.verbose > 0;
-        let bar = if quiet || !std::io::stderr().is_terminal() {
-            ProgressBar::hidden()
-        } else {
-            ProgressBar::new_spinner()
-        };
+        let bar =
+            if quiet || !std::io::stderr().is_terminal() { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
         if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
             bar.set_style(style);
         }
@@ -122,7 +121,7 @@ impl Progress for Teller {
     }
 
     fn rendered(&self, frames: u64, of: u64) {
-        let percent = if of == 0 { 0 } else { frames * 100 / of };
+        let percent = (frames * 100).checked_div(of).unwrap_or(0);
         self.bar.set_message(format!("rendering hours: {percent} %"));
     }
 

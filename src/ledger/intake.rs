@@ -383,9 +383,8 @@ pub(super) fn insert_quarantine(t: &rusqlite::Transaction<'_>, held: &Quarantine
     let [record, line, byte] = place;
     let (lsn, at) = (signed(held.lsn.0)?, held.at.nanos());
     let (source, stage) = (held.source.as_str(), held.stage.word());
-    let values = params![
-        source, feed, held.start_second, held.input, record, line, byte, held.reason, stage, held.raw, lsn, at
-    ];
+    let values =
+        params![source, feed, held.start_second, held.input, record, line, byte, held.reason, stage, held.raw, lsn, at];
     run(t, insert, values)?;
     Ok(())
 }

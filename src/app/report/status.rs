@@ -131,9 +131,10 @@ pub fn status(books: &[FeedBook], sources: Vec<SourceTotals>, alarms: Vec<Alarm>
 
 fn feed_status(book: &FeedBook, hours: &[Hour<'_>], now: UtcTime) -> FeedStatus {
     let waiting = |hour: &&Hour<'_>| hour.batches.iter().any(|batch| !is_done(batch.state) && !hour.is_open());
-    let undelivered = book.files.iter().filter(|file| {
-        file.bytes.is_some() && !matches!(file.state.as_str(), "delivered" | "shadow" | "planned")
-    });
+    let undelivered = book
+        .files
+        .iter()
+        .filter(|file| file.bytes.is_some() && !matches!(file.state.as_str(), "delivered" | "shadow" | "planned"));
     let mut numbers: Vec<_> = hours.iter().flat_map(|hour| part_numbers(hour)).collect();
     numbers.sort_unstable();
     FeedStatus {

@@ -34,7 +34,10 @@ pub fn feed(
         }
     };
     let length = crate::domain::time::Length::from_seconds(u64::try_from(feed.period.nominal_seconds()).unwrap_or(0));
-    said.push(("hours", format!("of {length} by `{}`, on the clock of {}{begin}", feed.hour_by.value, feed.period.zone())));
+    said.push((
+        "hours",
+        format!("of {length} by `{}`, on the clock of {}{begin}", feed.hour_by.value, feed.period.zone()),
+    ));
     said.push(("writes", written(&feed.format)));
     let splits = match (feed.records_max, feed.bytes_max) {
         (None, None) => String::new(),
@@ -70,7 +73,8 @@ fn filter(feed: &FeedDefinition) -> String {
 
 fn source(source: &SourceConfig) -> String {
     let read = source.read.schema();
-    let format = format!("format {} ({}, {})", source.format.name, dialect(&source.format.dialect), fields(read.fields.len()));
+    let format =
+        format!("format {} ({}, {})", source.format.name, dialect(&source.format.dialect), fields(read.fields.len()));
     let rules = match &source.kind {
         SourceKind::Stdin => return format!("{}: standard input; {format}", source.id),
         SourceKind::Files(rules) => rules,

@@ -57,8 +57,7 @@ pub fn book(settings: &str, written: &[Written]) -> FeedBook {
     for Written { hour, counts: [received, filtered, quarantined], batches } in written {
         let start = MIDNIGHT + hour * 3600;
         let partition = Partition { start, end: start + 3600 };
-        let counts =
-            HourCounts { received: *received, filtered: *filtered, quarantined: *quarantined, duplicate: 0 };
+        let counts = HourCounts { received: *received, filtered: *filtered, quarantined: *quarantined, duplicate: 0 };
         book.hours.push(HourRow { partition: Some(partition), counts });
         for ((state, records, at), revision) in batches.iter().zip(0..) {
             let at = at.map(|(hour, second)| UtcTime::from_nanos((MIDNIGHT + hour * 3600 + second) * 1_000_000_000));
