@@ -32,7 +32,7 @@
 //! | 4 | [`intake`], [`mod@seal`], [`archive`] | reading sources; closing and rendering hours; the archive directory | name each other or the ledger |
 //! | 5 | [`deliver`] | the way of one file to one partner | open a file, name the ledger |
 //! | 6 | [`app`] | configuration; `once` and `run`: the only place where things happen | format text for people |
-//! | 7 | [`serve`], [`cli`], `main` | the built-in FTP server; commands and screens | decide about data |
+//! | 7 | [`serve`], [`cli`], `main` | the built-in FTP server; commands and screens (`cli` may show ledger rows and definitions) | decide about data |
 //!
 //! ## Invariants, many of them absences
 //! - *Archived bytes are the uploaded bytes*: `deliver` is given readers of the archive and nothing else.

@@ -62,7 +62,7 @@ fn hour(
 ) -> NextHour {
     let closes_at = partition.end_time().after(definition.grace);
     let zone = definition.period.zone();
-    let mut give =
+    let give =
         |counter: &mut CounterState, rule: &CounterRule| counter.give(rule, &reset_label(rule.reset, partition, zone));
     let sequence = give(parts, &definition.sequence);
     let name = |template: &Template, sequence: Option<Sequence>| {

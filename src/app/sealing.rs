@@ -4,21 +4,22 @@
 //! are in the archive before the ledger says so, and a batch is delivered only after that. A crash in between is
 //! repaired by [`Exporter::finish_plans`], which renders from the plan and gets the same bytes.
 
+mod plan;
+
 use super::exporter::{Exporter, ExporterFault};
 use crate::archive::Archive;
-use crate::domain::batch::{BatchId, BatchPlan, BatchState, HeldFrom, PlannedFile, SealedFile};
-use crate::domain::counter::{CounterReset, CounterState};
-use crate::domain::ids::{FeedId, Lsn, PartNumber, Revision, SourceId};
+use crate::domain::batch::{BatchId, BatchPlan, BatchState, HeldFrom, SealedFile};
+use crate::domain::ids::{FeedId, Lsn, Revision, SourceId};
 use crate::domain::period::Partition;
 use crate::domain::time::UtcTime;
-use crate::feed::definition::{EmptyPolicy, FeedDefinition};
+use crate::feed::definition::FeedDefinition;
 use crate::feed::names;
 use crate::feed::pending::ClosedHour;
 use crate::ledger::batches::{Decisions, HeldHour};
-use crate::ledger::intake::{QuarantineRow, QuarantineStage};
-use crate::seal::closing::{Closing, Due, DueKind, Horizon, SourceView, closing};
+use crate::ledger::intake::QuarantineRow;
+use crate::seal::closing::{Closing, Due, Horizon, SourceView, closing};
 use crate::seal::finish::{ManifestContext, ReadyFile, clear_stage, finish_manifest, finish_parts};
-use crate::seal::render::{RenderJob, RenderReject, RenderedHour, render};
+use crate::seal::render::{RenderJob, RenderedHour, render};
 use crate::seal::{ENCODER_REVISION, SealFault};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,14 +42,6 @@ pub struct SealCounts {
     pub held: Vec<(FeedId, Partition, String)>,
     /// Feeds whose next hour waits for a source, and for what.
     pub waits: Vec<(FeedId, String)>,
-}
-
-/// An hour that was rendered, and what is to become of it.
-struct Candidate {
-    job: RenderJob,
-    due: Due,
-    rendered: RenderedHour,
-    suspects: u64,
 }
 
 /// An hour with its recorded plan and what was rendered of it.
@@ -154,7 +147,7 @@ impl Exporter {
             .map(|((job, (_, due)), rendered)| {
                 let pending = self.feeds.get(job.feed).and_then(|feed| feed.pending.get(&job.partition.start));
                 let suspects = pending.map_or(0, |hour| hour.suspects);
-                Candidate { job, due: *due, rendered, suspects }
+                plan::Candidate { job, due: *due, rendered, suspects }
             })
             .collect();
         let (decisions, planned) = self.judge(candidates, now)?;
@@ -171,142 +164,6 @@ impl Exporter {
         };
         let stage = self.archive.stage();
         Ok(render(self.disk.as_ref(), &self.spool, &mut self.feeds, jobs, &stage, &mut told)?)
-    }
-
-    fn jobs(&self, pass: &[(usize, Due)], now: UtcTime) -> Result<Vec<RenderJob>, ExporterFault> {
-        let cut = self.cut();
-        let mut counters: BTreeMap<String, u64> = BTreeMap::new();
-        let ledger = self.ledger.lock();
-        let mut jobs = Vec::new();
-        for (index, due) in pass {
-            let Some(feed) = self.feeds.get(*index) else { continue };
-            let definition = Arc::clone(feed.router.version_at(due.partition.start));
-            let known = ledger.latest_revision(&definition.id, due.partition.start)?;
-            let (revision, from) = match (due.kind, known) {
-                (DueKind::First, _) | (DueKind::Supplement, None) => (Revision(0), Lsn(0)),
-                (DueKind::Released(revision), _) => (revision, Lsn(0)),
-                (DueKind::Supplement, Some((revision, cut))) => (revision.next(), cut),
-            };
-            let guess = if let Some(last) = counters.get(&definition.counter_name()) {
-                last + 1
-            } else {
-                let mut state = ledger.counter(&definition.counter_name())?;
-                let label = reset_label(&definition, due.partition);
-                state.give(&definition.sequence, &label).map_or(0, |sequence| sequence.number)
-            };
-            let pending = feed.pending.get(&due.partition.start);
-            let empty = pending.is_none() && definition.empty == EmptyPolicy::HeaderAndTrailer;
-            if pending.is_some() || empty {
-                counters.insert(definition.counter_name(), guess);
-            }
-            jobs.push(RenderJob {
-                feed: *index,
-                schema: self.schema_of(&definition),
-                partition: due.partition,
-                revision,
-                from,
-                cut,
-                lsns: Some(pending.map_or_else(Vec::new, |hour| hour.lsns.clone())),
-                sealed_at: now,
-                sequence_guess: guess,
-                planned: None,
-                at_least_one_part: due.kind != DueKind::Supplement && definition.empty == EmptyPolicy::HeaderAndTrailer,
-                definition,
-            });
-        }
-        Ok(jobs)
-    }
-
-    /// Decides for each rendered hour: plan, skip or hold. Numbers are given here, in closing order.
-    fn judge(&mut self, candidates: Vec<Candidate>, now: UtcTime) -> Result<(Decisions, Vec<Planned>), ExporterFault> {
-        let mut decisions = Decisions::default();
-        let mut counters = Counters::default();
-        let mut planned = Vec::new();
-        for candidate in candidates {
-            let id = self.feed_id(candidate.job.feed);
-            if candidate.due.kind != DueKind::Supplement {
-                decisions.closed.push((id.clone(), candidate.job.partition.end));
-            }
-            let quarantine = quarantine_rows(&id, candidate.job.partition, &candidate.rendered.rejects);
-            if let Some(reason) = hold_reason(&candidate) {
-                self.discard(candidate.rendered)?;
-                let (partition, revision) = (candidate.job.partition, candidate.job.revision);
-                decisions.held.push(self.held_hour(candidate.job.feed, partition, revision, reason, now, quarantine));
-                continue;
-            }
-            let plan = self.plan(&candidate, &quarantine, &mut counters)?;
-            if plan.parts.is_empty() && (plan.manifest.is_none() || candidate.due.kind == DueKind::Supplement) {
-                decisions.skipped.push((BatchPlan { manifest: None, ..plan }, quarantine));
-                continue;
-            }
-            decisions.plans.push((plan.clone(), quarantine));
-            let mut job = candidate.job;
-            job.planned = Some(planned_parts(&plan));
-            planned.push((job, plan, candidate.rendered));
-        }
-        decisions.counters = counters.0.into_iter().collect();
-        Ok((decisions, planned))
-    }
-
-    fn discard(&self, rendered: RenderedHour) -> Result<(), ExporterFault> {
-        for part in rendered.parts {
-            part.file.discard(self.disk.as_ref())?;
-        }
-        Ok(())
-    }
-
-    fn plan(
-        &self,
-        candidate: &Candidate,
-        quarantine: &[QuarantineRow],
-        counters: &mut Counters,
-    ) -> Result<BatchPlan, ExporterFault> {
-        let (job, definition) = (&candidate.job, &candidate.job.definition);
-        let ledger = self.ledger.lock();
-        let id = BatchId { feed: definition.id.clone(), partition: job.partition, revision: job.revision };
-        let mut counts = ledger.hour_counts(&definition.id, job.partition.start)?;
-        counts.quarantined -= ledger.held_renders(&id, job.from, job.cut)?.min(counts.quarantined);
-        counts.quarantined += quarantine.len() as u64;
-        let label = reset_label(definition, job.partition);
-        let mut facts = names::facts(definition, job.partition, job.sealed_at);
-        facts.revision = job.revision.0;
-        facts.parts = u32::try_from(candidate.rendered.parts.len()).unwrap_or(u32::MAX);
-        let mut parts = Vec::new();
-        for (index, part) in candidate.rendered.parts.iter().enumerate() {
-            let counter = counters.get(&ledger, &definition.counter_name())?;
-            let sequence = counter.give(&definition.sequence, &label).ok_or_else(|| exhausted(definition))?;
-            facts.part = u32::try_from(index + 1).unwrap_or(u32::MAX);
-            facts.sequence = sequence.number;
-            let name = names::file_name(&definition.name, &facts).map_err(|fault| bad_name(definition, &fault))?;
-            let records = part.totals.records;
-            parts.push(PlannedFile { part: PartNumber(facts.part), name, sequence: Some(sequence), records });
-        }
-        let records = parts.iter().map(|part| part.records).sum::<u64>();
-        let wanted = !parts.is_empty() || (records == 0 && definition.empty != EmptyPolicy::None);
-        let manifest = match definition.manifest.as_ref().filter(|_| wanted) {
-            None => None,
-            Some(_) if parts.is_empty() && candidate.due.kind == DueKind::Supplement => None,
-            Some(manifest) => {
-                let counter = counters.get(&ledger, &definition.manifest_counter_name())?;
-                let sequence = counter.give(&manifest.sequence, &label).ok_or_else(|| exhausted(definition))?;
-                facts.part = 1;
-                facts.sequence = sequence.number;
-                let name = names::file_name(&manifest.name, &facts).map_err(|fault| bad_name(definition, &fault))?;
-                Some(PlannedFile { part: PartNumber(0), name, sequence: Some(sequence), records })
-            }
-        };
-        Ok(BatchPlan {
-            id,
-            from: job.from,
-            cut: job.cut,
-            definition: definition.hash.clone(),
-            encoder_revision: ENCODER_REVISION,
-            sealed_at: job.sealed_at,
-            parts,
-            manifest,
-            counts,
-            source_incomplete: candidate.due.source_incomplete,
-        })
     }
 
     /// Records decisions, and notes them in the feeds.
@@ -474,7 +331,7 @@ impl Exporter {
             schema: self.schema_of(definition),
             sealed_at: plan.sealed_at,
             sequence_guess: 0,
-            planned: Some(planned_parts(plan)),
+            planned: Some(plan::planned_parts(plan)),
             at_least_one_part: plan.parts.iter().any(|part| part.records == 0),
         })
     }
@@ -493,84 +350,4 @@ impl Exporter {
         self.feeds.iter_mut().for_each(|feed| feed.forget_cut_below(first));
         Ok(())
     }
-}
-
-/// Counters as they stand while numbers are given in one transaction.
-#[derive(Default)]
-struct Counters(BTreeMap<String, CounterState>);
-
-impl Counters {
-    fn get(&mut self, ledger: &crate::ledger::Ledger, name: &str) -> Result<&mut CounterState, ExporterFault> {
-        if !self.0.contains_key(name) {
-            self.0.insert(name.to_owned(), ledger.counter(name)?);
-        }
-        Ok(self.0.entry(name.to_owned()).or_insert_with(CounterState::fresh))
-    }
-}
-
-fn planned_parts(plan: &BatchPlan) -> Vec<(String, u64, u64)> {
-    let parts = plan.parts.iter();
-    parts.map(|part| (part.name.to_string(), part.sequence.map_or(0, |s| s.number), part.records)).collect()
-}
-
-/// Why an hour must wait for a person instead of being planned.
-fn hold_reason(candidate: &Candidate) -> Option<String> {
-    if let Some(fault) = &candidate.rendered.unfit {
-        return Some(fault.to_string());
-    }
-    if candidate.due.kind != DueKind::First {
-        return None;
-    }
-    let rejected = candidate.rendered.rejects.len() as u64 + candidate.suspects;
-    let seen = candidate.rendered.records() + rejected;
-    let share_max = candidate.job.definition.reject_max;
-    (rejected * 10_000 > seen * share_max).then(|| {
-        format!(
-            "{rejected} of {seen} records are in quarantine, more than reject_max {}.{:02} %",
-            share_max / 100,
-            share_max % 100
-        )
-    })
-}
-
-fn quarantine_rows(feed: &FeedId, partition: Partition, rejects: &[RenderReject]) -> Vec<QuarantineRow> {
-    rejects
-        .iter()
-        .filter_map(|reject| {
-            Some(QuarantineRow {
-                source: SourceId::parse(&reject.source).ok()?,
-                feed: Some(feed.clone()),
-                start_second: Some(partition.start),
-                input: reject.input.clone(),
-                record: reject.origin.record,
-                line: reject.origin.line,
-                byte: reject.origin.byte,
-                stage: QuarantineStage::Render,
-                reason: reject.reason.clone(),
-                raw: reject.record.clone(),
-                lsn: reject.lsn,
-                at: reject.accepted_at,
-            })
-        })
-        .collect()
-}
-
-fn exhausted(definition: &FeedDefinition) -> ExporterFault {
-    ExporterFault::CounterExhausted { feed: definition.id.clone() }
-}
-
-fn bad_name(definition: &FeedDefinition, fault: &crate::domain::ids::NameFault) -> ExporterFault {
-    ExporterFault::FileName { feed: definition.id.clone(), message: fault.to_string() }
-}
-
-/// The day, month or year of an hour in the feed's zone, when its counter begins again with it.
-fn reset_label(definition: &FeedDefinition, partition: Partition) -> String {
-    let layout = match definition.sequence.reset {
-        CounterReset::Never => return String::new(),
-        CounterReset::Daily => "%Y%m%d",
-        CounterReset::Monthly => "%Y%m",
-        CounterReset::Yearly => "%Y",
-    };
-    let offset = i64::from(definition.period.zone().offset_at(partition.start));
-    chrono::DateTime::from_timestamp(partition.start + offset, 0).unwrap_or_default().format(layout).to_string()
 }

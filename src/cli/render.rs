@@ -13,6 +13,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// Prints the result of a command and gives the exit code.
+#[must_use]
 pub fn finish(context: &Context, result: Result<Answer, Failure>) -> ExitCode {
     let code = match &result {
         Ok(answer) => answer.exit,
@@ -29,6 +30,7 @@ pub fn finish(context: &Context, result: Result<Answer, Failure>) -> ExitCode {
 }
 
 /// Prints what clap has to say: help, the version, or why the command line cannot be understood.
+#[must_use]
 pub fn usage(fault: &clap::Error, json: bool) -> ExitCode {
     let failed = fault.use_stderr();
     if failed && json {
@@ -121,6 +123,7 @@ fn failure_json(failure: &Failure) -> Value {
 }
 
 /// A problem for programs.
+#[must_use]
 pub fn problem_json(problem: &Problem) -> Value {
     json!({
         "severity": match problem.severity { Severity::Error => "error", Severity::Warning => "warning" },

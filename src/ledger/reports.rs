@@ -1,6 +1,7 @@
 //! Questions that reports ask. Nothing here writes.
 
-use super::batches::{parse_state, read_sequence, read_totals};
+use super::batches::parse_state;
+use super::batches::rows::{read_sequence, read_totals};
 use super::{Ledger, LedgerFault, Result, unsigned};
 use crate::domain::batch::{BatchState, HourCounts};
 use crate::domain::counter::Sequence;

@@ -1,6 +1,6 @@
 //! Killed at any moment and started again, the program ends with the drop directory of an undisturbed run.
 
-use crate::site::{Site, files_in};
+use crate::site::{Site, files_in, kamailio_dir};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -47,7 +47,7 @@ name      = "MER{{start:%Y%m%d%H%M%z}}_{{seq:07}}.txt"
         huaxin = site.drop_dir("huaxin").display(),
         meridian = site.drop_dir("meridian").display(),
     );
-    for (name, bytes) in files_in(Path::new(&site.kamailio())) {
+    for (name, bytes) in files_in(Path::new(&kamailio_dir())) {
         site.write(&format!("in/{name}"), bytes);
     }
     site.configure(&text)

@@ -1,7 +1,7 @@
 //! From input files to a partner's directory, through the whole pipeline.
 
 use crate::servers::TestServer;
-use crate::site::{Call, Site, calls, expected_hours};
+use crate::site::{Call, Site, calls, expected_hours, kamailio_dir, once, open};
 use hourdrop::app::exporter::OnceReport;
 use hourdrop::remote::Endpoint;
 use std::collections::BTreeMap;
@@ -46,8 +46,8 @@ starts_at = "2024-11-02T22:00:00-04:00"
 name      = "MER{start:%Y%m%d%H%M%z}_{seq:07}.txt"
 "#;
 
-fn kamailio(site: &Site) -> String {
-    format!("{}/A_acc_cdrs_*.log", site.kamailio())
+fn kamailio() -> String {
+    format!("{}/A_acc_cdrs_*.log", kamailio_dir())
 }
 
 /// The configuration with its places filled in; `input` is a path or pattern.
@@ -98,8 +98,8 @@ fn assert_huaxin_has_all(files: &BTreeMap<String, Vec<u8>>) {
 #[test]
 fn kamailio_records_reach_two_partners_in_their_own_hours() {
     let site = Site::new();
-    let config = configured(&site, &[SOURCE, HUAXIN, MERIDIAN], &kamailio(&site));
-    let report = site.once(&config, NOW);
+    let config = configured(&site, &[SOURCE, HUAXIN, MERIDIAN], &kamailio());
+    let report = once(&config, NOW);
     assert_eq!(report.exit_code(), 0, "{report:?}");
     assert_eq!((report.read.inputs, report.read.records, report.read.quarantined), (3, 2100, 0));
     assert_huaxin_has_all(&site.dropped("huaxin", ""));
@@ -114,7 +114,7 @@ fn kamailio_records_reach_two_partners_in_their_own_hours() {
     site.assert_archive_is_what_was_dropped(&["huaxin", "meridian"]);
     site.assert_manifests_hold("huaxin");
     let before = site.everything_dropped();
-    let again = site.once(&config, "2026-11-21T09:00:00Z");
+    let again = once(&config, "2026-11-21T09:00:00Z");
     assert_eq!((again.read.records, again.sealed.files, again.exit_code()), (0, 0, 0));
     assert_eq!(site.everything_dropped(), before, "a second pass adds nothing");
 }
@@ -142,8 +142,8 @@ fn names_that_do_not_fit_a_strict_charset_are_quarantined_and_hours_with_too_man
     let held = hours.values().filter(|hour| is_held(hour)).count();
     assert!(held > 0 && held < hours.len(), "the data tells the two apart");
     let limit = format!("reject_max = \"{}.{:02}%\"\n", limit / 100, limit % 100);
-    let config = configured(&site, &[SOURCE, HUAXIN, &limit], &kamailio(&site));
-    let report = site.once(&config, NOW);
+    let config = configured(&site, &[SOURCE, HUAXIN, &limit], &kamailio());
+    let report = once(&config, NOW);
     assert_eq!(report.sealed.quarantined, rejected);
     assert_eq!(report.sealed.held.len(), held);
     assert_eq!(report.exit_code(), 4);
@@ -160,8 +160,8 @@ fn a_strict_charset_with_a_wide_limit_sends_the_rest_with_the_totals_of_the_rest
         "formats/huaxin-voice.toml",
         format.replace("charset     = \"GB18030\"", "charset = { name = \"GBK\" }"),
     );
-    let config = configured(&site, &[SOURCE, HUAXIN, "reject_max = \"100%\"\n"], &kamailio(&site));
-    let report = site.once(&config, NOW);
+    let config = configured(&site, &[SOURCE, HUAXIN, "reject_max = \"100%\"\n"], &kamailio());
+    let report = once(&config, NOW);
     let fits = |call: &Call| !encoding_rs::GBK.encode(&call.name).2;
     let (good, bad): (Vec<Call>, Vec<Call>) = calls().into_iter().partition(fits);
     assert_eq!((report.sealed.quarantined, report.sealed.records), (bad.len() as u64, good.len() as u64));
@@ -174,8 +174,8 @@ fn a_strict_charset_with_a_wide_limit_sends_the_rest_with_the_totals_of_the_rest
 fn an_hour_by_end_time_and_an_hour_by_start_time_count_differently() {
     let site = Site::new();
     let by_end = HUAXIN.replace("start_time", "end_time");
-    let config = configured(&site, &[SOURCE, &by_end, MERIDIAN], &kamailio(&site));
-    assert_eq!(site.once(&config, NOW).exit_code(), 0);
+    let config = configured(&site, &[SOURCE, &by_end, MERIDIAN], &kamailio());
+    assert_eq!(once(&config, NOW).exit_code(), 0);
     let mut expected: BTreeMap<i64, usize> = BTreeMap::new();
     for call in calls() {
         *expected.entry(call.end.div_euclid(3600)).or_default() += 1;
@@ -226,7 +226,7 @@ fn poisonous_times_are_quarantined_and_do_no_harm() {
         }
         let input = site.write("in/cdr.csv", lines.join("\n") + "\n");
         let config = configured(&site, &[&source, &feed], &input.display().to_string());
-        let report = site.once(&config, "2025-03-20T00:00:00Z");
+        let report = once(&config, "2025-03-20T00:00:00Z");
         (report, site.everything_dropped())
     };
     let (clean_report, clean) = run(false);
@@ -253,7 +253,7 @@ fn five_hours_of_backlog_become_five_hours_in_order_without_a_supplement() {
         }
         site.write(&format!("in/{}.log", 9 - hour), text);
     }
-    let mut exporter = site.open(&config, "2024-11-03T09:00:00Z");
+    let mut exporter = open(&config, "2024-11-03T09:00:00Z");
     let mut turns = 0;
     while exporter.turn(1).expect("a turn") {
         turns += 1;
@@ -262,7 +262,7 @@ fn five_hours_of_backlog_become_five_hours_in_order_without_a_supplement() {
     }
     assert!(turns >= 5, "reading was slow: {turns} turns");
     drop(exporter);
-    assert_eq!(site.once(&config, "2024-11-03T09:00:00Z").exit_code(), 0);
+    assert_eq!(once(&config, "2024-11-03T09:00:00Z").exit_code(), 0);
     let files = huaxin_files(&site.dropped("huaxin", ""));
     let names: Vec<&String> = files.keys().collect();
     assert_eq!(
@@ -285,9 +285,9 @@ fn late_records_become_a_supplement_that_lists_old_and_new() {
     let config = configured(&site, &[SOURCE, HUAXIN], &site.path("in").display().to_string());
     let line = |at: i64, id: &str| format!("{at}|{at}|1.5|1|2|TG|{id}|x\n");
     site.write("in/1.log", line(1_730_599_300, "a") + &line(1_730_603_000, "b"));
-    assert_eq!(site.once(&config, NOW).sealed.batches, 2);
+    assert_eq!(once(&config, NOW).sealed.batches, 2);
     site.write("in/2.log", line(1_730_599_400, "late"));
-    let report = site.once(&config, NOW);
+    let report = once(&config, NOW);
     assert_eq!((report.sealed.batches, report.sealed.records, report.exit_code()), (1, 1, 0));
     let names: Vec<String> = site.everything_dropped().into_keys().collect();
     assert_eq!(
@@ -317,7 +317,7 @@ fn an_empty_hour_between_two_full_ones_is_stated() {
     );
     let line = |at: i64| format!("{at}|{at}|1.5|1|2|TG|x|x\n");
     site.write("in/1.log", line(1_730_599_300) + &line(1_730_599_300 + 7200));
-    assert_eq!(site.once(&config, NOW).sealed.batches, 3);
+    assert_eq!(once(&config, NOW).sealed.batches, 3);
     let files = huaxin_files(&site.dropped("huaxin", ""));
     let counts: Vec<(&str, usize)> = files.iter().map(|(name, file)| (name.as_str(), file.lines.len())).collect();
     assert_eq!(
@@ -330,8 +330,8 @@ fn an_empty_hour_between_two_full_ones_is_stated() {
 #[test]
 fn part_files_are_cut_by_count_and_numbered_without_gap() {
     let site = Site::new();
-    let config = configured(&site, &[SOURCE, HUAXIN, "records_max = 100\n"], &kamailio(&site));
-    let report = site.once(&config, NOW);
+    let config = configured(&site, &[SOURCE, HUAXIN, "records_max = 100\n"], &kamailio());
+    let report = once(&config, NOW);
     assert_eq!(report.exit_code(), 0);
     let files = huaxin_files(&site.dropped("huaxin", ""));
     assert_eq!(files.len(), 2 * 12 + 1, "12 hours of two parts, one of 95 records");
@@ -348,9 +348,9 @@ fn through(server: &TestServer) -> (Site, OnceReport) {
     let secret = site.write("password", secrecy::ExposeSecret::expose_secret(&ftp.password).as_bytes());
     std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("mode");
     let url = format!("ftp://{}@127.0.0.1:{}/{}/cdr", ftp.user, ftp.port, server.base.as_str());
-    let text = [SOURCE, HUAXIN].concat().replace("{input}", &kamailio(&site)).replace("{huaxin}", &url);
+    let text = [SOURCE, HUAXIN].concat().replace("{input}", &kamailio()).replace("{huaxin}", &url);
     let config = site.configure(&text.replace("{password}", "password = { file = \"password\" }"));
-    let report = site.once(&config, NOW);
+    let report = once(&config, NOW);
     (site, report)
 }
 
@@ -396,11 +396,13 @@ fn nasty_files_end_with_counted_rejects() {
     site.write("formats/any.toml", format);
     let out = "kind = \"delimited\"\ncontrols = \"drop\"\nseparators = \"drop\"\nrecord = [{ field = \"rest\" }]\n";
     site.write("formats/any-out.toml", out);
-    files.iter().for_each(|(name, bytes)| drop(site.write(&format!("in/{name}"), bytes)));
+    for (name, bytes) in &files {
+        site.write(&format!("in/{name}"), bytes);
+    }
     let source = SOURCE.replace("kamailio-acc-cdrs", "any");
     let feed = HUAXIN.replace("huaxin-voice", "any-out");
     let config = configured(&site, &[&source, &feed], &site.path("in").display().to_string());
-    let report = site.once(&config, NOW);
+    let report = once(&config, NOW);
     assert_eq!(report.exit_code(), 4);
     assert!(report.read.quarantined >= 8, "{report:?}");
     let named = report.alarms.iter().filter(|alarm| alarm.subject == "source switch").count();

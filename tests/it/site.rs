@@ -5,6 +5,7 @@ use hourdrop::app::exporter::{Exporter, OnceReport, World};
 use hourdrop::app::progress::Silent;
 use hourdrop::clock::{Clock, Waited};
 use hourdrop::disk::RealDisk;
+use hourdrop::domain::ids::Sha256Digest;
 use hourdrop::domain::time::{Length, UtcTime};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -59,11 +60,6 @@ impl Site {
         dir
     }
 
-    /// The real Kamailio records, which are part of the project.
-    pub fn kamailio(&self) -> String {
-        project().join("sample-data/kamailio").display().to_string()
-    }
-
     pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(path.parent().expect("a directory")).expect("directory");
@@ -73,24 +69,6 @@ impl Site {
 
     pub fn configure(&self, text: &str) -> PathBuf {
         self.write("hourdrop.toml", text)
-    }
-
-    pub fn open(&self, config: &Path, now: &str) -> Exporter {
-        let now = time(now);
-        let loaded = config::load(config, now).expect("a configuration");
-        let found: Vec<String> = loaded.problems.iter().map(|p| format!("{}: {}", p.line(), p.message)).collect();
-        let config = loaded.config.unwrap_or_else(|| panic!("{found:#?}"));
-        let world = World {
-            disk: Arc::new(RealDisk),
-            clock: Arc::new(StandingClock(now)),
-            progress: Arc::new(Silent),
-            stop: Arc::new(AtomicBool::new(false)),
-        };
-        Exporter::open(config, &world, None, true).expect("an exporter")
-    }
-
-    pub fn once(&self, config: &Path, now: &str) -> OnceReport {
-        self.open(config, now).once().expect("a pass")
     }
 
     /// Files of a partner whose names end so, by name.
@@ -123,13 +101,36 @@ impl Site {
             for line in String::from_utf8_lossy(bytes).lines() {
                 let cells: Vec<&str> = line.split('|').collect();
                 let data = files.get(cells[0]).unwrap_or_else(|| panic!("{name} lists {}", cells[0]));
-                let hash: String = Sha256::digest(data).iter().map(|byte| format!("{byte:02x}")).collect();
+                let hash = Sha256Digest(Sha256::digest(data).into()).to_string();
                 assert_eq!((cells[1], cells[3]), (data.len().to_string().as_str(), hash.as_str()), "{name}");
                 listed += 1;
             }
         }
         assert_eq!(listed, files.keys().filter(|name| name.ends_with(".dat")).count());
     }
+}
+
+pub fn open(config: &Path, now: &str) -> Exporter {
+    let now = time(now);
+    let loaded = config::load(config, now).expect("a configuration");
+    let found: Vec<String> = loaded.problems.iter().map(|p| format!("{}: {}", p.line(), p.message)).collect();
+    let config = loaded.config.unwrap_or_else(|| panic!("{found:#?}"));
+    let world = World {
+        disk: Arc::new(RealDisk),
+        clock: Arc::new(StandingClock(now)),
+        progress: Arc::new(Silent),
+        stop: Arc::new(AtomicBool::new(false)),
+    };
+    Exporter::open(config, &world, None, true).expect("an exporter")
+}
+
+pub fn once(config: &Path, now: &str) -> OnceReport {
+    open(config, now).once().expect("a pass")
+}
+
+/// Where the real Kamailio records lie, which are part of the project.
+pub fn kamailio_dir() -> String {
+    project().join("sample-data/kamailio").display().to_string()
 }
 
 pub fn project() -> PathBuf {

@@ -8,6 +8,7 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use std::ops::Range;
 
 /// All problems, in the order of their files, and how many there are.
+#[must_use]
 pub fn problems(problems: &[Problem], terminal: Terminal) -> String {
     let renderer = if terminal.color_err { Renderer::styled() } else { Renderer::plain() };
     let renderer = renderer.term_width(terminal.width);
