@@ -8,7 +8,7 @@ use paths::Named;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use tokens::tokens;
+use tokens::{Token, tokens};
 
 /// A module of the crate and the modules that it may name. Dependencies point one way: to lower ranks.
 struct Layer {
@@ -53,7 +53,7 @@ const LAYERS: [Layer; 19] = [
         ],
     ),
     layer("serve", 9, &["app", "domain"]),
-    // Commands show what the ledger reports and what definitions say; they decide nothing about data.
+    // It puts definitions, rules and rows of the ledger into words; it reads no record and seals nothing.
     layer(
         "cli",
         10,
@@ -92,12 +92,6 @@ const LENGTH_EXCEPTIONS: [(&str, &str); 1] =
 
 /// The one file that writes to standard output and standard error.
 const PRINTER: &str = "src/cli/render.rs";
-
-/// Files that name the streams without printing answers: file and reason.
-const STREAM_EXCEPTIONS: [(&str, &str); 2] = [
-    ("src/cli/terminal.rs", "asks the streams whether they are terminals, and how wide"),
-    ("src/cli/work.rs", "gives the log and the progress line their stream"),
-];
 
 /// Parts of paths that exist on somebody's machine only.
 const MACHINE_PATHS: [&str; 5] =
@@ -153,7 +147,8 @@ fn check(file: &SourceFile, crates: &[String], findings: &mut Findings) {
     if !file.is_rust() {
         return;
     }
-    if !file.text.starts_with("//!") {
+    // What `x/tests.rs` tests is documented in `x.rs`.
+    if !file.text.starts_with("//!") && !file.path.ends_with("/tests.rs") {
         findings.add(file, 1, "begins without //! documentation");
     }
     check_length(file, findings);
@@ -213,19 +208,26 @@ fn check_length(file: &SourceFile, findings: &mut Findings) {
 }
 
 fn check_printing(file: &SourceFile, findings: &mut Findings) {
-    let named_only = STREAM_EXCEPTIONS.iter().any(|(path, _)| file.path == *path);
     if file.path == PRINTER || file.is_tests_alone() {
         return;
     }
     let tokens = tokens(&file.text);
-    for three in tokens.windows(3).filter(|three| !three[1].test) {
-        let [before, name, after] = [three[0].text, three[1].text, three[2].text];
-        let by_macro = after == "!" && matches!(name, "print" | "println" | "eprint" | "eprintln" | "dbg");
-        let by_stream = before == "::" && after == "(" && matches!(name, "stdout" | "stderr");
-        if by_macro || (by_stream && !named_only) {
-            findings.add(file, three[1].line, &format!("prints with {name}; only {PRINTER} does"));
+    for (at, name) in tokens.iter().enumerate().filter(|(_, token)| !token.test) {
+        let text = |at: usize| tokens.get(at).map_or("", |token| token.text);
+        let by_macro = text(at + 1) == "!" && ["print", "println", "eprint", "eprintln", "dbg"].contains(&name.text);
+        let stream =
+            matches!(name.text, "stdout" | "stderr") && text(at.wrapping_sub(1)) == "::" && text(at + 1) == "(";
+        if by_macro || stream && !only_looks(&tokens[at.saturating_sub(6)..], name) {
+            findings.add(file, name.line, &format!("prints with {}; only {PRINTER} does", name.text));
         }
     }
+}
+
+/// `stdout().is_terminal()` and `tcgetwinsize(std::io::stdout())` write nothing. `tokens` begin a little before `stream`.
+fn only_looks(tokens: &[Token<'_>], stream: &Token<'_>) -> bool {
+    let Some(at) = tokens.iter().position(|token| token == stream) else { return false };
+    let behind = tokens[at + 1..].iter().map(|token| token.text).take(4);
+    behind.eq(["(", ")", ".", "is_terminal"]) || tokens[..at].iter().any(|token| token.text == "tcgetwinsize")
 }
 
 fn check_rank(file: &SourceFile, module: &[String], named: &Named, findings: &mut Findings) {
@@ -412,6 +414,8 @@ mod broken {
             assert_eq!(code("src/app/x.rs", body).len(), 1, "{body}");
             assert_eq!(code(PRINTER, body), [""; 0]);
         }
+        let asks = "fn f() { std::io::stdout().is_terminal(); tcgetwinsize(std::io::stdout()); }";
+        assert_eq!(code("src/cli/x.rs", asks), [""; 0]);
         assert_eq!(code("src/app/x.rs", "#[cfg(test)] mod tests { fn f() { println!() } }"), [""; 0]);
         assert_eq!(code("src/app/x.rs", "/// println!()\nconst X: &str = \"println!()\";"), [""; 0]);
     }
