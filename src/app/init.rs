@@ -150,17 +150,17 @@ impl Seen {
         let fields = schema.fields.iter().enumerate().filter(|(_, field)| field.kind == FieldKind::Time);
         times.extend(fields.map(|(index, _)| (index, 0, UtcTime::MAX)));
         let mut decoder = Decoder::new(&spec.dialect, read);
-        let mut decoded = Decoded::new(read.schema());
+        let mut found = Decoded::new(read.schema());
         let mut pieces = bytes.chunks(256 << 10);
         loop {
             let piece = pieces.next();
             match piece {
-                Some(piece) => decoder.push(piece, &mut decoded),
-                None => decoder.finish(&mut decoded),
+                Some(piece) => decoder.push(piece, &mut found),
+                None => decoder.finish(&mut found),
             }
-            seen.records += decoded.block.len() as u64;
-            seen.rejects += decoded.rejects.len() as u64;
-            for record in decoded.block.iter() {
+            seen.records += found.block.len() as u64;
+            seen.rejects += found.rejects.len() as u64;
+            for record in found.block.iter() {
                 for (index, count, earliest) in &mut times {
                     if let Some(at) = record.time(*index) {
                         *count += 1;
@@ -168,15 +168,14 @@ impl Seen {
                     }
                 }
             }
-            decoded.clear();
+            found.clear();
             if piece.is_none() {
                 break;
             }
         }
         let most = times.iter().map(|(_, count, _)| *count).max().filter(|most| *most > 0);
         let best = times.iter().find(|(_, count, _)| Some(*count) == most);
-        seen.time =
-            best.and_then(|(index, _, earliest)| Some((schema.fields.get(*index)?.name.clone(), *earliest)));
+        seen.time = best.and_then(|(index, _, earliest)| Some((schema.fields.get(*index)?.name.clone(), *earliest)));
         seen.schema = schema.as_ref().clone();
         seen
     }
@@ -196,7 +195,10 @@ fn configuration(settings: &Settings<'_>) -> String {
         None => "# starts_at = \"2026-12-01T00:00:00Z\"   # records before it are not exported".to_owned(),
     };
     let reject_max = settings.reject_max.map(|share| {
-        format!("reject_max = \"{}%\"               # the sample has lines that are no records; 1% is usual\n", share.min(100))
+        format!(
+            "reject_max = \"{}%\"               # the sample has lines that are no records; 1% is usual\n",
+            share.min(100)
+        )
     });
     TEMPLATE
         .replace("@NAME@", settings.name)

@@ -62,9 +62,8 @@ fn hour(
 ) -> NextHour {
     let closes_at = partition.end_time().after(definition.grace);
     let zone = definition.period.zone();
-    let mut give = |counter: &mut CounterState, rule: &CounterRule| {
-        counter.give(rule, &reset_label(rule.reset, partition, zone))
-    };
+    let give =
+        |counter: &mut CounterState, rule: &CounterRule| counter.give(rule, &reset_label(rule.reset, partition, zone));
     let sequence = give(parts, &definition.sequence);
     let name = |template: &Template, sequence: Option<Sequence>| {
         let facts = names::facts(definition, partition, closes_at);
@@ -112,12 +111,20 @@ mod tests {
 
     #[test]
     fn clocks_going_back_are_seen_in_the_next_hours() {
-        let definition = definition("zone = \"America/New_York\"\nstarts_at = \"2024-11-03T00:00:00-04:00\"\ngrace = \"10m\"");
+        let definition =
+            definition("zone = \"America/New_York\"\nstarts_at = \"2024-11-03T00:00:00-04:00\"\ngrace = \"10m\"");
         let hours = next_hours(&definition, None, at("2026-01-01T00:00:00Z"), 4).expect("hours");
         let zone = definition.period.zone();
         let seen: Vec<String> = hours
             .iter()
-            .map(|h| format!("{} {} {}", h.file, offset_label(zone.offset_at(h.partition.start)), h.closes_at.seconds() - h.partition.end))
+            .map(|h| {
+                format!(
+                    "{} {} {}",
+                    h.file,
+                    offset_label(zone.offset_at(h.partition.start)),
+                    h.closes_at.seconds() - h.partition.end
+                )
+            })
             .collect();
         let expected = [
             "C_2024110300_00001.csv -04:00 600",
@@ -137,8 +144,7 @@ mod tests {
         let hours = next_hours(&definition, None, at("2026-01-01T00:00:00Z"), 10).expect("hours");
         let seen: Vec<(&str, u64)> =
             hours.iter().map(|h| (h.file.as_str(), h.sequence.expect("number").number)).collect();
-        let expected =
-            [("C_2026050122_00007.csv", 7), ("C_2026050123_00008.csv", 8), ("C_2026050200_00007.csv", 7)];
+        let expected = [("C_2026050122_00007.csv", 7), ("C_2026050123_00008.csv", 8), ("C_2026050200_00007.csv", 7)];
         assert_eq!(seen, expected);
     }
 

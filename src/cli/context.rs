@@ -228,10 +228,8 @@ fn choose_feed(names: &[String], name: &str) -> Result<String, Failure> {
         [one] => Ok((*one).clone()),
         [] => {
             let near = crate::document::nearest(name, names.iter().map(String::as_str));
-            let hint = near.map_or_else(
-                || format!("feeds are {}", names.join(", ")),
-                |near| format!("did you mean {near}?"),
-            );
+            let hint =
+                near.map_or_else(|| format!("feeds are {}", names.join(", ")), |near| format!("did you mean {near}?"));
             Err(Failure::usage(format!("there is no feed \"{name}\"")).hint(hint))
         }
         several => {
@@ -265,7 +263,8 @@ mod tests {
     #[test]
     fn a_feed_is_found_by_a_half_of_its_name_when_that_is_enough() {
         let names: Vec<String> = ["huaxin/voice", "huaxin/sms", "meridian/calls"].map(str::to_owned).to_vec();
-        for (typed, found) in [("huaxin/sms", "huaxin/sms"), ("voice", "huaxin/voice"), ("meridian", "meridian/calls")] {
+        for (typed, found) in [("huaxin/sms", "huaxin/sms"), ("voice", "huaxin/voice"), ("meridian", "meridian/calls")]
+        {
             assert_eq!(choose_feed(&names, typed).expect("feed"), found);
         }
         let several = choose_feed(&names, "huaxin").expect_err("two feeds");

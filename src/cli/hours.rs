@@ -39,11 +39,7 @@ pub fn run(context: &Context, arguments: &HoursArguments) -> Result<Answer, Fail
 }
 
 /// The hours that were asked for.
-fn choose<'h, 'b>(
-    arguments: &HoursArguments,
-    zone: Zone,
-    all: &'h [Hour<'b>],
-) -> Result<Vec<&'h Hour<'b>>, Failure> {
+fn choose<'h, 'b>(arguments: &HoursArguments, zone: Zone, all: &'h [Hour<'b>]) -> Result<Vec<&'h Hour<'b>>, Failure> {
     let mut span = Partition { start: i64::MIN, end: i64::MAX };
     if let Some(day) = &arguments.day {
         span = parse_day(day, zone)?;
@@ -136,7 +132,11 @@ impl Screen<'_, '_> {
 
     fn summary(&self) -> String {
         let Some(found) = completeness(self.all) else {
-            return if self.all.is_empty() { String::new() } else { "not complete from the first hour on\n".to_owned() };
+            return if self.all.is_empty() {
+                String::new()
+            } else {
+                "not complete from the first hour on\n".to_owned()
+            };
         };
         let Completeness { span, hours, files, sequences, missing } = found;
         let width = self.book.definition.name.seq_width().unwrap_or(1);
@@ -147,7 +147,11 @@ impl Screen<'_, '_> {
         };
         let hours = counted(hours, "hour");
         let files = counted(files, "file");
-        format!("complete {} to {}: {hours}, {files}{numbers}, {gap}\n", self.face.minute(span.start), self.face.minute(span.end))
+        format!(
+            "complete {} to {}: {hours}, {files}{numbers}, {gap}\n",
+            self.face.minute(span.start),
+            self.face.minute(span.end)
+        )
     }
 
     fn json(&self) -> Vec<Value> {

@@ -14,7 +14,9 @@ pub fn run(_context: &Context, arguments: &InitArguments) -> Result<Answer, Fail
     let sample = arguments.from_sample.as_deref().map(|path| read_sample(&arguments.dir, path)).transpose()?;
     let sample = sample.as_ref().map(|(path, bytes)| Sample { path, bytes });
     let draft = draft(arguments.name.as_deref(), sample).map_err(|fault| {
-        Failure::new("no configuration can be made from this").because(fault).hint("`hourdrop init` without a sample writes an example")
+        Failure::new("no configuration can be made from this")
+            .because(fault)
+            .hint("`hourdrop init` without a sample writes an example")
     })?;
     write(&RealDisk, &arguments.dir, &draft).map_err(|fault| match &fault {
         InitFault::Exists(_) => Failure::new(fault.to_string())
@@ -59,7 +61,9 @@ fn answer(dir: &Path, sample: Option<&Path>, draft: &Draft) -> Answer {
         text.push_str(&format!("wrote {}\n", dir.join(name).display()));
     }
     if let Some((records, rejects)) = draft.decoded {
-        text.push_str(&format!("the guessed format reads {records} records of the sample and rejects {rejects} lines\n"));
+        text.push_str(&format!(
+            "the guessed format reads {records} records of the sample and rejects {rejects} lines\n"
+        ));
     }
     for unsure in &draft.unsure {
         text.push_str(&format!("unsure: {unsure}\n"));

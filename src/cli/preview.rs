@@ -3,6 +3,7 @@
 mod dump;
 
 use super::arguments::PreviewArguments;
+use super::json::hex;
 use super::times::Face;
 use super::{Answer, Context, Failure, exit};
 use crate::app::config::{Config, SourceConfig};
@@ -25,7 +26,8 @@ pub fn run(context: &Context, arguments: &PreviewArguments) -> Result<Answer, Fa
         inputs.push((path.display().to_string(), open(path)?));
     }
     let found = preview(feed, source, inputs, usize::from(arguments.records), context.now()).map_err(failure)?;
-    let sheet = Sheet { feed, source, inputs: &arguments.inputs, face: context.face(feed.period.zone()), hex: arguments.hex };
+    let sheet =
+        Sheet { feed, source, inputs: &arguments.inputs, face: context.face(feed.period.zone()), hex: arguments.hex };
     let mut notes = Vec::new();
     if feed.starts_at.is_some() || feed.ends_at.is_some() {
         notes.push("starts_at and ends_at of the feed are left out of account".to_owned());
@@ -38,26 +40,39 @@ pub fn run(context: &Context, arguments: &PreviewArguments) -> Result<Answer, Fa
         let failure = Failure::new(format!("{name} is not what format {} says", source.format.name));
         return Err(failure.because(problem));
     }
-    Ok(Answer { text: sheet.text(&found), json: vec![sheet.json(&found)], notes, exit: exit::DONE, ..Answer::default() })
+    Ok(Answer {
+        text: sheet.text(&found),
+        json: vec![sheet.json(&found)],
+        notes,
+        exit: exit::DONE,
+        ..Answer::default()
+    })
 }
 
 fn open(path: &Path) -> Result<Box<dyn Read>, Failure> {
     if path == Path::new("-") {
         return Ok(Box::new(std::io::stdin()));
     }
-    let file = File::open(path).map_err(|fault| Failure::new(format!("cannot read {}", path.display())).because(fault))?;
+    let file =
+        File::open(path).map_err(|fault| Failure::new(format!("cannot read {}", path.display())).because(fault))?;
     Ok(Box::new(file))
 }
 
 fn failure(fault: PreviewFault) -> Failure {
     match fault {
-        PreviewFault::Format(problems) => Failure { problems, ..Failure::configuration("the format does not fit the source") },
+        PreviewFault::Format(problems) => {
+            Failure { problems, ..Failure::configuration("the format does not fit the source") }
+        }
         PreviewFault::Read { name, source } => Failure::new(format!("cannot read {name}")).because(source),
         PreviewFault::Feed(_) | PreviewFault::Frame(_) => Failure::new(fault.to_string()),
     }
 }
 
-fn choose_source<'c>(config: &'c Config, feed: &FeedDefinition, typed: Option<&str>) -> Result<&'c SourceConfig, Failure> {
+fn choose_source<'c>(
+    config: &'c Config,
+    feed: &FeedDefinition,
+    typed: Option<&str>,
+) -> Result<&'c SourceConfig, Failure> {
     let own: Vec<&str> = feed.sources.iter().map(|source| source.value.as_str()).collect();
     let name = match (typed, own.as_slice()) {
         (Some(typed), own) if own.contains(&typed) => typed,
@@ -121,7 +136,12 @@ impl Sheet<'_> {
         text.push_str(&self.written("header", &hour.header));
         for record in &hour.records {
             let origin = record.origin;
-            text.push_str(&format!("  in    {}  ({} line {})\n", self.raw(&record.raw), self.input(record.input), origin.line));
+            text.push_str(&format!(
+                "  in    {}  ({} line {})\n",
+                self.raw(&record.raw),
+                self.input(record.input),
+                origin.line
+            ));
             text.push_str(&self.written("out", &record.written));
         }
         text.push_str(&self.written("trailer", &hour.trailer));
@@ -142,7 +162,7 @@ impl Sheet<'_> {
             other => other,
         };
         let lines = visible(&self.feed.format.dialect, bytes);
-        lines.iter().map(|line| format!("  {short:<4}  {line}\n")).collect()
+        lines.iter().map(|line| format!("  {short:<4}  {line}\n")).collect::<Vec<_>>().concat()
     }
 
     fn raw(&self, raw: &[u8]) -> String {
@@ -150,7 +170,13 @@ impl Sheet<'_> {
     }
 
     fn reject(&self, reject: &PreviewReject) -> String {
-        let place = format!("{} record {}, line {}, byte {}", self.input(reject.input), reject.origin.record, reject.origin.line, reject.origin.byte);
+        let place = format!(
+            "{} record {}, line {}, byte {}",
+            self.input(reject.input),
+            reject.origin.record,
+            reject.origin.line,
+            reject.origin.byte
+        );
         format!("rejected  {place}: {}\n  in    {}\n", reject.reason, self.raw(&reject.raw))
     }
 
@@ -158,7 +184,7 @@ impl Sheet<'_> {
         let text = |dialect: &Dialect, bytes: &[u8]| {
             json!({
                 "text": visible(dialect, bytes).join("\n"),
-                "hex": bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+                "hex": hex(bytes),
             })
         };
         let (read, write) = (&self.source.format.dialect, &self.feed.format.dialect);

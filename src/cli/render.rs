@@ -7,12 +7,14 @@ pub use problems::problems;
 
 use super::context::{Answer, Context, Failure};
 use super::exit;
+use super::json::set;
 use crate::document::{Problem, Severity};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// Prints the result of a command and gives the exit code.
+#[must_use]
 pub fn finish(context: &Context, result: Result<Answer, Failure>) -> ExitCode {
     let code = match &result {
         Ok(answer) => answer.exit,
@@ -29,6 +31,7 @@ pub fn finish(context: &Context, result: Result<Answer, Failure>) -> ExitCode {
 }
 
 /// Prints what clap has to say: help, the version, or why the command line cannot be understood.
+#[must_use]
 pub fn usage(fault: &clap::Error, json: bool) -> ExitCode {
     let failed = fault.use_stderr();
     if failed && json {
@@ -47,8 +50,8 @@ pub fn usage(fault: &clap::Error, json: bool) -> ExitCode {
 
 fn print_answer(context: &Context, answer: &Answer) -> io::Result<()> {
     if context.global.json {
-        let lines: String = answer.json.iter().map(|value| format!("{value}\n")).collect();
-        return out(&lines);
+        let lines: Vec<String> = answer.json.iter().map(ToString::to_string).collect();
+        return out(&(lines.join("\n") + if lines.is_empty() { "" } else { "\n" }));
     }
     if !answer.problems.is_empty() {
         err(&problems(&answer.problems, context.terminal))?;
@@ -99,16 +102,17 @@ fn failure_json(failure: &Failure) -> Value {
     let mut value = json!({ "error": failure.error });
     for (key, said) in [("cause", &failure.cause), ("hint", &failure.hint)] {
         if let Some(said) = said {
-            value[key] = json!(said);
+            set(&mut value, key, json!(said));
         }
     }
     if !failure.problems.is_empty() {
-        value["problems"] = failure.problems.iter().map(problem_json).collect();
+        set(&mut value, "problems", failure.problems.iter().map(problem_json).collect());
     }
     value
 }
 
 /// A problem for programs.
+#[must_use]
 pub fn problem_json(problem: &Problem) -> Value {
     json!({
         "severity": match problem.severity { Severity::Error => "error", Severity::Warning => "warning" },

@@ -2,6 +2,7 @@
 
 use super::arguments::ShowArguments;
 use super::files::{file_json, file_table};
+use super::json::set;
 use super::table::{counted, grouped, statements};
 use super::times::{Face, parse_time};
 use super::{Answer, Context, Failure, exit};
@@ -23,13 +24,7 @@ pub fn run(context: &Context, arguments: &ShowArguments) -> Result<Answer, Failu
     }
 }
 
-fn show_hour(
-    context: &Context,
-    config: &Config,
-    ledger: &Ledger,
-    feed: &str,
-    typed: &str,
-) -> Result<Answer, Failure> {
+fn show_hour(context: &Context, config: &Config, ledger: &Ledger, feed: &str, typed: &str) -> Result<Answer, Failure> {
     let books = context.books(config, ledger, Some(feed))?;
     let Some(book) = books.first() else { return Err(Failure::usage(format!("there is no feed \"{feed}\""))) };
     let zone = book.definition.period.zone();
@@ -38,13 +33,25 @@ fn show_hour(
     let all = hours(book);
     let Some(hour) = all.iter().find(|hour| hour.partition.contains(at)) else {
         let span = all.first().zip(all.last()).map(|(first, last)| {
-            format!("hours of {} lie between {} and {}", book.definition.id, face.minute(first.partition.start), face.minute(last.partition.end))
+            format!(
+                "hours of {} lie between {} and {}",
+                book.definition.id,
+                face.minute(first.partition.start),
+                face.minute(last.partition.end)
+            )
         });
-        let failure = Failure::new(format!("nothing is known about {} of {}", face.minute(at.seconds()), book.definition.id));
+        let failure =
+            Failure::new(format!("nothing is known about {} of {}", face.minute(at.seconds()), book.definition.id));
         return Err(failure.hint(span.unwrap_or_else(|| "the feed has no hour yet".to_owned())));
     };
-    let sheet = HourSheet { book, face, hour, facts: hour_facts(ledger, book, hour)?, inputs: inputs(ledger, book, hour)? };
-    Ok(Answer { text: sheet.text(config, context.terminal.width), json: vec![sheet.json()], exit: exit::DONE, ..Answer::default() })
+    let sheet =
+        HourSheet { book, face, hour, facts: hour_facts(ledger, book, hour)?, inputs: inputs(ledger, book, hour)? };
+    Ok(Answer {
+        text: sheet.text(config, context.terminal.width),
+        json: vec![sheet.json()],
+        exit: exit::DONE,
+        ..Answer::default()
+    })
 }
 
 fn show_file(context: &Context, config: &Config, ledger: &Ledger, name: &str) -> Result<Answer, Failure> {
@@ -60,7 +67,7 @@ fn show_file(context: &Context, config: &Config, ledger: &Ledger, name: &str) ->
             for file in book.files.iter().filter(|file| file.name == name) {
                 answer.text.push_str(&file_text(&book, face, file, &facts, config, context.terminal.width));
                 let mut value = file_json(&book, face, file);
-                value["history"] = facts.iter().map(|fact| fact_json(face, fact)).collect();
+                set(&mut value, "history", facts.iter().map(|fact| history_json(face, fact)).collect());
                 answer.json.push(value);
             }
         }
@@ -115,16 +122,21 @@ impl HourSheet<'_> {
                 grouped(counts.filtered),
                 grouped(counts.quarantined),
                 grouped(hour.pending()),
-                if counts.duplicate > 0 { format!("; duplicates {}", grouped(counts.duplicate)) } else { String::new() },
+                if counts.duplicate > 0 {
+                    format!("; duplicates {}", grouped(counts.duplicate))
+                } else {
+                    String::new()
+                },
             ),
         ]];
         rows.extend(hour.batches.iter().map(|batch| [format!("revision {}", batch.revision), self.batch_text(batch)]));
         if hour.batches.is_empty() {
             rows.push(["state".to_owned(), "open: records are still expected".to_owned()]);
         }
-        let mut text = format!("{} {}\n{}", self.book.definition.id, face.hour(hour.partition), statements(rows, width));
+        let mut text =
+            format!("{} {}\n{}", self.book.definition.id, face.hour(hour.partition), statements(rows, width));
         if !hour.files.is_empty() {
-            text.push_str(&format!("\n{}", file_table(self.book, face, &hour.files, false)));
+            text.push_str(&format!("\n{}", file_table(face, &hour.files, false)));
             text.push('\n');
             for file in &hour.files {
                 text.push_str(&format!("{}\n{}", file.name, statements(self.file_rows(file, config), width)));
@@ -201,7 +213,7 @@ impl HourSheet<'_> {
             "batches": hour.batches.iter().map(batch).collect::<Vec<_>>(),
             "files": hour.files.iter().map(|file| file_json(self.book, face, file)).collect::<Vec<_>>(),
             "inputs": self.inputs.iter().map(input).collect::<Vec<_>>(),
-            "history": self.facts.iter().map(|fact| fact_json(face, fact)).collect::<Vec<_>>(),
+            "history": self.facts.iter().map(|fact| history_json(face, fact)).collect::<Vec<_>>(),
         })
     }
 }
@@ -254,7 +266,12 @@ fn input_text(face: Face, input: &InputRead) -> String {
     let InputRead { name, bytes, sha256, records, rejects, at, .. } = input;
     let rejects = if *rejects > 0 { format!(" and {} rejected", grouped(*rejects)) } else { String::new() };
     let hash: String = sha256.chars().take(12).collect();
-    format!("{name}: {}{rejects}, {}, sha256 {hash}, read {}", counted(*records, "record"), counted(*bytes, "byte"), face.second(*at))
+    format!(
+        "{name}: {}{rejects}, {}, sha256 {hash}, read {}",
+        counted(*records, "record"),
+        counted(*bytes, "byte"),
+        face.second(*at)
+    )
 }
 
 fn history(face: Face, facts: &[FactRow], width: usize) -> String {
@@ -269,6 +286,6 @@ fn history(face: Face, facts: &[FactRow], width: usize) -> String {
     format!("\nhistory\n{}", statements(rows.collect(), width))
 }
 
-fn fact_json(face: Face, fact: &FactRow) -> Value {
-    json!({ "at": face.iso(fact.at.seconds()), "kind": fact.kind, "subject": fact.subject, "detail": fact.detail })
+fn history_json(times: Face, fact: &FactRow) -> Value {
+    json!({ "at": times.iso(fact.at.seconds()), "kind": fact.kind, "subject": fact.subject, "detail": fact.detail })
 }

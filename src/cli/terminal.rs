@@ -30,7 +30,7 @@ impl Terminal {
     }
 }
 
-/// NO_COLOR (<https://no-color.org>) forbids, CLICOLOR_FORCE (<https://bixense.com/clicolors>) demands.
+/// `NO_COLOR` (<https://no-color.org>) forbids, `CLICOLOR_FORCE` (<https://bixense.com/clicolors>) demands.
 fn color(when: ColorWhen, terminal: bool) -> bool {
     match when {
         ColorWhen::Always => true,

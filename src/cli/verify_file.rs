@@ -36,7 +36,8 @@ fn verify_path(spec: &FormatSpec, path: &Path) -> Result<VerifyReport, Failure> 
         Ok(report) => Ok(report),
         Err(VerifyFault::Read(fault)) => Err(unreadable(fault)),
         Err(fault @ VerifyFault::NothingToCheck { .. }) => {
-            Err(Failure::usage(fault.to_string()).hint("name the format that writes the file, not the one that reads it"))
+            Err(Failure::usage(fault.to_string())
+                .hint("name the format that writes the file, not the one that reads it"))
         }
     }
 }
@@ -59,14 +60,18 @@ fn load_format(context: &Context, name: &str) -> Result<FormatSpec, Failure> {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let spec = read_format(Document { name: path.display().to_string(), text }, &stem, &problems);
     let problems = problems.take();
-    spec.ok_or_else(|| Failure { problems, ..Failure::configuration(format!("the format {} cannot be used", path.display())) })
+    spec.ok_or_else(|| Failure {
+        problems,
+        ..Failure::configuration(format!("the format {} cannot be used", path.display()))
+    })
 }
 
 fn file_text(path: &Path, report: &VerifyReport) -> String {
     let VerifyReport { bytes, lines, records, sums, problems, problem_count } = report;
-    let sums: String = sums.iter().map(|(name, sum)| format!(", {name} {sum}")).collect();
+    let sums: Vec<String> = sums.iter().map(|(name, sum)| format!(", {name} {sum}")).collect();
     let verdict = if report.is_good() { "good".to_owned() } else { counted(*problem_count, "problem").to_uppercase() };
-    let counts = format!("{}, {}, {}{sums}", counted(*records, "record"), counted(*lines, "line"), counted(*bytes, "byte"));
+    let counts = format!("{}, {}, {}", counted(*records, "record"), counted(*lines, "line"), counted(*bytes, "byte"));
+    let counts = counts + &sums.concat();
     let mut text = format!("{}: {verdict}: {counts}\n", path.display());
     for problem in problems.iter().take(SHOWN) {
         text.push_str(&format!("  {problem}\n"));

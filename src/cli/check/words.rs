@@ -34,7 +34,10 @@ pub fn feed(
         }
     };
     let length = crate::domain::time::Length::from_seconds(u64::try_from(feed.period.nominal_seconds()).unwrap_or(0));
-    said.push(("hours", format!("of {length} by `{}`, on the clock of {}{begin}", feed.hour_by.value, feed.period.zone())));
+    said.push((
+        "hours",
+        format!("of {length} by `{}`, on the clock of {}{begin}", feed.hour_by.value, feed.period.zone()),
+    ));
     said.push(("writes", written(&feed.format)));
     let splits = match (feed.records_max, feed.bytes_max) {
         (None, None) => String::new(),
@@ -70,7 +73,8 @@ fn filter(feed: &FeedDefinition) -> String {
 
 fn source(source: &SourceConfig) -> String {
     let read = source.read.schema();
-    let format = format!("format {} ({}, {})", source.format.name, dialect(&source.format.dialect), fields(read.fields.len()));
+    let format =
+        format!("format {} ({}, {})", source.format.name, dialect(&source.format.dialect), fields(read.fields.len()));
     let rules = match &source.kind {
         SourceKind::Stdin => return format!("{}: standard input; {format}", source.id),
         SourceKind::Files(rules) => rules,
@@ -86,16 +90,19 @@ fn source(source: &SourceConfig) -> String {
         ThenRule::Move(dir) => format!("then they are moved to {}", dir.display()),
         ThenRule::Delete => "then they are deleted".to_owned(),
     };
+    let known = if rules.known_content == rules.changed_content {
+        format!("known and changed files {}", known(rules.known_content))
+    } else {
+        format!("known files {}, changed files {}", known(rules.known_content), known(rules.changed_content))
+    };
     let numbered = rules.numbered.as_ref().map(|n| format!("; numbered as {}{{n}}{}", n.before, n.after));
     let silent = source.silent_max.map(|length| format!("; suspicious when silent for {length}"));
     format!(
-        "{}: {}, {finished}; {then}{}{}; files with known content {}, changed files {}; {format}",
+        "{}: {}, {finished}; {then}{}{}; {known}; {format}",
         source.id,
         rules.path.display(),
         numbered.unwrap_or_default(),
         silent.unwrap_or_default(),
-        known(rules.known_content),
-        known(rules.changed_content),
     )
 }
 

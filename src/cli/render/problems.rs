@@ -8,6 +8,7 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use std::ops::Range;
 
 /// All problems, in the order of their files, and how many there are.
+#[must_use]
 pub fn problems(problems: &[Problem], terminal: Terminal) -> String {
     let renderer = if terminal.color_err { Renderer::styled() } else { Renderer::plain() };
     let renderer = renderer.term_width(terminal.width);
@@ -24,7 +25,7 @@ pub fn problems(problems: &[Problem], terminal: Terminal) -> String {
 }
 
 /// The documents in the order in which they first appear, the problems of each from top to bottom.
-pub fn in_order(problems: &[Problem]) -> Vec<&Problem> {
+pub(super) fn in_order(problems: &[Problem]) -> Vec<&Problem> {
     let mut names: Vec<&str> = Vec::new();
     for problem in problems {
         if !names.contains(&problem.document.name.as_str()) {
@@ -40,7 +41,7 @@ pub fn in_order(problems: &[Problem]) -> Vec<&Problem> {
 }
 
 /// Column in which a problem begins, in characters from 1.
-pub fn column(problem: &Problem) -> usize {
+pub(super) fn column(problem: &Problem) -> usize {
     let text = &problem.document.text;
     let before = text.get(..problem.span.start.min(text.len())).unwrap_or_default();
     before.rsplit('\n').next().unwrap_or_default().chars().count() + 1
@@ -53,9 +54,8 @@ fn rendered(problem: &Problem, renderer: &Renderer) -> String {
     };
     let source = masked(&problem.document.text);
     let span = on_one_line(&source, problem.span.clone());
-    let snippet = Snippet::source(source)
-        .path(problem.document.name.as_str())
-        .annotation(AnnotationKind::Primary.span(span));
+    let snippet =
+        Snippet::source(source).path(problem.document.name.as_str()).annotation(AnnotationKind::Primary.span(span));
     let mut group = level.primary_title(problem.message.as_str()).element(snippet);
     if let Some(hint) = &problem.hint {
         group = group.element(Level::HELP.message(hint.as_str()));
@@ -92,7 +92,8 @@ fn masked(text: &str) -> String {
 fn without_texts(value: &str) -> String {
     let mut shown = String::with_capacity(value.len());
     let mut rest = value;
-    while let Some((before, quote)) = rest.find(['"', '\'']).and_then(|at| Some((rest.get(..at)?, rest.get(at..=at)?))) {
+    while let Some((before, quote)) = rest.find(['"', '\'']).and_then(|at| Some((rest.get(..at)?, rest.get(at..=at)?)))
+    {
         let inner = rest.get(before.len() + 1..).unwrap_or_default();
         let text = inner.split(quote).next().unwrap_or_default();
         let key = before.trim_end().trim_end_matches('=').trim_end();
@@ -165,7 +166,13 @@ mod tests {
     #[test]
     fn secrets_are_not_shown() {
         for text in ["password = \"s3cret\"\n", "passphrase='s3cret'\n", "deliver = \"ftp://bob:s3cret@host/dir\"\n"] {
-            let key: &'static str = if text.starts_with('d') { "deliver" } else if text.contains("phrase") { "passphrase" } else { "password" };
+            let key: &'static str = if text.starts_with('d') {
+                "deliver"
+            } else if text.contains("phrase") {
+                "passphrase"
+            } else {
+                "password"
+            };
             let shown = shown(text, key);
             assert!(!shown.contains("s3cret") && shown.contains("******"), "{shown}");
         }
