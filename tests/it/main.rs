@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, and its names are its documentation"
 )]
 
+mod cli_reports;
 mod delivering;
 mod delivery_crash;
 mod lost_replies;

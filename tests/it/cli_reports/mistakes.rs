@@ -1,0 +1,95 @@
+//! One file with as many different mistakes as an operator can make: all of them are told at once.
+
+use super::place::Place;
+
+const MISTAKES: &str = r#"
+stat    = "state"
+archive = { dir = "archive", keep = "long" }
+poll    = "2 seconds"
+
+[source.switch]
+files    = "in/*.log"
+finished = "done"
+then     = "remove"
+format   = "kamailio-acc-cdr"
+
+[source.Upper]
+stdin  = true
+format = "huaxin-summary"
+
+[source.both]
+files  = "x"
+stdin  = true
+format = "bench-cdr"
+
+[source.pipe]
+stdin  = true
+format = "kamailio-acc-cdrs"
+
+[partner.one]
+deliver  = "ftp://bob:s3cret@host/dir"
+password = "s3cret"
+picks_up = "[a"
+pickup   = { by = "stolen" }
+
+[partner.one.feed.calls]
+source    = "pipe"
+format    = "huaxin-voice"
+hour_by   = "end_time"
+where     = "duration >"
+period    = "7m"
+zone      = "Asia/Shangai"
+starts_at = "tomorrow"
+sequence  = { first = 10, last = 5 }
+name      = "HX_{strat:%Y}.dat"
+manifest  = true
+empty     = "nothing"
+late      = "suplement"
+grace     = 10
+reject_max = "1"
+deadlin   = "1h"
+lateness  = "1m"
+
+[partner.two]
+deliver = "sftp://host/dir"
+
+[partner.three]
+deliver = "drop"
+[partner.three.feed.calls]
+source  = "pip"
+format  = "huaxin-voice"
+hour_by = "end_time"
+name    = "A.dat"
+"#;
+
+#[test]
+fn twenty_mistakes_and_more_are_told_at_once() {
+    let place = Place::new();
+    place.write("hourdrop.toml", MISTAKES);
+    let said = place.run(&["check"]);
+    assert_eq!((said.exit, said.out.as_str()), (78, ""));
+    let places: Vec<&str> = said.err.lines().filter_map(|line| line.trim_start().strip_prefix("--> ")).collect();
+    let lines: Vec<usize> =
+        places.iter().map(|place| place.split(':').nth(1).and_then(|n| n.parse().ok()).expect("line")).collect();
+    let expected: Vec<usize> = EXPECTED.iter().map(|(line, _)| *line).collect();
+    assert_eq!(lines, expected, "{}", said.err);
+    let titles: Vec<&str> = said.err.lines().filter_map(|line| line.strip_prefix("error: ")).collect();
+    for ((_, part), title) in EXPECTED.iter().zip(&titles) {
+        assert!(title.contains(part), "{part:?} is not in {title:?}");
+    }
+    assert!(!said.err.contains("s3cret"), "{}", said.err);
+    assert!(said.err.ends_with(&format!("{} errors\nhourdrop.toml: not usable\n", EXPECTED.len())), "{}", said.err);
+    let json = place.run(&["check", "--json"]).json();
+    assert_eq!(json["problems"].as_array().map(Vec::len), Some(EXPECTED.len()));
+}
+
+const EXPECTED: &[(usize, &str)] = &[];
+
+#[test]
+fn several_syntax_errors_are_told_at_once() {
+    let place = Place::empty();
+    place.write("hourdrop.toml", "state = \narchive = \"a\"\n[source.x\nfiles = = 3\n");
+    let said = place.run(&["check"]);
+    assert_eq!(said.exit, 78);
+    assert!(said.err.lines().filter(|line| line.starts_with("error: not valid TOML")).count() >= 2, "{}", said.err);
+}
