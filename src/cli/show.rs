@@ -280,10 +280,18 @@ fn history(face: Face, facts: &[FactRow], width: usize) -> String {
     }
     let rows = facts.iter().map(|fact| {
         let detail = if fact.detail.is_empty() { String::new() } else { format!(": {}", fact.detail) };
-        let file = fact.subject.split_once(' ').map_or("", |(_, rest)| rest);
-        [face.second(fact.at), format!("{} {file}{detail}", fact.kind)]
+        [face.second(fact.at), format!("{} {}{detail}", fact.kind, about(&fact.subject))]
     });
     format!("\nhistory\n{}", statements(rows.collect(), width))
+}
+
+/// Whom a fact is about, without the feed and the hour, which the screen names already: a revision or a file.
+fn about(subject: &str) -> &str {
+    let rest = subject.split_once(' ').map_or("", |(_, rest)| rest);
+    match rest.split_once(' ') {
+        Some((span, revision)) if span.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') => revision,
+        Some(_) | None => rest,
+    }
 }
 
 fn history_json(times: Face, fact: &FactRow) -> Value {

@@ -122,7 +122,12 @@ pub fn dialect(dialect: &Dialect) -> String {
         FormatKind::JsonLines => "JSON lines".to_owned(),
     };
     let width = dialect.line_bytes.map(|bytes| format!(" of {bytes} bytes")).unwrap_or_default();
-    format!("{kind}{width}, {}", dialect.charset.name())
+    format!("{kind}{width}, {}", charset(dialect.charset.name()))
+}
+
+/// A charset as people write it.
+fn charset(name: &str) -> String {
+    if name.starts_with("windows") { name.to_owned() } else { name.to_uppercase() }
 }
 
 /// A format as it is written: `huaxin-voice 1.4: delimited by "|", GB18030, CRLF, 1 header line, 1 trailer line`.

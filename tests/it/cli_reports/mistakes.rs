@@ -15,6 +15,10 @@ format   = "kamailio-acc-cdr"
 
 [source.Upper]
 stdin  = true
+format = "bench-cdr"
+
+[source.summary]
+stdin  = true
 format = "huaxin-summary"
 
 [source.both]
@@ -37,7 +41,6 @@ source    = "pipe"
 format    = "huaxin-voice"
 hour_by   = "end_time"
 where     = "duration >"
-period    = "7m"
 zone      = "Asia/Shangai"
 starts_at = "tomorrow"
 sequence  = { first = 10, last = 5 }
@@ -56,7 +59,8 @@ deliver = "sftp://host/dir"
 [partner.three]
 deliver = "drop"
 [partner.three.feed.calls]
-source  = "pip"
+source  = "pipe"
+period  = "7m"
 format  = "huaxin-voice"
 hour_by = "end_time"
 name    = "A.dat"
@@ -83,7 +87,38 @@ fn twenty_mistakes_and_more_are_told_at_once() {
     assert_eq!(json["problems"].as_array().map(Vec::len), Some(EXPECTED.len()));
 }
 
-const EXPECTED: &[(usize, &str)] = &[];
+/// Line and a part of the message.
+const EXPECTED: &[(usize, &str)] = &[
+    (1, "the document needs the key `state`"),
+    (2, "unknown key `stat`"),
+    (3, "`keep` is not a length of time"),
+    (4, "`poll` must be a length of time"),
+    (8, "`finished` is not a known rule"),
+    (9, "`then` is not a known rule"),
+    (10, "format \"kamailio-acc-cdr\": formats/kamailio-acc-cdr.toml: No such file"),
+    (12, "expected 1 to 32 of a-z"),
+    (18, "format \"huaxin-summary\" has no [read] table"),
+    (21, "a source is either `files` or `stdin`"),
+    (30, "the URL contains a password"),
+    (31, "`password` must not stand in the configuration"),
+    (32, "not a pattern"),
+    (33, "`by` is not a known way of picking up"),
+    (39, "`where`: expected a field"),
+    (40, "unknown time zone \"Asia/Shangai\""),
+    (41, "`starts_at` is not a time"),
+    (42, "`last` must not be below `first`"),
+    (43, "file name: unknown variable `{strat}`"),
+    (44, "`manifest` is a table or false"),
+    (45, "`empty` must be"),
+    (46, "`late` must be"),
+    (47, "`grace` must be text in quotes"),
+    (48, "`reject_max` must be a share"),
+    (49, "unknown key `deadlin`"),
+    (50, "belong to close"),
+    (52, "partner two has no feed"),
+    (53, "expected ftp://"),
+    (59, "hours of 7m do not line up"),
+];
 
 #[test]
 fn several_syntax_errors_are_told_at_once() {
