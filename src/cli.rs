@@ -11,6 +11,7 @@ mod demo;
 mod files;
 mod hours;
 mod init;
+mod json;
 mod once;
 mod preview;
 mod quarantine;

@@ -150,17 +150,17 @@ impl Seen {
         let fields = schema.fields.iter().enumerate().filter(|(_, field)| field.kind == FieldKind::Time);
         times.extend(fields.map(|(index, _)| (index, 0, UtcTime::MAX)));
         let mut decoder = Decoder::new(&spec.dialect, read);
-        let mut decoded = Decoded::new(read.schema());
+        let mut found = Decoded::new(read.schema());
         let mut pieces = bytes.chunks(256 << 10);
         loop {
             let piece = pieces.next();
             match piece {
-                Some(piece) => decoder.push(piece, &mut decoded),
-                None => decoder.finish(&mut decoded),
+                Some(piece) => decoder.push(piece, &mut found),
+                None => decoder.finish(&mut found),
             }
-            seen.records += decoded.block.len() as u64;
-            seen.rejects += decoded.rejects.len() as u64;
-            for record in decoded.block.iter() {
+            seen.records += found.block.len() as u64;
+            seen.rejects += found.rejects.len() as u64;
+            for record in found.block.iter() {
                 for (index, count, earliest) in &mut times {
                     if let Some(at) = record.time(*index) {
                         *count += 1;
@@ -168,7 +168,7 @@ impl Seen {
                     }
                 }
             }
-            decoded.clear();
+            found.clear();
             if piece.is_none() {
                 break;
             }

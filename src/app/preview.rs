@@ -12,9 +12,9 @@ use crate::format::decode::{Decoded, Decoder};
 use crate::format::encode::Layout;
 use crate::format::template::FileFacts;
 use crate::format::totals::Totals;
-use crate::record::{Origin, Record};
+use crate::record::{Origin, Record, Reject};
 use std::collections::BTreeMap;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 
 /// Bytes of an input that are looked at, at most: a preview is no export.
@@ -150,7 +150,7 @@ impl Sheet<'_> {
     fn read(&mut self, input: usize, reader: impl Read, source: &SourceConfig) -> io::Result<()> {
         let mut reader = decompressed(reader)?.take(INPUT_BYTES_MAX);
         let mut decoder = Decoder::new(&source.format.dialect, &source.read);
-        let mut decoded = Decoded::new(source.read.schema());
+        let mut piece_records = Decoded::new(source.read.schema());
         let mut bytes = Vec::new();
         let mut piece = vec![0; PIECE_BYTES];
         loop {
@@ -158,12 +158,12 @@ impl Sheet<'_> {
             let got = piece.get(..read).unwrap_or_default();
             bytes.extend_from_slice(got);
             if read == 0 {
-                decoder.finish(&mut decoded);
+                decoder.finish(&mut piece_records);
             } else {
-                decoder.push(got, &mut decoded);
+                decoder.push(got, &mut piece_records);
             }
-            self.take(input, &decoded, &bytes, decoder.position().byte);
-            decoded.clear();
+            self.take(input, &piece_records, &bytes, decoder.position().byte);
+            piece_records.clear();
             if read == 0 || self.is_full() {
                 break;
             }
@@ -174,23 +174,24 @@ impl Sheet<'_> {
         Ok(())
     }
 
-    /// Takes what came out of the decoder, which has come to byte `end`.
+    /// Takes what came out of the decoder, which has come to byte `end`, in the order of the input.
     fn take(&mut self, input: usize, decoded: &Decoded, bytes: &[u8], end: u64) {
-        for reject in &decoded.rejects {
-            let raw = reject.raw.clone();
-            self.reject(PreviewReject { input, origin: reject.origin, reason: reject.reason.clone(), raw });
-        }
-        let mut starts: Vec<u64> = decoded.block.iter().map(|record| record.origin().byte).collect();
-        starts.extend(decoded.rejects.iter().map(|reject| reject.origin.byte));
+        let starts = decoded.block.iter().map(|record| record.origin().byte);
+        let mut starts: Vec<u64> = starts.chain(decoded.rejects.iter().map(|reject| reject.origin.byte)).collect();
         starts.sort_unstable();
-        for record in decoded.block.iter() {
+        let ends = starts.iter().skip(1).copied().chain([end]);
+        let (mut records, mut rejects) = (decoded.block.iter().peekable(), decoded.rejects.iter().peekable());
+        for (from, to) in starts.iter().copied().zip(ends) {
             if self.is_full() {
                 self.found.more = true;
                 return;
             }
-            let from = record.origin().byte;
-            let to = starts.iter().find(|start| **start > from).copied().unwrap_or(end);
-            self.record(input, record, raw_bytes(bytes, from, to));
+            if let Some(record) = records.next_if(|record| record.origin().byte == from) {
+                self.record(input, record, raw_bytes(bytes, from, to));
+            } else if let Some(Reject { origin, reason, raw }) = rejects.next() {
+                let (origin, reason, raw) = (*origin, reason.clone(), raw.clone());
+                self.reject(PreviewReject { input, origin, reason, raw });
+            }
         }
     }
 
@@ -270,25 +271,10 @@ fn raw_bytes(bytes: &[u8], from: u64, to: u64) -> &[u8] {
     bytes.get(index(from)..index(to)).unwrap_or_default().trim_ascii_end()
 }
 
-fn decompressed(reader: impl Read) -> io::Result<impl Read> {
+fn decompressed<'r>(reader: impl Read + 'r) -> io::Result<Box<dyn Read + 'r>> {
     let mut reader = BufReader::new(reader);
-    let magic = io::BufRead::fill_buf(&mut reader)?.starts_with(&[0x1f, 0x8b]);
-    Ok(if magic { Either::Gzip(flate2::read::MultiGzDecoder::new(reader)) } else { Either::Plain(reader) })
-}
-
-/// Plain bytes or gzip.
-enum Either<R: Read> {
-    Plain(BufReader<R>),
-    Gzip(flate2::read::MultiGzDecoder<BufReader<R>>),
-}
-
-impl<R: Read> Read for Either<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(reader) => reader.read(buffer),
-            Self::Gzip(reader) => reader.read(buffer),
-        }
-    }
+    let gzip = reader.fill_buf()?.starts_with(&[0x1f, 0x8b]);
+    Ok(if gzip { Box::new(flate2::read::MultiGzDecoder::new(reader)) } else { Box::new(reader) })
 }
 
 #[cfg(test)]

@@ -26,8 +26,7 @@ pub struct GlobalArguments {
     /// Answer in JSON, errors too: one object, or one per line for lists
     #[arg(long, global = true)]
     pub json: bool,
-    /// Colours (`NO_COLOR` and `CLICOLOR_FORCE` are honoured)
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t = ColorWhen::Auto, global = true)]
+    #[arg(long, value_name = "WHEN", value_enum, help = "Colours (NO_COLOR and CLICOLOR_FORCE are honoured)", default_value_t = ColorWhen::Auto, global = true)]
     pub color: ColorWhen,
     /// Show times in UTC instead of each feed's zone
     #[arg(long, global = true)]
@@ -43,11 +42,9 @@ pub struct GlobalArguments {
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ColorWhen {
-    /// On a terminal.
+    // On a terminal.
     Auto,
-    /// Always.
     Always,
-    /// Never.
     Never,
 }
 

@@ -3,6 +3,7 @@
 mod dump;
 
 use super::arguments::PreviewArguments;
+use super::json::hex;
 use super::times::Face;
 use super::{Answer, Context, Failure, exit};
 use crate::app::config::{Config, SourceConfig};
@@ -161,7 +162,7 @@ impl Sheet<'_> {
             other => other,
         };
         let lines = visible(&self.feed.format.dialect, bytes);
-        lines.iter().map(|line| format!("  {short:<4}  {line}\n")).collect()
+        lines.iter().map(|line| format!("  {short:<4}  {line}\n")).collect::<Vec<_>>().concat()
     }
 
     fn raw(&self, raw: &[u8]) -> String {
@@ -183,7 +184,7 @@ impl Sheet<'_> {
         let text = |dialect: &Dialect, bytes: &[u8]| {
             json!({
                 "text": visible(dialect, bytes).join("\n"),
-                "hex": bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+                "hex": hex(bytes),
             })
         };
         let (read, write) = (&self.source.format.dialect, &self.feed.format.dialect);

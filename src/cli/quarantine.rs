@@ -3,6 +3,7 @@
 pub mod retry;
 
 use super::arguments::{QuarantineListArguments, QuarantineShowArguments};
+use super::json::{hex, set};
 use super::table::{counted, grouped, left, right, statements, table};
 use super::times::Face;
 use super::{Answer, Context, Failure, exit};
@@ -32,7 +33,7 @@ pub fn list(context: &Context, arguments: &QuarantineListArguments) -> Result<An
     let mut answer = Answer { exit: exit::DONE, ..Answer::default() };
     answer.json = entries.iter().map(|entry| entry_json(&config, context, entry)).collect();
     if entries.is_empty() {
-        answer.text = "nothing is in quarantine\n".to_owned();
+        answer.text.push_str("nothing is in quarantine\n");
         return Ok(answer);
     }
     let columns = [
@@ -74,7 +75,7 @@ pub fn show(context: &Context, arguments: &QuarantineShowArguments) -> Result<An
         return Err(Failure::new(format!("there is no record {} in quarantine", arguments.id))
             .hint("`hourdrop quarantine list` shows them"));
     };
-    let content = if arguments.raw { ledger.quarantine_content(entry.id)? } else { None };
+    let raw = if arguments.raw { ledger.quarantine_content(entry.id)? } else { None };
     let face = face(&config, context, &entry);
     let mut rows = vec![
         ("reason", entry.reason.clone()),
@@ -89,14 +90,14 @@ pub fn show(context: &Context, arguments: &QuarantineShowArguments) -> Result<An
     if let Some(start) = entry.start_second {
         rows.push(("hour", face.minute(start)));
     }
-    let hint = if content.is_some() { "" } else { "; --raw shows it" };
+    let hint = if raw.is_some() { "" } else { "; --raw shows it" };
     rows.push(("content", format!("{}{hint}", counted(entry.raw_bytes, "byte"))));
     let rows = rows.into_iter().map(|(topic, said)| [topic.to_owned(), said]).collect();
     let mut text = format!("{}\n{}", arguments.id, statements(rows, context.terminal.width));
     let mut value = entry_json(&config, context, &entry);
-    if let Some(content) = &content {
+    if let Some(content) = &raw {
         text.push_str(&format!("{}\n", content.escape_ascii()));
-        value["raw_hex"] = json!(content.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        set(&mut value, "raw_hex", json!(hex(content)));
     }
     Ok(Answer { text, json: vec![value], exit: exit::DONE, ..Answer::default() })
 }

@@ -7,6 +7,7 @@ pub use problems::problems;
 
 use super::context::{Answer, Context, Failure};
 use super::exit;
+use super::json::set;
 use crate::document::{Problem, Severity};
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -61,8 +62,8 @@ pub fn acknowledge(records: u64) {
 
 fn print_answer(context: &Context, answer: &Answer) -> io::Result<()> {
     if context.global.json {
-        let lines: String = answer.json.iter().map(|value| format!("{value}\n")).collect();
-        return out(&lines);
+        let lines: Vec<String> = answer.json.iter().map(ToString::to_string).collect();
+        return out(&(lines.join("\n") + if lines.is_empty() { "" } else { "\n" }));
     }
     if !answer.problems.is_empty() {
         err(&problems(&answer.problems, context.terminal))?;
@@ -113,11 +114,11 @@ fn failure_json(failure: &Failure) -> Value {
     let mut value = json!({ "error": failure.error });
     for (key, said) in [("cause", &failure.cause), ("hint", &failure.hint)] {
         if let Some(said) = said {
-            value[key] = json!(said);
+            set(&mut value, key, json!(said));
         }
     }
     if !failure.problems.is_empty() {
-        value["problems"] = failure.problems.iter().map(problem_json).collect();
+        set(&mut value, "problems", failure.problems.iter().map(problem_json).collect());
     }
     value
 }

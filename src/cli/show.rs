@@ -2,6 +2,7 @@
 
 use super::arguments::ShowArguments;
 use super::files::{file_json, file_table};
+use super::json::set;
 use super::table::{counted, grouped, statements};
 use super::times::{Face, parse_time};
 use super::{Answer, Context, Failure, exit};
@@ -66,7 +67,7 @@ fn show_file(context: &Context, config: &Config, ledger: &Ledger, name: &str) ->
             for file in book.files.iter().filter(|file| file.name == name) {
                 answer.text.push_str(&file_text(&book, face, file, &facts, config, context.terminal.width));
                 let mut value = file_json(&book, face, file);
-                value["history"] = facts.iter().map(|fact| fact_json(face, fact)).collect();
+                set(&mut value, "history", facts.iter().map(|fact| history_json(face, fact)).collect());
                 answer.json.push(value);
             }
         }
@@ -135,7 +136,7 @@ impl HourSheet<'_> {
         let mut text =
             format!("{} {}\n{}", self.book.definition.id, face.hour(hour.partition), statements(rows, width));
         if !hour.files.is_empty() {
-            text.push_str(&format!("\n{}", file_table(self.book, face, &hour.files, false)));
+            text.push_str(&format!("\n{}", file_table(face, &hour.files, false)));
             text.push('\n');
             for file in &hour.files {
                 text.push_str(&format!("{}\n{}", file.name, statements(self.file_rows(file, config), width)));
@@ -212,7 +213,7 @@ impl HourSheet<'_> {
             "batches": hour.batches.iter().map(batch).collect::<Vec<_>>(),
             "files": hour.files.iter().map(|file| file_json(self.book, face, file)).collect::<Vec<_>>(),
             "inputs": self.inputs.iter().map(input).collect::<Vec<_>>(),
-            "history": self.facts.iter().map(|fact| fact_json(face, fact)).collect::<Vec<_>>(),
+            "history": self.facts.iter().map(|fact| history_json(face, fact)).collect::<Vec<_>>(),
         })
     }
 }
@@ -279,12 +280,20 @@ fn history(face: Face, facts: &[FactRow], width: usize) -> String {
     }
     let rows = facts.iter().map(|fact| {
         let detail = if fact.detail.is_empty() { String::new() } else { format!(": {}", fact.detail) };
-        let file = fact.subject.split_once(' ').map_or("", |(_, rest)| rest);
-        [face.second(fact.at), format!("{} {file}{detail}", fact.kind)]
+        [face.second(fact.at), format!("{} {}{detail}", fact.kind, about(&fact.subject))]
     });
     format!("\nhistory\n{}", statements(rows.collect(), width))
 }
 
-fn fact_json(face: Face, fact: &FactRow) -> Value {
-    json!({ "at": face.iso(fact.at.seconds()), "kind": fact.kind, "subject": fact.subject, "detail": fact.detail })
+/// Whom a fact is about, without the feed and the hour, which the screen names already: a revision or a file.
+fn about(subject: &str) -> &str {
+    let rest = subject.split_once(' ').map_or("", |(_, rest)| rest);
+    match rest.split_once(' ') {
+        Some((span, revision)) if span.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') => revision,
+        Some(_) | None => rest,
+    }
+}
+
+fn history_json(times: Face, fact: &FactRow) -> Value {
+    json!({ "at": times.iso(fact.at.seconds()), "kind": fact.kind, "subject": fact.subject, "detail": fact.detail })
 }

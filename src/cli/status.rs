@@ -12,6 +12,7 @@ use crate::domain::ids::FeedId;
 use crate::domain::period::{Partition, Zone};
 use crate::ledger::reports::SourceTotals;
 use serde_json::{Value, json};
+use std::path::Path;
 
 /// The command. Exit code 4 when anything needs a person.
 pub fn run(context: &Context, arguments: &StatusArguments) -> Result<Answer, Failure> {
@@ -25,7 +26,7 @@ pub fn run(context: &Context, arguments: &StatusArguments) -> Result<Answer, Fai
     let report = status(&books, sources, alarms, context.now());
     let screen = Screen {
         report: &report,
-        config: &config,
+        state: &config.state,
         utc: context.global.utc,
         demo: arguments.state.demo,
         spool_bytes: spool_bytes(&config),
@@ -46,7 +47,7 @@ fn spool_bytes(config: &Config) -> u64 {
 
 struct Screen<'s> {
     report: &'s StatusReport,
-    config: &'s Config,
+    state: &'s Path,
     utc: bool,
     demo: bool,
     spool_bytes: u64,
@@ -236,7 +237,7 @@ impl Screen<'_> {
         };
         json!({
             "now": face.iso(self.report.now.seconds()),
-            "state": self.config.state.display().to_string(),
+            "state": self.state.display().to_string(),
             "feeds": self.report.feeds.iter().map(feed).collect::<Vec<_>>(),
             "sources": self.report.sources.iter().map(source).collect::<Vec<_>>(),
             "needs_you": self.report.needs.iter().map(need).collect::<Vec<_>>(),
@@ -251,9 +252,8 @@ fn now(feed: &FeedStatus, face: Face) -> String {
     if let Some(first) = feed.held.first() {
         said.push(format!("{} held", face.layout(first.start, "%H:%M")));
     }
-    let behind = feed.behind - u64::min(feed.behind, feed.held.len() as u64);
-    if behind > 0 {
-        said.push(format!("{behind} behind"));
+    if feed.behind > 0 {
+        said.push(format!("{} behind", feed.behind));
     }
     if said.is_empty() && feed.hours == 0 {
         return "nothing yet".to_owned();

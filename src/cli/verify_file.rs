@@ -68,10 +68,10 @@ fn load_format(context: &Context, name: &str) -> Result<FormatSpec, Failure> {
 
 fn file_text(path: &Path, report: &VerifyReport) -> String {
     let VerifyReport { bytes, lines, records, sums, problems, problem_count } = report;
-    let sums: String = sums.iter().map(|(name, sum)| format!(", {name} {sum}")).collect();
+    let sums: Vec<String> = sums.iter().map(|(name, sum)| format!(", {name} {sum}")).collect();
     let verdict = if report.is_good() { "good".to_owned() } else { counted(*problem_count, "problem").to_uppercase() };
-    let counts =
-        format!("{}, {}, {}{sums}", counted(*records, "record"), counted(*lines, "line"), counted(*bytes, "byte"));
+    let counts = format!("{}, {}, {}", counted(*records, "record"), counted(*lines, "line"), counted(*bytes, "byte"));
+    let counts = counts + &sums.concat();
     let mut text = format!("{}: {verdict}: {counts}\n", path.display());
     for problem in problems.iter().take(SHOWN) {
         text.push_str(&format!("  {problem}\n"));

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and its names are its documentation"
 )]
 
+mod cli_reports;
 mod crash;
 mod delivering;
 mod delivery_crash;

@@ -38,7 +38,7 @@ pub struct FeedStatus {
     pub complete: Option<Completeness>,
     /// Hours that wait for a person.
     pub held: Vec<Partition>,
-    /// Closed hours that are not with the partner.
+    /// Closed hours that are not with the partner and not held.
     pub behind: u64,
     /// Records in hours that are not closed.
     pub pending: u64,
@@ -130,7 +130,8 @@ pub fn status(books: &[FeedBook], sources: Vec<SourceTotals>, alarms: Vec<Alarm>
 }
 
 fn feed_status(book: &FeedBook, hours: &[Hour<'_>], now: UtcTime) -> FeedStatus {
-    let waiting = |hour: &&Hour<'_>| hour.batches.iter().any(|batch| !is_done(batch.state) && !hour.is_open());
+    let waiting =
+        |hour: &&Hour<'_>| !hour.is_held() && !hour.is_open() && !hour.batches.iter().all(|b| is_done(b.state));
     let undelivered = book
         .files
         .iter()

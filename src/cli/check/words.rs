@@ -90,16 +90,19 @@ fn source(source: &SourceConfig) -> String {
         ThenRule::Move(dir) => format!("then they are moved to {}", dir.display()),
         ThenRule::Delete => "then they are deleted".to_owned(),
     };
+    let known = if rules.known_content == rules.changed_content {
+        format!("known and changed files {}", known(rules.known_content))
+    } else {
+        format!("known files {}, changed files {}", known(rules.known_content), known(rules.changed_content))
+    };
     let numbered = rules.numbered.as_ref().map(|n| format!("; numbered as {}{{n}}{}", n.before, n.after));
     let silent = source.silent_max.map(|length| format!("; suspicious when silent for {length}"));
     format!(
-        "{}: {}, {finished}; {then}{}{}; files with known content {}, changed files {}; {format}",
+        "{}: {}, {finished}; {then}{}{}; {known}; {format}",
         source.id,
         rules.path.display(),
         numbered.unwrap_or_default(),
         silent.unwrap_or_default(),
-        known(rules.known_content),
-        known(rules.changed_content),
     )
 }
 
@@ -119,7 +122,12 @@ pub fn dialect(dialect: &Dialect) -> String {
         FormatKind::JsonLines => "JSON lines".to_owned(),
     };
     let width = dialect.line_bytes.map(|bytes| format!(" of {bytes} bytes")).unwrap_or_default();
-    format!("{kind}{width}, {}", dialect.charset.name())
+    format!("{kind}{width}, {}", charset(dialect.charset.name()))
+}
+
+/// A charset as people write it.
+fn charset(name: &str) -> String {
+    if name.starts_with("windows") { name.to_owned() } else { name.to_uppercase() }
 }
 
 /// A format as it is written: `huaxin-voice 1.4: delimited by "|", GB18030, CRLF, 1 header line, 1 trailer line`.

@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_ruler_counts_positions_from_one() {
-        assert_eq!(ruler(12, "> "), ">          10  \n> 123456789012\n");
+        assert_eq!(ruler(12, "> "), ">         10  \n> 123456789012\n");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub fn problems(problems: &[Problem], terminal: Terminal) -> String {
 }
 
 /// The documents in the order in which they first appear, the problems of each from top to bottom.
-pub fn in_order(problems: &[Problem]) -> Vec<&Problem> {
+pub(super) fn in_order(problems: &[Problem]) -> Vec<&Problem> {
     let mut names: Vec<&str> = Vec::new();
     for problem in problems {
         if !names.contains(&problem.document.name.as_str()) {
@@ -41,7 +41,7 @@ pub fn in_order(problems: &[Problem]) -> Vec<&Problem> {
 }
 
 /// Column in which a problem begins, in characters from 1.
-pub fn column(problem: &Problem) -> usize {
+pub(super) fn column(problem: &Problem) -> usize {
     let text = &problem.document.text;
     let before = text.get(..problem.span.start.min(text.len())).unwrap_or_default();
     before.rsplit('\n').next().unwrap_or_default().chars().count() + 1

@@ -26,24 +26,22 @@ pub fn definition(settings: &str) -> FeedDefinition {
 pub struct Written {
     pub hour: i64,
     pub counts: [u64; 3],
-    pub batches: Vec<(BatchState, u64, Option<(i64, i64)>)>,
+    pub batches: Vec<WrittenBatch>,
 }
+
+/// State, records, and the second after midnight at which it was delivered.
+type WrittenBatch = (BatchState, u64, Option<i64>);
 
 const MIDNIGHT: i64 = 1_730_606_400;
-
-/// Delivered at this hour and second after midnight.
-fn delivered(hour: i64, second: i64) -> Option<(i64, i64)> {
-    Some((hour, second))
-}
 
 /// A day on which clocks went back, with every kind of hour.
 pub fn day_in_new_york() -> Vec<Written> {
     let done = BatchState::Delivered;
     let hour = |hour, counts, batches| Written { hour, counts, batches };
     vec![
-        hour(0, [1204, 6, 0], vec![(done, 1198, delivered(1, 603))]),
-        hour(1, [0, 0, 0], vec![(done, 0, delivered(2, 604 - 3600 + 3600))]),
-        hour(2, [1310, 7, 2], vec![(done, 1298, delivered(3, 603)), (done, 3, delivered(3, 2650))]),
+        hour(0, [1204, 6, 0], vec![(done, 1198, Some(3600 + 603))]),
+        hour(1, [0, 0, 0], vec![(done, 0, Some(2 * 3600 + 604))]),
+        hour(2, [1310, 7, 2], vec![(done, 1298, Some(3 * 3600 + 603)), (done, 3, Some(3 * 3600 + 2650))]),
         hour(3, [12, 0, 0], vec![(BatchState::Sealed, 12, None)]),
         hour(4, [40, 0, 40], vec![(BatchState::Held(HeldFrom::Open), 0, None)]),
         hour(5, [211, 1, 0], vec![]),
@@ -60,7 +58,7 @@ pub fn book(settings: &str, written: &[Written]) -> FeedBook {
         let counts = HourCounts { received: *received, filtered: *filtered, quarantined: *quarantined, duplicate: 0 };
         book.hours.push(HourRow { partition: Some(partition), counts });
         for ((state, records, at), revision) in batches.iter().zip(0..) {
-            let at = at.map(|(hour, second)| UtcTime::from_nanos((MIDNIGHT + hour * 3600 + second) * 1_000_000_000));
+            let at = at.and_then(|second: i64| UtcTime::from_seconds(MIDNIGHT + second));
             let held = matches!(state, BatchState::Held(_));
             book.batches.push(BatchRow {
                 partition,
