@@ -7,7 +7,7 @@ use hourdrop::domain::period::Partition;
 use hourdrop::domain::time::UtcTime;
 use hourdrop::ledger::Ledger;
 use hourdrop::ledger::batches::{Decisions, HeldHour};
-use hourdrop::ledger::intake::{InputRow, IntakeEntry, QuarantineRow, SourceRow};
+use hourdrop::ledger::intake::{InputRow, IntakeEntry, QuarantineRow, QuarantineStage, SourceRow};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -171,14 +171,9 @@ impl Place {
     pub fn hold(&self) {
         let mut ledger = self.ledger();
         let at = UtcTime::from_seconds(TEN + 4200).expect("range");
-        ledger
-            .set_alarm(
-                "switch",
-                "HD0406",
-                at,
-                Some(("file numbers 718 to 719 never came", "put them back, or say that they will not come")),
-            )
-            .expect("alarm");
+        let message = "file numbers 718 to 719 never came".to_owned();
+        let hint = "put them back, or say that they will not come".to_owned();
+        ledger.replace_alarms("switch", &[("HD0406", message, hint)], at).expect("alarm");
         let counts = HourCounts { received: 10, filtered: 0, quarantined: 9, duplicate: 0 };
         let hours = vec![(feed(), Some(hour(0)), counts)];
         ledger.apply_intake(Lsn(1), &IntakeEntry { hours, ..IntakeEntry::default() }).expect("intake");
@@ -216,6 +211,7 @@ fn accepted() -> IntakeEntry {
     let quarantined = |feed: Option<FeedId>, line: u64, byte, reason: &str| QuarantineRow {
         source: source.clone(),
         start_second: feed.as_ref().map(|_| TEN),
+        stage: if feed.is_some() { QuarantineStage::Route } else { QuarantineStage::Decode },
         feed,
         input: "a.log".to_owned(),
         record: line,
