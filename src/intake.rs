@@ -128,6 +128,11 @@ pub trait InputHistory {
     /// # Errors
     /// As above.
     fn position(&self, source: &SourceId, name: &str) -> Result<Option<ReadPosition>, String>;
+    /// Names of all inputs that were read in part and are not finished.
+    ///
+    /// # Errors
+    /// As above.
+    fn unfinished(&self, source: &SourceId) -> Result<Vec<String>, String>;
     /// Names of the inputs that were finished last, at most `limit`.
     ///
     /// # Errors

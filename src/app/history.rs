@@ -41,6 +41,10 @@ impl InputHistory for LedgerHistory<'_> {
         }))
     }
 
+    fn unfinished(&self, source: &SourceId) -> Result<Vec<String>, String> {
+        self.0.unfinished_inputs(source).map_err(|fault| fault.to_string())
+    }
+
     fn latest_names(&self, source: &SourceId, limit: u32) -> Result<Vec<String>, String> {
         self.0.latest_input_names(source, limit).map_err(|fault| fault.to_string())
     }

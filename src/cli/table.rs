@@ -80,9 +80,10 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-/// `1 file`, `12,904 files`.
+/// `1 file`, `12,904 files`, `2 batches`.
 pub fn counted(number: u64, one: &str) -> String {
-    format!("{} {one}{}", grouped(number), if number == 1 { "" } else { "s" })
+    let plural = if one.ends_with("ch") { "es" } else { "s" };
+    format!("{} {one}{}", grouped(number), if number == 1 { "" } else { plural })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! Files are read in the order of their names. What is visible but cannot be read yet (not finished, a gap in the
 //! file numbers, an unfit file) keeps [`Source::caught_up_to`] before the moment at which it appeared.
 
+mod follow;
 mod order;
 mod then;
 
@@ -18,6 +19,7 @@ use crate::domain::time::{Length, UtcTime};
 use crate::format::decode::spec::ReadSpec;
 use crate::format::dialect::Dialect;
 use crate::record::Accepted;
+use follow::FollowedLogs;
 use order::NumberedNames;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -103,6 +105,8 @@ pub struct FileSource {
     /// Files that cannot be read, why, and since when they are visible.
     blocked: BTreeMap<String, Blocked>,
     numbers: Option<NumberedNames>,
+    /// Logs that grow.
+    logs: FollowedLogs,
     looked_at: UtcTime,
     /// Since when anything is visible that is not read.
     unread_since: Option<UtcTime>,
@@ -146,6 +150,7 @@ impl FileSource {
             unsettled: Vec::new(),
             blocked: BTreeMap::new(),
             numbers,
+            logs: FollowedLogs::default(),
             looked_at: UtcTime::MIN,
             unread_since: Some(UtcTime::MIN),
         }
@@ -177,7 +182,8 @@ impl FileSource {
             let name = name_of(&entry.path)?;
             let matches = pattern.as_ref().is_none_or(|pattern| pattern.matches(&name));
             let is_marker = markers.as_ref().is_some_and(|marker| marker.matches(&name));
-            (entry.stat.kind == Kind::File && matches && !is_marker && !name.starts_with('.')).then_some(())
+            let is_named = matches && !is_marker && !name.starts_with('.');
+            (entry.stat.kind == Kind::File && (is_named || self.logs.is_followed(entry))).then_some(())
         };
         Ok(entries.into_iter().filter(|entry| wanted(entry).is_some()).collect())
     }
@@ -202,19 +208,58 @@ impl FileSource {
         }
     }
 
+    fn is_log(&self) -> bool {
+        self.rules.finished == FinishedRule::Append
+    }
+
     /// The name under which an input is known: a log that grows is followed by device and inode.
-    fn input_name(&self, entry: &Entry) -> String {
-        let name = name_of(&entry.path).unwrap_or_default();
-        match self.rules.finished {
-            FinishedRule::Append => format!("{name}@{}-{}", entry.stat.identity.0, entry.stat.identity.1),
-            FinishedRule::Renamed | FinishedRule::Marker(_) | FinishedRule::Quiet(_) => name,
+    fn input_name(&mut self, entry: &Entry) -> String {
+        if self.is_log() && self.logs.finished_as(entry).is_none() {
+            return self.logs.name(entry);
         }
+        let finished = self.logs.finished_as(entry).map(str::to_owned);
+        finished.or_else(|| name_of(&entry.path)).unwrap_or_default()
+    }
+
+    fn learn_logs(&mut self, history: &dyn InputHistory) -> Result<(), IntakeFault> {
+        /// How far back finished logs are remembered after a restart.
+        const LOOK_BACK: u32 = 10_000;
+        if self.is_log() && !self.logs.has_learned() {
+            let unfinished = history.unfinished(&self.id).map_err(self.history_fault())?;
+            let mut finished = history.latest_names(&self.id, LOOK_BACK).map_err(self.history_fault())?;
+            finished.reverse();
+            self.logs.learn(unfinished, finished);
+        }
+        Ok(())
+    }
+
+    /// A log whose inode was read to its end before: the same file, or a new one that got the old inode.
+    fn known_log(
+        &mut self,
+        disk: &dyn Disk,
+        history: &dyn InputHistory,
+        entry: &Entry,
+    ) -> Result<Option<String>, IntakeFault> {
+        let Some(name) = self.logs.finished_as(entry).map(str::to_owned) else { return Ok(None) };
+        let known = history.finished(&self.id, &name).map_err(self.history_fault())?;
+        let same = match known.filter(|known| known.bytes == entry.stat.bytes) {
+            None => false,
+            Some(known) => hash_of(disk, &entry.path).map_err(self.fault("read", &entry.path))? == known.sha256,
+        };
+        if !same {
+            self.logs.name(entry);
+        }
+        Ok(same.then_some(name))
     }
 
     /// Decides what to do with a finished file that is not in [`FileSource::done`].
     fn begin(&mut self, disk: &dyn Disk, history: &dyn InputHistory, entry: Entry) -> Result<(), IntakeFault> {
+        let append = self.is_log();
+        if let Some(name) = self.known_log(disk, history, &entry)? {
+            self.done.insert(name, (entry.stat.bytes, entry.stat.modified_nanos));
+            return Ok(());
+        }
         let name = self.input_name(&entry);
-        let append = self.rules.finished == FinishedRule::Append;
         let mut duplicate = false;
         if !append {
             match self.known(disk, history, &entry, &name)? {
@@ -235,7 +280,8 @@ impl FileSource {
             }
         }
         let resume = history.position(&self.id, &name).map_err(self.history_fault())?;
-        if append && resume.is_some_and(|resume| resume.after.byte == entry.stat.bytes) {
+        let nothing_new = resume.is_some_and(|resume| resume.after.byte == entry.stat.bytes);
+        if append && nothing_new && !self.logs.is_over(&name) {
             return Ok(());
         }
         let opened = disk.open_read(&entry.path).and_then(|reader| {
@@ -307,9 +353,9 @@ impl FileSource {
                 return self.finish(disk, &current, now);
             }
             let piece = match current.input.next(&self.id, now) {
-                Ok(Piece::End) if self.rules.finished == FinishedRule::Append => {
+                Ok(Piece::End) if self.is_log() && !self.logs.is_over(current.input.name()) => {
                     if current.input.has_partial_record() {
-                        let since = visible_since(&current.entry.stat);
+                        let since = visible_since(&current.entry.stat, now);
                         self.unread_since = Some(self.unread_since.map_or(since, |earlier| earlier.min(since)));
                     }
                     return Ok(None);
@@ -363,6 +409,7 @@ impl FileSource {
             numbers.note_read(&name);
         }
         self.done.insert(name, (stat.bytes, stat.modified_nanos));
+        self.logs.finish(&current.entry);
         self.unsettled.push(path.clone());
         let finished = Accepted::Finished(current.input.finished(&self.id, stat.bytes, stat.modified_nanos, now));
         Ok(Some(if current.duplicate { Step::Duplicate(finished) } else { Step::Accepted(finished) }))
@@ -390,7 +437,9 @@ impl Source for FileSource {
                 .learn(|limit| history.latest_names(&self.id, limit))
                 .map_err(|message| IntakeFault::History { source_id: self.id.clone(), message })?;
         }
+        self.learn_logs(history)?;
         let candidates = self.candidates(disk)?;
+        self.logs.look(&candidates);
         let names: Vec<String> = candidates.iter().map(|entry| self.input_name(entry)).collect();
         self.done.retain(|name, _| names.contains(name));
         self.blocked.retain(|name, blocked| {
@@ -406,7 +455,7 @@ impl Source for FileSource {
             if self.is_finished(disk, &entry, now)? {
                 self.queue.push_back(entry);
             } else {
-                let since = visible_since(&entry.stat);
+                let since = visible_since(&entry.stat, now);
                 unread = Some(unread.map_or(since, |earlier: UtcTime| earlier.min(since)));
             }
         }
@@ -438,7 +487,7 @@ impl Source for FileSource {
         if self.current.is_some() || !self.queue.is_empty() {
             return UtcTime::MIN;
         }
-        let blocked = self.blocked.values().map(|blocked| visible_since(&blocked.stat)).min();
+        let blocked = self.blocked.values().map(|blocked| visible_since(&blocked.stat, self.looked_at)).min();
         let gap = self.numbers.as_ref().and_then(NumberedNames::gap).map(|_| UtcTime::MIN);
         let earliest = [self.unread_since, blocked, gap].into_iter().flatten().min();
         earliest
@@ -461,9 +510,9 @@ impl Source for FileSource {
     }
 }
 
-/// Since when a file has been visible at the latest; for ever where the file system does not know.
-fn visible_since(stat: &Stat) -> UtcTime {
-    stat.created_nanos.map_or(UtcTime::MIN, UtcTime::from_nanos)
+/// Since when a file may have been visible; for ever where the file system does not know, or knows a time to come.
+fn visible_since(stat: &Stat, now: UtcTime) -> UtcTime {
+    stat.created_nanos.map(UtcTime::from_nanos).filter(|created| *created <= now).unwrap_or(UtcTime::MIN)
 }
 
 fn name_of(path: &Path) -> Option<String> {

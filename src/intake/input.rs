@@ -110,6 +110,7 @@ impl OpenInput {
             return Err(changed());
         }
         self.decoded.clear();
+        self.records = resume.after.record;
         let Origin { byte, line, record } = resume.after;
         self.decoder.resume_at(Position { byte, line, record });
         self.before = resume.after;
@@ -137,7 +138,9 @@ impl OpenInput {
     pub fn next(&mut self, source: &SourceId, now: UtcTime) -> io::Result<Piece> {
         self.read_piece()?;
         if self.piece.is_empty() {
-            return Ok(Piece::End);
+            // What stood behind the place where reading went on was decoded when the input was opened.
+            let has_more = !self.decoded.block.is_empty();
+            return Ok(if has_more { self.hand_out(source, now, false) } else { Piece::End });
         }
         let piece = std::mem::take(&mut self.piece);
         let piece = self.push(&piece, source, now);
@@ -155,6 +158,12 @@ impl OpenInput {
     pub fn end(&mut self, source: &SourceId, now: UtcTime) -> Piece {
         self.decoder.finish(&mut self.decoded);
         self.hand_out(source, now, true)
+    }
+
+    /// The name under which it is known.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// What the input's own trailer says against the records in it.

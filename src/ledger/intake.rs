@@ -235,6 +235,14 @@ impl Ledger {
         self.check(self.connection.query_row(query, params![source.as_str(), input], read).optional())
     }
 
+    /// Names of the inputs of this source that were read in part and are not finished.
+    ///
+    /// # Errors
+    /// [`super::LedgerFault`].
+    pub fn unfinished_inputs(&self, source: &SourceId) -> Result<Vec<String>> {
+        self.rows("SELECT input FROM position WHERE source = ?1", [source.as_str()], |row| row.get(0))
+    }
+
     /// Names of the inputs of this source that were finished last.
     ///
     /// # Errors

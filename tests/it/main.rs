@@ -20,4 +20,5 @@ mod sample_data;
 mod scripted_server;
 mod servers;
 mod site;
+mod sources;
 mod tidy;

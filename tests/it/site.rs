@@ -10,6 +10,7 @@ use hourdrop::domain::time::{Length, UtcTime};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -110,18 +111,25 @@ impl Site {
     }
 }
 
-pub fn open(config: &Path, now: &str) -> Exporter {
-    let now = time(now);
-    let loaded = config::load(config, now).expect("a configuration");
+pub fn load(config: &Path, now: &str) -> config::Config {
+    let loaded = config::load(config, time(now)).expect("a configuration");
     let found: Vec<String> = loaded.problems.iter().map(|p| format!("{}: {}", p.line(), p.message)).collect();
-    let config = loaded.config.unwrap_or_else(|| panic!("{found:#?}"));
+    loaded.config.unwrap_or_else(|| panic!("{found:#?}"))
+}
+
+pub fn open(config: &Path, now: &str) -> Exporter {
+    open_with_input(config, now, None)
+}
+
+/// With something on standard input.
+pub fn open_with_input(config: &Path, now: &str, input: Option<Box<dyn Read + Send>>) -> Exporter {
     let world = World {
         disk: Arc::new(RealDisk),
-        clock: Arc::new(StandingClock(now)),
+        clock: Arc::new(StandingClock(time(now))),
         progress: Arc::new(Silent),
         stop: Arc::new(AtomicBool::new(false)),
     };
-    Exporter::open(config, &world, None, true).expect("an exporter")
+    Exporter::open(load(config, now), &world, input, true).expect("an exporter")
 }
 
 pub fn once(config: &Path, now: &str) -> OnceReport {

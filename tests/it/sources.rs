@@ -1,0 +1,251 @@
+//! How input is taken: logs that grow and rotate, finished files, known content, gaps, standard input, quarantine.
+
+use crate::site::{Site, files_in, load, once, open, open_with_input};
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+
+const NOW: &str = "2024-11-03T12:00:00Z";
+const START: i64 = 1_730_599_200;
+
+fn line(minute: i64, id: &str) -> String {
+    let at = START + minute * 60;
+    format!("{at}|{at}|1.5|1|2|TG|{id}|x\n")
+}
+
+/// A site with one source and one partner; `source` are the keys that say how files are taken.
+fn configured(site: &Site, source: &str, feed: &str) -> PathBuf {
+    let text = format!(
+        r#"
+state   = "state"
+archive = "archive"
+[source.switch]
+{source}
+format   = "kamailio-acc-cdrs"
+[partner.huaxin]
+deliver = "{drop}"
+[partner.huaxin.feed.voice]
+source    = "switch"
+format    = "huaxin-voice"
+hour_by   = "start_time"
+starts_at = "2024-11-03T02:00:00Z"
+name      = "HX_{{start:%Y%m%d%H}}_{{seq:05}}.dat"
+manifest  = {{ name = "HX_{{start:%Y%m%d%H}}_{{revision:02}}.json" }}
+{feed}
+"#,
+        drop = site.drop_dir("huaxin").display()
+    );
+    site.configure(&text)
+}
+
+/// The call ids in the partner's directory, in the order of file names and lines.
+fn delivered(site: &Site) -> Vec<String> {
+    let mut ids = Vec::new();
+    for bytes in site.dropped("huaxin", ".dat").values() {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let records = text.lines().filter(|line| !line.starts_with(['H', 'T']));
+        ids.extend(records.filter_map(|line| line.split('|').nth(6).map(str::to_owned)));
+    }
+    ids
+}
+
+fn append(path: &PathBuf, text: &str) {
+    fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)
+        .and_then(|mut f| f.write_all(text.as_bytes()))
+        .expect("append");
+}
+
+#[test]
+fn a_log_that_grows_is_followed_through_rotation() {
+    let site = Site::new();
+    let log = site.write("log/cdr.log", line(1, "a") + "half a li");
+    let config = configured(&site, &format!("files = \"{}\"\nfinished = \"append\"", log.display()), "");
+    let report = once(&config, NOW);
+    assert_eq!((report.read.records, report.sealed.waits.len()), (1, 1), "half a line keeps the hour open: {report:?}");
+    fs::write(&log, line(1, "a") + &line(2, "b")).expect("the line is complete");
+    assert_eq!(once(&config, NOW).read.records, 1);
+    // Rotation: more is written to the old file, a new one begins under the old name.
+    append(&log, &line(3, "c"));
+    let rotated = site.path("log/cdr.log.1");
+    fs::rename(&log, &rotated).expect("rotate");
+    append(&rotated, line(4, "d").trim_end());
+    append(&log, &line(5, "e"));
+    let mut exporter = open(&config, NOW);
+    while exporter.turn(u64::MAX).expect("a turn") {}
+    for _ in 0..2 {
+        exporter.turn(u64::MAX).expect("a turn");
+    }
+    drop(exporter);
+    once(&config, NOW);
+    let mut ids = delivered(&site);
+    ids.sort();
+    assert_eq!(ids, ["a", "b", "c", "d", "e"], "each once, the last line without line end, too");
+    assert_eq!(once(&config, NOW).read.records, 0, "the rotated file is not read again");
+}
+
+#[test]
+fn a_log_that_was_cut_is_an_alarm_and_holds_the_hours() {
+    let site = Site::new();
+    let log = site.write("log/cdr.log", line(1, "a") + &line(2, "b"));
+    let config = configured(&site, &format!("files = \"{}\"\nfinished = \"append\"", log.display()), "");
+    assert_eq!(once(&config, NOW).read.records, 2);
+    fs::write(&log, line(3, "c")).expect("cut and written anew");
+    let report = once(&config, NOW);
+    assert_eq!((report.read.records, report.exit_code()), (0, 4));
+    assert_eq!(report.alarms[0].code, "HD0403");
+}
+
+#[test]
+fn finished_files_are_moved_when_their_records_are_durable() {
+    let site = Site::new();
+    site.write("in/1.log", line(1, "a"));
+    site.write("in/1.log.done", "");
+    site.write("in/2.log", line(2, "b"));
+    let source = "files = \"in/*.log\"\nfinished = \"marker:*.done\"\nthen = \"move:done\"";
+    let config = configured(&site, source, "");
+    assert_eq!(once(&config, NOW).read.records, 1, "the second has no marker");
+    assert_eq!(files_in(&site.path("in")).into_keys().collect::<Vec<_>>(), ["2.log"]);
+    assert_eq!(files_in(&site.path("done")).into_keys().collect::<Vec<_>>(), ["1.log", "1.log.done"]);
+    site.write("in/2.log.done", "");
+    assert_eq!(once(&config, NOW).read.records, 1);
+    assert_eq!(delivered(&site), ["a", "b"]);
+}
+
+#[test]
+fn a_quiet_file_counts_when_it_has_not_changed_for_the_time_declared() {
+    let site = Site::new();
+    let path = site.write("in/1.log", line(1, "a"));
+    let config = configured(&site, "files = \"in\"\nfinished = \"quiet:60s\"", "");
+    let changed = |second: i64| {
+        let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(second.unsigned_abs());
+        fs::File::options().write(true).open(&path).and_then(|file| file.set_modified(at)).expect("time of change");
+    };
+    let now = 1_730_635_200;
+    changed(now - 59);
+    let report = once(&config, NOW);
+    assert_eq!((report.read.records, report.sealed.batches), (0, 0));
+    changed(now - 60);
+    assert_eq!(once(&config, NOW).read.records, 1);
+}
+
+#[test]
+fn gzip_input_is_read_and_known_by_its_compressed_bytes() {
+    let site = Site::new();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all((line(1, "a") + &line(2, "b")).as_bytes()).expect("compress");
+    site.write("in/1.log.gz", gzip.finish().expect("compress"));
+    let config = configured(&site, "files = \"in\"\nfinished = \"renamed\"", "");
+    assert_eq!(once(&config, NOW).read.records, 2);
+    assert_eq!(once(&config, NOW).read.records, 0);
+    assert_eq!(delivered(&site), ["a", "b"]);
+}
+
+#[test]
+fn content_that_was_read_before_is_held_skipped_or_read_as_declared() {
+    for (policy, records, duplicates, exit) in [("hold", 0, 0, 4), ("skip", 0, 2, 0), ("read", 2, 0, 0)] {
+        let site = Site::new();
+        site.write("in/1.log", line(1, "a") + &line(2, "b"));
+        let source = format!("files = \"in\"\nfinished = \"renamed\"\nknown_content = \"{policy}\"");
+        let config = configured(&site, &source, "");
+        once(&config, NOW);
+        site.write("in/copy.log", line(1, "a") + &line(2, "b"));
+        let report = once(&config, NOW);
+        assert_eq!(
+            (report.read.records, report.read.duplicates, report.exit_code()),
+            (records, duplicates, exit),
+            "{policy}"
+        );
+        let again = once(&config, NOW);
+        assert_eq!((again.read.records, again.read.duplicates), (0, 0), "{policy}: once is enough");
+    }
+}
+
+#[test]
+fn a_known_name_with_other_content_is_an_alarm() {
+    let site = Site::new();
+    site.write("in/1.log", line(1, "a"));
+    let config = configured(&site, "files = \"in\"\nfinished = \"renamed\"", "");
+    once(&config, NOW);
+    site.write("in/1.log", line(1, "a") + &line(2, "b"));
+    let report = once(&config, NOW);
+    assert_eq!((report.read.records, report.exit_code(), report.alarms[0].code.as_str()), (0, 4, "HD0403"));
+}
+
+#[test]
+fn a_gap_in_the_file_numbers_holds_every_hour_until_it_is_closed() {
+    let site = Site::new();
+    let source = "files = \"in\"\nfinished = \"renamed\"\nnumbered = \"cdr_{n}.log\"";
+    let config = configured(&site, source, "");
+    site.write("in/cdr_7.log", line(1, "a"));
+    site.write("in/cdr_9.log", line(2, "c"));
+    let report = once(&config, NOW);
+    assert_eq!((report.read.records, report.sealed.batches, report.exit_code()), (2, 0, 4));
+    assert_eq!(report.alarms[0].code, "HD0410");
+    site.write("in/cdr_8.log", line(1, "b"));
+    let report = once(&config, NOW);
+    assert_eq!((report.sealed.batches, report.exit_code()), (1, 0), "{report:?}");
+    assert_eq!(delivered(&site), ["a", "c", "b"]);
+}
+
+#[test]
+fn standard_input_is_read_to_its_end() {
+    let site = Site::new();
+    let config = configured(&site, "stdin = true", "");
+    let text = line(1, "a") + &line(2, "b") + line(3, "c").trim_end();
+    let report = open_with_input(&config, NOW, Some(Box::new(std::io::Cursor::new(text)))).once().expect("a pass");
+    assert_eq!((report.read.records, report.exit_code()), (3, 0));
+    assert_eq!(delivered(&site), ["a", "b", "c"]);
+}
+
+#[test]
+fn quarantined_records_come_back_once_and_the_hour_stays_balanced() {
+    let site = Site::new();
+    let text: String = (0..300).map(|n| line(n % 50, &n.to_string())).collect::<String>() + "not|a|call\n";
+    site.write("in/1.log", text);
+    let strict = fs::read_to_string(site.path("formats/kamailio-acc-cdrs.toml")).expect("format");
+    let config = configured(&site, "files = \"in\"\nfinished = \"renamed\"", "");
+    let report = once(&config, NOW);
+    assert_eq!((report.read.quarantined, report.sealed.records, report.exit_code()), (1, 300, 4));
+    let all = hourdrop::ledger::reports::QuarantineFilter::default();
+    let stays = open(&config, NOW).retry(&all).expect("retry");
+    assert_eq!((stays.retried.len(), stays.stay.len()), (0, 1));
+    // The format learns that such lines are calls without times.
+    let lenient = strict
+        .replace("column = 1, time = \"epoch_s\", required = true", "column = 4, time = \"epoch_s\"")
+        .replace("column = 2, time = \"epoch_s\", required = true", "column = 5, time = \"epoch_s\"")
+        .replace("column = 3, number = true, unit = \"s\", required = true", "column = 6, number = true, unit = \"s\"")
+        .replace("\"caller\",     column = 4", "\"caller\",     column = 1")
+        .replace("\"callee\",     column = 5", "\"callee\",     column = 2")
+        .replace("\"trunk\",      column = 6", "\"trunk\",      column = 3");
+    assert_ne!(lenient, strict);
+    site.write("formats/kamailio-acc-cdrs.toml", lenient);
+    let config_now = load(&config, NOW);
+    assert_eq!(config_now.sources.len(), 1);
+    let retried = open(&config, NOW).retry(&all).expect("retry");
+    // It is a record now, and the feed says that it has no time: it waits there instead, counted once.
+    assert_eq!((retried.retried.len(), retried.stay.len()), (0, 1), "{retried:?}");
+}
+
+#[test]
+fn a_released_hour_is_sealed_with_its_quarantine() {
+    let site = Site::new();
+    let long = "9".repeat(30);
+    let text = line(1, "a") + &line(2, "b").replace("|1|2|", &format!("|{long}|2|"));
+    site.write("in/1.log", text);
+    let config = configured(&site, "files = \"in\"\nfinished = \"renamed\"", "");
+    let meridian = fs::read_to_string(site.path("formats/meridian-fixed.toml")).expect("format");
+    site.write("formats/huaxin-voice.toml", meridian);
+    let report = once(&config, NOW);
+    assert_eq!((report.sealed.batches, report.sealed.held.len(), report.exit_code()), (0, 1, 4), "{report:?}");
+    let held = report.sealed.held[0].clone();
+    open(&config, NOW).release_hour(&held.0, held.1.start, "the partner agreed").expect("release");
+    let report = once(&config, NOW);
+    assert_eq!((report.sealed.batches, report.sealed.records), (1, 1), "{report:?}");
+    let ledger = hourdrop::ledger::Ledger::open_read_only(&site.path("state/ledger.db")).expect("ledger");
+    let counts = ledger.hour_counts(&held.0, held.1.start).expect("counts");
+    assert_eq!((counts.received, counts.quarantined), (2, 1), "counted once");
+    assert_eq!(once(&config, NOW).sealed.batches, 0);
+}
