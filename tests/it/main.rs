@@ -16,6 +16,7 @@ mod delivery_crash;
 mod hour_end_to_end;
 mod lost_replies;
 mod remote_suite;
+mod run_command;
 mod sample_data;
 mod scripted_server;
 mod servers;

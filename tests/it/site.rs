@@ -10,8 +10,9 @@ use hourdrop::domain::time::{Length, UtcTime};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Receiver;
@@ -107,6 +108,7 @@ impl Site {
                 listed += 1;
             }
         }
+        assert_sha256sum_agrees(&self.drop_dir(partner), &files);
         assert_eq!(listed, files.keys().filter(|name| name.ends_with(".dat")).count());
     }
 }
@@ -139,6 +141,26 @@ pub fn once(config: &Path, now: &str) -> OnceReport {
 /// Where the real Kamailio records lie, which are part of the project.
 pub fn kamailio_dir() -> String {
     project().join("sample-data/kamailio").display().to_string()
+}
+
+/// A list made from the summaries passes `sha256sum -c`.
+fn assert_sha256sum_agrees(dir: &Path, files: &BTreeMap<String, Vec<u8>>) {
+    let summaries = files.iter().filter(|(name, _)| name.ends_with(".sum"));
+    let mut list = String::new();
+    for line in
+        summaries.flat_map(|(_, bytes)| String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect::<Vec<_>>())
+    {
+        let cells: Vec<&str> = line.split('|').collect();
+        list.push_str(&format!("{}  {}\n", cells[3], cells[0]));
+    }
+    let mut checker = Command::new("sha256sum")
+        .args(["-c", "--strict", "--quiet"])
+        .current_dir(dir)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("sha256sum starts");
+    checker.stdin.take().expect("input").write_all(list.as_bytes()).expect("write");
+    assert!(checker.wait().expect("the end").success());
 }
 
 pub fn project() -> PathBuf {
