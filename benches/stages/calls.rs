@@ -45,16 +45,22 @@ impl Dice {
 
 /// A file of `records` records with its header line.
 pub fn csv(records: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_csv(records, &mut out).expect("memory can be written");
+    out
+}
+
+/// Writes a file of `records` records with its header line.
+pub fn write_csv(records: u64, out: &mut impl Write) -> std::io::Result<()> {
     let mut dice = Dice(20_260_314);
-    let mut out = HEADER.to_vec();
+    out.write_all(HEADER)?;
     for number in 0..records {
         let arrival = number * DAY * 1000 / records; // milliseconds of the day
         let late = dice.below(50) == 0;
         let lag = dice.below(if late { 90 * 60 * 1000 } else { 5000 });
-        let written = write_record(&mut out, &mut dice, FIRST_SECOND + arrival.saturating_sub(lag) / 1000);
-        written.expect("memory can be written");
+        write_record(out, &mut dice, FIRST_SECOND + arrival.saturating_sub(lag) / 1000)?;
     }
-    out
+    Ok(())
 }
 
 fn pick<'a>(list: &[&'a str], bits: u64) -> &'a str {
@@ -62,7 +68,7 @@ fn pick<'a>(list: &[&'a str], bits: u64) -> &'a str {
     list.get(at).copied().unwrap_or_default()
 }
 
-fn write_record(out: &mut Vec<u8>, dice: &mut Dice, start: u64) -> std::io::Result<()> {
+fn write_record(out: &mut impl Write, dice: &mut Dice, start: u64) -> std::io::Result<()> {
     let (a, b, c) = (dice.next(), dice.next(), dice.next());
     let answered = c % 10 < 8;
     let ring = (c >> 8) % 25;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo bench --bench stages --profile dist -- [--records N] [--rounds N] [--dir DIRECTORY] [--json]
+//! cargo bench --bench stages --profile dist -- --records N --write FILE      only writes the call records
 //! ```
 //! Stages take turns in every round, so a busy moment of the machine does not fall on one of them alone. MB is 10^6
 //! bytes; which bytes are counted stands beside the stage.
@@ -15,6 +16,7 @@ mod calls;
 mod stages;
 mod unsynced;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -24,6 +26,7 @@ struct Wishes {
     rounds: usize,
     directory: PathBuf,
     json: bool,
+    write: Option<PathBuf>,
 }
 
 /// A stage and how long each of its rounds took.
@@ -48,6 +51,12 @@ impl Measured {
 
 fn main() {
     let wishes = wishes(std::env::args().skip(1));
+    if let Some(path) = &wishes.write {
+        let file = std::fs::File::create(path).expect("the file can be made");
+        let mut out = std::io::BufWriter::with_capacity(1 << 20, file);
+        calls::write_csv(wishes.records, &mut out).and_then(|()| out.flush()).expect("the file can be written");
+        return;
+    }
     std::fs::create_dir_all(&wishes.directory).expect("the directory can be made");
     let input = stages::Input::new(wishes.records);
     let mut stages = stages::all(&input, &wishes.directory);
@@ -72,18 +81,19 @@ fn main() {
 
 fn wishes(mut arguments: impl Iterator<Item = String>) -> Wishes {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let mut wishes = Wishes { records: 300_000, rounds: 5, directory, json: false };
+    let mut wishes = Wishes { records: 300_000, rounds: 5, directory, json: false, write: None };
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().expect("a value behind the option");
         match argument.as_str() {
             "--records" => wishes.records = value().parse().expect("--records: a whole number"),
             "--rounds" => wishes.rounds = value().parse().expect("--rounds: a whole number"),
             "--dir" => wishes.directory = PathBuf::from(value()),
+            "--write" => wishes.write = Some(PathBuf::from(value())),
             "--json" => wishes.json = true,
             // `cargo bench` says so to every benchmark.
             "--bench" => {}
             _ => {
-                println!("usage: stages [--records N] [--rounds N] [--dir DIRECTORY] [--json]");
+                println!("usage: stages [--records N] [--rounds N] [--dir DIRECTORY] [--json] [--write FILE]");
                 std::process::exit(2);
             }
         }

@@ -2,7 +2,11 @@
 
 use crate::calls;
 use crate::unsynced::UnsyncedDisk;
-use hourdrop::disk::{Disk, RealDisk};
+use hourdrop::app::config;
+use hourdrop::app::exporter::{Exporter, World};
+use hourdrop::app::progress::Silent;
+use hourdrop::clock::{Clock, SystemClock};
+use hourdrop::disk::{Disk, RealDisk, SyncPoint};
 use hourdrop::document::{Document, Problems};
 use hourdrop::domain::ids::Lsn;
 use hourdrop::domain::period::Zone;
@@ -17,8 +21,10 @@ use hourdrop::record::{Accepted, AcceptedBatch, Origin, RecordBlock, Schema};
 use hourdrop::spool::{OpenSegment, Spool, SpoolLimits, StoreId};
 use sha2::{Digest, Sha256};
 use std::hint::black_box;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Bytes that are read, and of buffers that are handed on, at once.
 const PIECE_BYTES: usize = 256 << 10;
@@ -26,6 +32,24 @@ const PIECE_BYTES: usize = 256 << 10;
 const GROUP_BYTES: usize = 8 << 20;
 const STORE: StoreId = StoreId([7; 16]);
 
+const CONFIGURATION: &str = r#"
+state   = "state"
+archive = "archive"
+[source.switch]
+files    = "calls.csv"
+finished = "renamed"
+format   = "bench-cdr"
+[partner.billing]
+deliver  = "drop"
+[partner.billing.feed.cdr]
+source    = "switch"
+format    = "bench-out"
+zone      = "+08:00"
+hour_by   = "start_time"
+starts_at = "2026-03-14T00:00:00+08:00"
+name      = "CDR_{start:%Y%m%d%H}.txt"
+late      = "quarantine"
+"#;
 const SOURCE: &str = include_str!("../../formats/bench-cdr.toml");
 const DELIMITED: &str = include_str!("../kit/formats/bench-out.toml");
 const FIXED: &str = include_str!("formats/fixed.toml");
@@ -97,6 +121,7 @@ pub fn all<'a>(input: &'a Input, directory: &'a Path) -> Vec<Stage<'a>> {
         Stage { name: "encode fixed", counted: "output", run: encode(input, FIXED) },
         Stage { name: "encode JSON lines", counted: "output", run: encode(input, JSON) },
         Stage { name: "sha256", counted: "output", run: Box::new(move || hash(input)) },
+        Stage { name: "the whole of once", counted: "input", run: Box::new(move || once(input, directory)) },
     ]
 }
 
@@ -256,6 +281,32 @@ fn encode<'a>(input: &'a Input, text: &str) -> Box<dyn FnMut() -> u64 + 'a> {
         out.clear();
         bytes
     })
+}
+
+/// The whole job in fresh directories, everything durable: spool, archive and the partner's directory.
+fn once(input: &Input, directory: &Path) -> u64 {
+    let place = tempfile::tempdir_in(directory).expect("a directory");
+    let path = |name: &str| place.path().join(name);
+    for name in ["formats", "drop"] {
+        RealDisk.create_dir_all(&path(name), SyncPoint::StateFile).expect("a directory");
+    }
+    let files = [
+        ("calls.csv", input.csv.as_slice()),
+        ("formats/bench-cdr.toml", SOURCE.as_bytes()),
+        ("formats/bench-out.toml", DELIMITED.as_bytes()),
+        ("hourdrop.toml", CONFIGURATION.as_bytes()),
+    ];
+    for (name, bytes) in files {
+        RealDisk.create_new(&path(name)).and_then(|mut file| file.write_all(bytes)).expect("a file");
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let loaded = config::load(&path("hourdrop.toml"), clock.now()).expect("a configuration");
+    let config = loaded.config.expect("a configuration without errors");
+    let stop = Arc::new(AtomicBool::new(false));
+    let world = World { disk: Arc::new(RealDisk), clock, progress: Arc::new(Silent), stop };
+    let report = Exporter::open(config, &world, None, true).and_then(Exporter::once).expect("a pass");
+    assert_eq!((report.exit_code(), report.sealed.batches), (0, 24), "a day of hours");
+    input.csv.len() as u64
 }
 
 fn hash(input: &Input) -> u64 {
