@@ -169,7 +169,13 @@ impl Compiled {
         record: Record<'_>,
         accepted_at: UtcTime,
     ) -> (Route, Option<Partition>) {
-        let timed = self.time(definition, starts_at, record, accepted_at);
+        let timed = self.time(definition, record, accepted_at);
+        // What came before a feed was added is not the feed's: no fault, and nothing to be quarantined.
+        let was_before =
+            definition.starts_at.is_none() && timed.as_ref().is_ok_and(|at| starts_at.is_some_and(|start| *at < start));
+        if was_before {
+            return (Route::Filtered(None), None);
+        }
         let partition = timed.as_ref().ok().map(|at| self.partition(definition, *at));
         let wanted = self.filter.as_ref().map_or(Ok(true), |filter| filter.matches(record));
         let route = match (wanted, timed, partition) {
@@ -185,16 +191,14 @@ impl Compiled {
     fn time(
         &self,
         definition: &FeedDefinition,
-        starts_at: Option<UtcTime>,
         record: Record<'_>,
         accepted_at: UtcTime,
     ) -> Result<UtcTime, RouteFault> {
         let name = || definition.hour_by.value.clone();
         let at = record.time(self.hour_by).ok_or_else(|| RouteFault::NoTime(name()))?;
-        let starts_at = definition.starts_at.or(starts_at);
-        if starts_at.is_some_and(|start| at < start) {
+        if definition.starts_at.is_some_and(|start| at < start) {
             Err(RouteFault::BeforeStart(name()))
-        } else if starts_at.is_none() && at < accepted_at.before(definition.behind_max) {
+        } else if definition.starts_at.is_none() && at < accepted_at.before(definition.behind_max) {
             Err(RouteFault::TooOld(name()))
         } else if definition.ends_at.is_some_and(|end| at >= end) {
             Err(RouteFault::AfterEnd(name()))

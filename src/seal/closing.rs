@@ -190,3 +190,144 @@ fn reopened(feed: &FeedHours, sources: &[SourceView], now: UtcTime, horizon: Hor
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::Lsn;
+    use crate::feed::pending::{ClosedHour, PendingHour};
+    use crate::feed::router::FeedRouter;
+    use std::sync::Arc;
+
+    const HOUR: i64 = 3600;
+    /// 2026-11-01 00:00 UTC.
+    const START: i64 = 1_793_491_200;
+
+    fn feed(settings: &str) -> FeedHours {
+        let format = "kind = \"delimited\"\nrecord = [{ field = \"a\" }]\n";
+        let text = format!(
+            "feed = \"p/f\"\n[formats]\nx = '''{format}'''\n[settings]\nsource = [\"one\", \"two\"]\nformat = \"x\"\n\
+             hour_by = \"at\"\nstarts_at = \"2026-11-01T00:00:00Z\"\nname = \"{{start:%Y%m%d%H}}_{{seq}}\"\n{settings}"
+        );
+        let definition = FeedDefinition::from_stored(&text).expect("a definition");
+        FeedHours::new(FeedRouter::new(vec![(i64::MIN, Arc::new(definition))], None))
+    }
+
+    fn hour(index: i64) -> Partition {
+        Partition { start: START + index * HOUR, end: START + (index + 1) * HOUR }
+    }
+
+    fn with_records(mut feed: FeedHours, hours: &[i64]) -> FeedHours {
+        for index in hours {
+            let pending = PendingHour {
+                partition: hour(*index),
+                records: 1,
+                lsns: vec![Lsn(1)],
+                since: at(*index * 60),
+                suspects: 0,
+            };
+            feed.pending.insert(hour(*index).start, pending);
+        }
+        feed
+    }
+
+    /// Minutes after the start.
+    fn at(minutes: i64) -> UtcTime {
+        UtcTime::from_seconds(START + minutes * 60).expect("range")
+    }
+
+    fn source(name: &str, caught_up_to: UtcTime) -> SourceView {
+        let id = SourceId::parse(name).expect("name");
+        SourceView { id, caught_up_to, last_at: None, last_event: None, silent_max: None }
+    }
+
+    fn due(closing: &Closing) -> Vec<(i64, DueKind)> {
+        closing.due.iter().map(|due| ((due.partition.start - START) / HOUR, due.kind)).collect()
+    }
+
+    #[test]
+    fn the_clock_alone_never_seals() {
+        let feed = with_records(feed("grace = \"10m\""), &[0]);
+        let sources = |one, two| [source("one", at(one)), source("two", at(two))];
+        let now = at(100);
+        assert_eq!(due(&closing(&feed, &sources(100, 69), now, Horizon::Clock)), []);
+        let waits = closing(&feed, &sources(100, 69), now, Horizon::Clock).waits_for;
+        assert_eq!(waits.as_deref(), Some("source two has input that is not read yet"));
+        assert_eq!(due(&closing(&feed, &sources(100, 70), now, Horizon::Clock)), [(0, DueKind::First)]);
+        let early = closing(&feed, &sources(69, 69), at(69), Horizon::Clock);
+        assert_eq!((due(&early), early.waits_for), (vec![], None), "before end and grace nothing is waited for");
+    }
+
+    #[test]
+    fn empty_hours_reach_to_the_clock_in_run_and_to_the_last_record_in_once() {
+        let feed = with_records(feed(""), &[1]);
+        let sources = [source("one", at(250)), source("two", at(250))];
+        let kinds = |hours: &[i64]| hours.iter().map(|hour| (*hour, DueKind::First)).collect::<Vec<_>>();
+        assert_eq!(due(&closing(&feed, &sources, at(250), Horizon::Clock)), kinds(&[0, 1, 2, 3]));
+        assert_eq!(due(&closing(&feed, &sources, at(250), Horizon::LastRecord)), kinds(&[0, 1]));
+    }
+
+    #[test]
+    fn the_wait_for_a_source_ends_as_declared() {
+        let sources = [source("one", at(500)), source("two", UtcTime::MIN)];
+        let held = with_records(feed("wait_max = \"2h\""), &[0]);
+        assert_eq!(closing(&held, &sources, at(179), Horizon::Clock).hold, []);
+        let closed = closing(&held, &sources, at(180), Horizon::Clock);
+        assert_eq!((closed.hold.len(), closed.due.len()), (1, 0));
+        let sealed = with_records(feed("wait_max = \"2h\"\nafter_wait = \"seal\""), &[0]);
+        let closed = closing(&sealed, &sources, at(180), Horizon::Clock);
+        assert_eq!(closed.due, [Due { partition: hour(0), kind: DueKind::First, source_incomplete: true }]);
+    }
+
+    #[test]
+    fn a_watermark_is_the_slowest_source_and_an_idle_one_drops_out() {
+        let feed = with_records(feed("close = \"watermark\"\nlateness = \"5m\"\nidle = \"30m\""), &[0]);
+        let seen = |name, last_at, last_event| SourceView {
+            last_at: Some(at(last_at)),
+            last_event: Some(at(last_event)),
+            ..source(name, at(last_at))
+        };
+        let due_at = |sources: &[SourceView], now| due(&closing(&feed, sources, at(now), Horizon::Clock)).len();
+        assert_eq!(due_at(&[seen("one", 62, 65), seen("two", 62, 64)], 62), 0, "two is behind");
+        assert_eq!(due_at(&[seen("one", 62, 65), seen("two", 62, 65)], 62), 1, "long before the clock would close it");
+        assert_eq!(due_at(&[seen("one", 62, 65), seen("two", 20, 20)], 62), 1, "two has been idle for 42 minutes");
+        let unread = SourceView { caught_up_to: UtcTime::MIN, ..seen("two", 20, 20) };
+        assert_eq!(due_at(&[seen("one", 62, 65), unread], 62), 0, "what is not read yet is not idle");
+    }
+
+    #[test]
+    fn a_silent_source_is_not_believed_to_be_empty() {
+        let mut feed = with_records(feed(""), &[0]);
+        feed.pending.clear();
+        feed.closed_second = Some(hour(0).end);
+        let silent = |last_at| SourceView {
+            last_at: Some(at(last_at)),
+            silent_max: Some(Length::from_seconds(1800)),
+            ..source("one", at(130))
+        };
+        assert_eq!(due(&closing(&feed, &[silent(89)], at(130), Horizon::Clock)), []);
+        assert_eq!(due(&closing(&feed, &[silent(90)], at(130), Horizon::Clock)), [(1, DueKind::First)]);
+    }
+
+    #[test]
+    fn a_feed_ends_where_it_is_told() {
+        let feed = with_records(feed("ends_at = \"2026-11-01T02:00:00Z\""), &[0]);
+        let sources = [source("one", at(600)), source("two", at(600))];
+        assert_eq!(due(&closing(&feed, &sources, at(600), Horizon::Clock)), [(0, DueKind::First), (1, DueKind::First)]);
+    }
+
+    #[test]
+    fn late_records_make_one_supplement_and_held_hours_wait() {
+        let mut feed = with_records(feed("grace = \"10m\""), &[0, 1]);
+        feed.closed_second = Some(hour(1).end);
+        let state = BatchState::Held(HeldFrom::Open);
+        let held = ClosedHour { partition: hour(1), revision: Revision(0), state, cut: Lsn(5) };
+        feed.closed.insert(hour(1).start, held);
+        let sources = [source("one", at(115)), source("two", at(115))];
+        assert_eq!(due(&closing(&feed, &sources, at(9), Horizon::Clock)), [], "the grace collects late records");
+        assert_eq!(due(&closing(&feed, &sources, at(10), Horizon::Clock)), [(0, DueKind::Supplement)]);
+        feed.closed.insert(hour(1).start, ClosedHour { state: BatchState::Open, ..held });
+        let released = DueKind::Released(Revision(0));
+        assert_eq!(due(&closing(&feed, &sources, at(10), Horizon::Clock)), [(1, released), (0, DueKind::Supplement)]);
+    }
+}

@@ -15,6 +15,7 @@ mod delivering;
 mod delivery_crash;
 mod hour_end_to_end;
 mod lost_replies;
+mod policies;
 mod remote_suite;
 mod run_command;
 mod sample_data;

@@ -1,0 +1,184 @@
+//! What feeds can declare about late records, shadows, retention, filters and changes of their definition.
+
+use crate::site::{Site, files_in, once};
+use std::path::PathBuf;
+
+const NOW: &str = "2024-11-03T12:00:00Z";
+const START: i64 = 1_730_599_200;
+
+fn line(minute: i64, id: &str) -> String {
+    let at = START + minute * 60;
+    format!("{at}|{at}|1.5|1|2|TG|{id}|x\n")
+}
+
+fn configured(site: &Site, feed: &str, keep: &str) -> PathBuf {
+    let text = format!(
+        r#"
+state   = "state"
+archive = {{ dir = "archive", keep = "{keep}" }}
+[source.switch]
+files    = "in"
+finished = "renamed"
+format   = "kamailio-acc-cdrs"
+[partner.huaxin]
+deliver = "{drop}"
+[partner.huaxin.feed.voice]
+source    = "switch"
+format    = "huaxin-voice"
+hour_by   = "start_time"
+starts_at = "2024-11-03T02:00:00Z"
+name      = "HX_{{start:%Y%m%d%H}}_{{seq:05}}.dat"
+{feed}
+"#,
+        drop = site.drop_dir("huaxin").display()
+    );
+    site.configure(&text)
+}
+
+/// The call ids of each delivered part file.
+fn delivered(site: &Site) -> Vec<(String, Vec<String>)> {
+    let ids = |bytes: &Vec<u8>| {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let records = text.lines().filter(|line| !line.starts_with(['H', 'T']));
+        records.filter_map(|line| line.split('|').nth(6).map(str::to_owned)).collect()
+    };
+    site.dropped("huaxin", ".dat").iter().map(|(name, bytes)| (name.clone(), ids(bytes))).collect()
+}
+
+fn named(list: &[(&str, &[&str])]) -> Vec<(String, Vec<String>)> {
+    let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect();
+    list.iter().map(|(name, found)| ((*name).to_owned(), ids(found))).collect()
+}
+
+#[test]
+fn late_records_can_go_into_the_next_open_hour() {
+    let site = Site::new();
+    let config = configured(&site, "late = \"next\"", "forever");
+    site.write("in/1.log", line(1, "a") + &line(61, "b"));
+    once(&config, NOW);
+    // 02:00 and 03:00 are sealed; 04:00 is the next open hour, also for a program that starts again.
+    site.write("in/2.log", line(2, "late"));
+    site.write("in/3.log", line(130, "c"));
+    once(&config, NOW);
+    once(&config, NOW);
+    assert_eq!(
+        delivered(&site),
+        named(&[
+            ("HX_2024110302_00001.dat", &["a"]),
+            ("HX_2024110303_00002.dat", &["b"]),
+            ("HX_2024110304_00003.dat", &["late", "c"])
+        ])
+    );
+}
+
+#[test]
+fn late_records_can_go_to_quarantine() {
+    let site = Site::new();
+    let config = configured(&site, "late = \"quarantine\"", "forever");
+    site.write("in/1.log", line(1, "a"));
+    once(&config, NOW);
+    site.write("in/2.log", line(2, "late"));
+    let report = once(&config, NOW);
+    assert_eq!((report.read.quarantined, report.sealed.batches, report.exit_code()), (1, 0, 4));
+    assert_eq!(delivered(&site), named(&[("HX_2024110302_00001.dat", &["a"])]));
+}
+
+#[test]
+fn a_shadow_feed_is_sealed_and_archived_and_delivers_nothing() {
+    let site = Site::new();
+    let config = configured(&site, "shadow = true\nsequence = { first = 4712 }", "forever");
+    site.write("in/1.log", line(1, "a"));
+    let report = once(&config, NOW);
+    assert_eq!((report.sealed.batches, report.exit_code()), (1, 0));
+    assert!(site.everything_dropped().is_empty());
+    let archived = files_in(&site.path("archive/huaxin"));
+    assert!(archived.keys().any(|path| path.ends_with("HX_2024110302_04712.dat")), "{:?}", archived.keys());
+}
+
+#[test]
+fn the_archive_keeps_files_as_long_as_it_is_told() {
+    let site = Site::new();
+    let config = configured(&site, "", "2d");
+    site.write("in/1.log", line(1, "a"));
+    once(&config, NOW);
+    once(&config, "2024-11-05T11:59:59Z");
+    assert_eq!(files_in(&site.path("archive/huaxin")).len(), 2);
+    once(&config, "2024-11-05T12:00:01Z");
+    assert_eq!(files_in(&site.path("archive/huaxin")).len(), 0);
+    assert_eq!(site.everything_dropped().len(), 2, "what the partner has is the partner's");
+    assert_eq!(once(&config, "2024-11-05T12:00:01Z").exit_code(), 0);
+}
+
+#[test]
+fn archived_files_are_read_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let site = Site::new();
+    let config = configured(&site, "", "forever");
+    site.write("in/1.log", line(1, "a"));
+    once(&config, NOW);
+    for path in files_in(&site.path("archive/huaxin")).keys() {
+        let mode = std::fs::metadata(site.path("archive/huaxin").join(path)).expect("file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o440, "{path}");
+    }
+}
+
+#[test]
+fn a_filter_leaves_records_out_and_they_are_counted() {
+    let site = Site::new();
+    let config = configured(&site, "where = 'call_id != \"b\" and duration > 1'", "forever");
+    site.write("in/1.log", line(1, "a") + &line(2, "b") + &line(3, "c").replace("1.5", "1.0"));
+    let report = once(&config, NOW);
+    assert_eq!((report.read.records, report.sealed.records, report.exit_code()), (3, 1, 0));
+    let ledger = hourdrop::ledger::Ledger::open_read_only(&site.path("state/ledger.db")).expect("ledger");
+    let feed = hourdrop::domain::ids::FeedId::parse("huaxin/voice").expect("feed");
+    let counts = ledger.hour_counts(&feed, START).expect("counts");
+    assert_eq!((counts.received, counts.filtered, counts.quarantined), (3, 2, 0));
+}
+
+#[test]
+fn a_changed_definition_applies_from_the_next_hour_on() {
+    let site = Site::new();
+    let config = configured(&site, "late = \"supplement\"", "forever");
+    site.write("in/1.log", line(1, "a"));
+    once(&config, "2024-11-03T03:30:00Z");
+    // The partner renames its files at 03:30; 02:00 is sealed, 03:00 has begun.
+    let text = std::fs::read_to_string(&config).expect("configuration").replace("\"HX_", "\"NEW_");
+    site.write("hourdrop.toml", text);
+    site.write("in/2.log", line(2, "late") + &line(70, "b") + &line(130, "c"));
+    once(&config, "2024-11-03T06:00:00Z");
+    let names: Vec<String> = site.dropped("huaxin", ".dat").into_keys().collect();
+    // At 06:00 everything up to the current hour keeps the old name.
+    assert_eq!(
+        names,
+        ["HX_2024110302_00001.dat", "HX_2024110302_00004.dat", "HX_2024110303_00002.dat", "HX_2024110304_00003.dat"]
+    );
+    site.write("in/3.log", line(5 * 60, "d"));
+    once(&config, "2024-11-03T09:00:00Z");
+    let last = site.dropped("huaxin", ".dat").into_keys().next_back();
+    assert_eq!(last.as_deref(), Some("NEW_2024110307_00005.dat"));
+}
+
+#[test]
+fn a_feed_that_is_added_later_does_not_export_what_came_before() {
+    let site = Site::new();
+    let config = configured(&site, "", "forever");
+    site.write("in/1.log", line(1, "a"));
+    once(&config, "2024-11-03T03:30:00Z");
+    let text = std::fs::read_to_string(&config).expect("configuration");
+    let second = r#"
+[partner.late]
+deliver = "DROP"
+[partner.late.feed.voice]
+source  = "switch"
+format  = "huaxin-voice"
+hour_by = "start_time"
+name    = "L_{start:%Y%m%d%H}_{seq}.dat"
+"#;
+    let second = second.replace("DROP", &site.drop_dir("late").display().to_string());
+    site.write("hourdrop.toml", text + &second);
+    site.write("in/2.log", line(100, "before") + &line(121, "after"));
+    once(&config, "2024-11-03T03:40:00Z");
+    once(&config, "2024-11-03T06:00:00Z");
+    let names: Vec<String> = site.dropped("late", ".dat").into_keys().collect();
+    assert_eq!(names, ["L_2024110304_1.dat"]);
+}
