@@ -14,6 +14,7 @@ mod delivering;
 mod delivery_crash;
 mod hour_end_to_end;
 mod lost_replies;
+mod readme;
 mod remote_suite;
 mod sample_data;
 mod scripted_server;
