@@ -16,6 +16,7 @@ mod delivery_crash;
 mod hour_end_to_end;
 mod lost_replies;
 mod policies;
+mod readme;
 mod remote_suite;
 mod run_command;
 mod sample_data;
