@@ -19,13 +19,14 @@ use crate::deliver::StoreMark;
 use crate::disk::Disk;
 use crate::domain::batch::BatchId;
 use crate::domain::ids::{FeedId, Lsn};
+use crate::domain::period::Partition;
 use crate::domain::time::UtcTime;
 use crate::feed::pending::FeedHours;
 use crate::feed::router::RouterFault;
 use crate::intake::files::FileSource;
 use crate::intake::stdin::StdinSource;
 use crate::intake::{IntakeFault, Source};
-use crate::ledger::intake::IntakeEntry;
+use crate::ledger::intake::{IntakeEntry, QuarantineRow};
 use crate::ledger::{Ledger, LedgerFault};
 use crate::record::Accepted;
 use crate::record::accepted::UnreadableFrame;
@@ -180,6 +181,8 @@ pub struct OnceReport {
     pub sealed: SealCounts,
     /// What was delivered, by partner.
     pub partners: Vec<(String, PartnerOutcome)>,
+    /// Everything that waits for a person: feed, hour, and why.
+    pub held: Vec<(FeedId, Partition, String)>,
     /// Standing alarms.
     pub alarms: Vec<crate::ledger::intake::Alarm>,
 }
@@ -190,7 +193,7 @@ impl OnceReport {
     pub fn exit_code(&self) -> u8 {
         let partners = || self.partners.iter().map(|(_, outcome)| outcome);
         let attention = self.read.quarantined + self.sealed.quarantined > 0
-            || !self.sealed.held.is_empty()
+            || !self.held.is_empty()
             || self.alarms.iter().any(|alarm| !alarm.subject.starts_with("partner "));
         if partners().any(|outcome| outcome.stopped) {
             1
@@ -257,14 +260,27 @@ impl Exporter {
         let (mut open, mut payload) = (OpenSegment::default(), Vec::new());
         let mut untold = IntakeEntry::default();
         let durable = self.spool.durable();
+        // Of a feed without any count nothing has been told: it was added after these frames were written.
+        let mut added = Vec::new();
+        for feed in &self.feeds {
+            if !self.ledger.lock().has_counts(feed.id())? {
+                added.push(feed.id().clone());
+            }
+        }
         for lsn in (self.spool.first().0..=durable.0).map(Lsn) {
             let Some(kind) = self.spool.read(lsn, &mut open, &mut payload)? else { continue };
             let accepted = Accepted::read(kind, &payload)?;
-            let mut told = IntakeEntry::default();
-            let entry = if lsn > self.applied { &mut untold } else { &mut told };
-            intake::note(&mut self.feeds, &accepted, lsn, entry)?;
+            let mut entry = IntakeEntry::default();
+            intake::note(&mut self.feeds, &accepted, lsn, &mut entry)?;
+            if lsn > self.applied {
+                untold.append(entry);
+            } else {
+                untold.hours.extend(entry.hours.into_iter().filter(|(feed, ..)| added.contains(feed)));
+                let of_added = |row: &QuarantineRow| row.feed.as_ref().is_some_and(|feed| added.contains(feed));
+                untold.quarantine.extend(entry.quarantine.into_iter().filter(of_added));
+            }
         }
-        if durable > self.applied {
+        if durable > self.applied || !untold.hours.is_empty() {
             self.ledger.lock().apply_intake(durable, &untold)?;
             self.applied = durable;
         }
@@ -293,8 +309,10 @@ impl Exporter {
         let until = Until::Delivered(Instant::now() + self.config.once_deliver_for.as_std());
         let partners = self.deliver(until);
         self.expire_archive()?;
-        let alarms = self.ledger.lock().alarms()?;
-        Ok(OnceReport { read, sealed, partners, alarms })
+        let ledger = self.ledger.lock();
+        let (held, alarms) = (ledger.held()?, ledger.alarms()?);
+        drop(ledger);
+        Ok(OnceReport { read, sealed, partners, held, alarms })
     }
 
     /// Delivers to all partners at the same time and waits for all of them.

@@ -1,7 +1,9 @@
 //! The feeds with their stored definitions and their open hours, as they stand when the program starts.
 //!
 //! A changed definition does not touch hours that have begun: it applies from the first hour behind everything that
-//! is pending, closed or current. A feed that has done nothing yet takes its new definition as a whole.
+//! is pending, closed or current. A feed that has done nothing yet takes its new definition as a whole. Supplements and
+//! released hours are written by the definition of the day, unless it cuts time in another way: what is sent now is
+//! written as the partner reads it now, and a mended format takes what an earlier one could not.
 
 use super::exporter::ExporterFault;
 use crate::domain::batch::BatchState;
@@ -27,9 +29,7 @@ pub fn load(
 ) -> Result<FeedHours, ExporterFault> {
     let stored = ledger.definitions(&definition.id)?;
     if stored.is_empty() {
-        // A feed that is added later does not export what its source gave before.
-        let next_hour = definition.period.partition_at(now).end_time();
-        let starts_at = (!is_fresh && definition.starts_at.is_none()).then_some(next_hour);
+        let starts_at = if is_fresh { None } else { start_of_added(definition, first_lsn, now) };
         add(ledger, definition, i64::MIN, starts_at, now)?;
     }
     let progress = ledger.progress(&definition.id)?;
@@ -47,6 +47,23 @@ pub fn load(
         feed.close(ClosedHour { partition: id.partition, revision: id.revision, state: batch.state, cut: batch.cut });
     }
     Ok(feed)
+}
+
+/// Where a feed begins that is added when its sources have given records before: with its next hour, unless it says
+/// where itself and the spool still holds everything.
+fn start_of_added(definition: &FeedDefinition, first_lsn: Lsn, now: UtcTime) -> Option<UtcTime> {
+    let next_hour = definition.period.partition_at(now).end_time();
+    let holds_everything = first_lsn == Lsn(1);
+    match definition.starts_at {
+        Some(start) if holds_everything || start >= next_hour => None,
+        Some(_) => {
+            let hour = crate::feed::names::describe(definition, definition.period.partition_at(next_hour));
+            tracing::warn!(feed = %definition.id, from = %hour,
+                "the feed is new and a part of what came since its starts_at is not kept any more; it begins with this hour");
+            Some(next_hour)
+        }
+        None => Some(next_hour),
+    }
 }
 
 /// The definition as the configuration has it, when it is the stored one; else the stored text, read again.

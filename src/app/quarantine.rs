@@ -3,7 +3,7 @@
 
 use super::exporter::{Exporter, ExporterFault};
 use super::intake::IntakeCounts;
-use crate::domain::batch::BatchState;
+use crate::domain::batch::{BatchId, BatchState, HeldFrom};
 use crate::domain::ids::{FeedId, SourceId};
 use crate::feed::router::Route;
 use crate::format::decode::{Decoded, Decoder};
@@ -102,7 +102,7 @@ impl Exporter {
             return Ok(Err("the configuration has no such feed any more".to_owned()));
         };
         let state = entry.start_second.and_then(|start| feed.closed.get(&start)).map(|closed| closed.state);
-        if matches!(state, Some(BatchState::Open | BatchState::Held(crate::domain::batch::HeldFrom::Open))) {
+        if matches!(state, Some(BatchState::Open | BatchState::Held(HeldFrom::Open))) {
             let reason = "its hour is held; when it is released the record is rendered again";
             return Ok(Err(reason.to_owned()));
         }
@@ -117,27 +117,26 @@ impl Exporter {
         })
     }
 
-    /// Lets a held hour go on: the next pass seals it, with its quarantine as it then is.
+    /// Lets a held hour go on. One that was held before it was sealed is sealed by the next pass, with its quarantine
+    /// as it then is; files that were held on their way are sent again, under the same names, when nothing else has
+    /// these names any more.
     ///
     /// # Errors
-    /// [`ExporterFault`] when the ledger refuses: the hour is not held.
-    pub fn release_hour(&mut self, feed: &FeedId, start_second: i64, reason: &str) -> Result<(), ExporterFault> {
+    /// [`ExporterFault::NotHeld`], or the ledger refuses.
+    pub fn release_hour(&mut self, id: &FeedId, start_second: i64, reason: &str) -> Result<(), ExporterFault> {
         let now = self.clock.now();
-        let known = self.feeds.iter_mut().find(|known| known.id() == feed);
-        let held = known.as_ref().and_then(|known| known.closed.get(&start_second)).copied();
-        let (Some(known), Some(mut closed)) = (known, held) else {
-            return Err(ExporterFault::NotHeld { feed: feed.clone() });
-        };
-        if closed.state != BatchState::Held(crate::domain::batch::HeldFrom::Open) {
-            return Err(ExporterFault::NotHeld { feed: feed.clone() });
+        let not_held = || ExporterFault::NotHeld { feed: id.clone() };
+        let feed = self.feeds.iter_mut().find(|feed| feed.id() == id).ok_or_else(not_held)?;
+        let known = feed.closed.get(&start_second).copied();
+        if let Some(mut closed) = known.filter(|closed| closed.state == BatchState::Held(HeldFrom::Open)) {
+            let batch = BatchId { feed: id.clone(), partition: closed.partition, revision: closed.revision };
+            closed.state = self.ledger.lock().release_hour(&batch, reason, now)?;
+            feed.close(closed);
+            return Ok(());
         }
-        let id = crate::domain::batch::BatchId {
-            feed: feed.clone(),
-            partition: closed.partition,
-            revision: closed.revision,
-        };
-        closed.state = self.ledger.lock().release_hour(&id, reason, now)?;
-        known.close(closed);
-        Ok(())
+        let mut ledger = self.ledger.lock();
+        let waiting = ledger.batches_to_send(id, u32::MAX >> 1)?;
+        let held = waiting.iter().find(|batch| batch.is_held && batch.id.partition.start == start_second);
+        Ok(ledger.release_batch(held.ok_or_else(not_held)?, reason, now)?)
     }
 }

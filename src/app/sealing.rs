@@ -168,7 +168,8 @@ impl Exporter {
 
     /// Records decisions, and notes them in the feeds.
     fn decide(&mut self, decisions: Decisions, counts: &mut SealCounts) -> Result<(), ExporterFault> {
-        if decisions.held.is_empty() && decisions.plans.is_empty() && decisions.skipped.is_empty() {
+        let nothing = decisions.held.is_empty() && decisions.plans.is_empty() && decisions.skipped.is_empty();
+        if nothing && decisions.absorbed.is_empty() {
             return Ok(());
         }
         self.ledger.lock().decide(&decisions)?;
@@ -181,6 +182,11 @@ impl Exporter {
         for (plan, quarantine) in decisions.plans {
             counts.quarantined += quarantine.len() as u64;
             self.close(&plan.id, BatchState::Planned, plan.cut);
+        }
+        for (id, cut, quarantine) in decisions.absorbed {
+            counts.quarantined += quarantine.len() as u64;
+            let state = self.closed_hour(&id).map_or(BatchState::Sealed, |closed| closed.state);
+            self.close(&id, state, cut);
         }
         for (plan, quarantine) in decisions.skipped {
             counts.quarantined += quarantine.len() as u64;
@@ -249,14 +255,15 @@ impl Exporter {
             tracing::info!(feed = %id.feed, hour = %self.describe(id), revision = id.revision.0, records,
                 files = names.join(" "), "hour sealed");
             self.progress.sealed(files.len() as u64);
-            self.close(id, BatchState::Sealed, self.closed_cut(id));
+            let cut = self.closed_hour(id).map_or(Lsn(0), |closed| closed.cut);
+            self.close(id, BatchState::Sealed, cut);
         }
         Ok(())
     }
 
-    fn closed_cut(&self, id: &BatchId) -> Lsn {
-        let feed = self.feeds.iter().find(|feed| *feed.id() == id.feed);
-        feed.and_then(|feed| feed.closed.get(&id.partition.start)).map_or(Lsn(0), |closed| closed.cut)
+    fn closed_hour(&self, id: &BatchId) -> Option<&ClosedHour> {
+        let feed = self.feeds.iter().find(|feed| *feed.id() == id.feed)?;
+        feed.closed.get(&id.partition.start)
     }
 
     /// Records that show facts about their file are rendered again when the facts were guessed wrong.

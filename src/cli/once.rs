@@ -34,7 +34,7 @@ pub fn pass(context: &Context, config: Config) -> Result<OnceReport, Failure> {
 }
 
 fn text(report: &OnceReport, config: &Config, width: usize) -> String {
-    let OnceReport { read, sealed, partners, alarms } = report;
+    let OnceReport { read, sealed, partners, held, alarms } = report;
     let mut rows = vec![
         [
             "read".to_owned(),
@@ -71,7 +71,7 @@ fn text(report: &OnceReport, config: &Config, width: usize) -> String {
     for (feed, reason) in &sealed.waits {
         rows.push(["waits".to_owned(), format!("{feed}: {reason}")]);
     }
-    for (feed, hour, reason) in &sealed.held {
+    for (feed, hour, reason) in held {
         let hour = describe(config, feed, *hour);
         rows.push(["HELD".to_owned(), format!("{feed} {hour}: {reason}")]);
     }
@@ -82,7 +82,7 @@ fn text(report: &OnceReport, config: &Config, width: usize) -> String {
         ]);
     }
     let mut text = statements(rows, width);
-    if !sealed.held.is_empty() || !alarms.is_empty() {
+    if !held.is_empty() || !alarms.is_empty() {
         text.push_str("`hourdrop status` shows what to do\n");
     } else if read.quarantined + sealed.quarantined > 0 {
         text.push_str("`hourdrop quarantine list` shows what was not taken, and why\n");
@@ -100,13 +100,13 @@ fn describe(config: &Config, feed: &FeedId, hour: Partition) -> String {
 }
 
 fn json(report: &OnceReport) -> Value {
-    let OnceReport { read, sealed, partners, alarms } = report;
+    let OnceReport { read, sealed, partners, held, alarms } = report;
     json!({
         "read": { "files": read.inputs, "records": read.records, "quarantined": read.quarantined,
                   "duplicates": read.duplicates },
         "sealed": { "batches": sealed.batches, "files": sealed.files, "records": sealed.records,
                     "quarantined": sealed.quarantined },
-        "held": sealed.held.iter().map(|(feed, hour, reason)| json!({ "feed": feed.to_string(),
+        "held": held.iter().map(|(feed, hour, reason)| json!({ "feed": feed.to_string(),
             "start_second": hour.start, "end_second": hour.end, "reason": reason })).collect::<Vec<_>>(),
         "waits": sealed.waits.iter().map(|(feed, reason)| json!({ "feed": feed.to_string(), "for": reason }))
             .collect::<Vec<_>>(),

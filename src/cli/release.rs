@@ -1,4 +1,4 @@
-//! Lets a held hour go on.
+//! Lets a held hour go on, whether it was held before it was sealed or on its way.
 
 use super::arguments::ReleaseArguments;
 use super::times::parse_time;
@@ -17,7 +17,7 @@ pub fn run(context: &Context, arguments: &ReleaseArguments) -> Result<Answer, Fa
     let mut exporter = open(config, &world, false)?;
     exporter.release_hour(&feed.id, partition.start, &arguments.reason).map_err(failure)?;
     Ok(Answer {
-        text: format!("{} {} is released: the next pass seals it\n", feed.id, face.hour(partition)),
+        text: format!("{} {} is released: the next pass takes it up\n", feed.id, face.hour(partition)),
         json: vec![json!({ "feed": feed.id.to_string(), "start_second": partition.start, "released": true })],
         notes: vec!["next: hourdrop once".to_owned()],
         ..Answer::default()

@@ -132,11 +132,80 @@ fn repeated_label(
 #[must_use]
 pub fn describe(definition: &FeedDefinition, partition: Partition) -> String {
     let zone = definition.period.zone();
+    // Both ends on the clock that is in force when the hour begins.
+    let in_force = zone.offset_at(partition.start);
     let clock = |second: i64, layout: &str| {
-        let offset = zone.offset_at(second);
-        let local = chrono::DateTime::from_timestamp(second + i64::from(offset), 0).unwrap_or_default();
+        let local = chrono::DateTime::from_timestamp(second + i64::from(in_force), 0).unwrap_or_default();
         local.format(layout).to_string()
     };
-    let offset = crate::domain::period::offset_label(zone.offset_at(partition.start));
+    let offset = crate::domain::period::offset_label(in_force);
     format!("{}-{} {offset}", clock(partition.start, "%Y-%m-%d %H:%M"), clock(partition.end, "%H:%M"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(settings: &str) -> Vec<String> {
+        let format = "kind = \"delimited\"\nrecord = [{ field = \"a\" }]\n";
+        let text = format!(
+            "feed = \"p/f\"\n[formats]\nx = '''{format}'''\n[settings]\nsource = \"s\"\nformat = \"x\"\n\
+             hour_by = \"at\"\nmanifest = false\n{settings}"
+        );
+        let definition = FeedDefinition::from_stored(&text).expect("a definition");
+        // 2026-11-21 00:00 UTC.
+        let now = UtcTime::from_seconds(1_795_219_200).expect("range");
+        check_names(&definition, now).into_iter().map(|problem| problem.message).collect()
+    }
+
+    #[test]
+    fn a_local_label_repeats_where_clocks_go_back() {
+        let found = problems("zone = \"America/New_York\"\nlate = \"next\"\nname = \"{start:%Y%m%d%H}\"");
+        assert_eq!(
+            found,
+            [
+                "two hours would get the name `2027110701`: 2027-11-07 01:00-02:00 -04:00 and 2027-11-07 01:00-02:00 -05:00"
+            ]
+        );
+        for good in ["{start:%Y%m%d%H%z}", "{start:%Y%m%d%H}{offset}", "{start:%Y%m%d%H@UTC}", "{seq}"] {
+            let settings = format!("zone = \"America/New_York\"\nlate = \"next\"\nname = \"{good}\"");
+            assert_eq!(problems(&settings), [""; 0], "{good}");
+        }
+        assert_eq!(problems("zone = \"Asia/Shanghai\"\nlate = \"next\"\nname = \"{start:%Y%m%d%H}\""), [""; 0]);
+    }
+
+    #[test]
+    fn a_label_must_be_as_fine_as_the_period() {
+        let found = problems("period = \"30m\"\nlate = \"next\"\nname = \"{start:%Y%m%d%H}\"");
+        assert!(found[0].starts_with("two hours would get the name"), "{found:?}");
+        let yearless = problems("late = \"next\"\nname = \"{start:%m%d%H}\"");
+        assert!(yearless[0].contains("2026-11-21") && yearless[0].contains("2027-11-21"), "{yearless:?}");
+    }
+
+    #[test]
+    fn supplements_and_parts_need_something_that_tells_them_apart() {
+        assert_eq!(problems("name = \"{start}\""), ["a late record would give a second file this name"]);
+        assert_eq!(problems("name = \"{start}_{revision}\""), [""; 0]);
+        let parts = "late = \"next\"\nrecords_max = 5\n";
+        assert_eq!(
+            problems(&format!("{parts}name = \"{{start}}\"")),
+            ["an hour that is cut into several part files would give all of them this name"]
+        );
+        assert_eq!(problems(&format!("{parts}name = \"{{start}}_{{part}}\"")), [""; 0]);
+    }
+
+    #[test]
+    fn a_number_that_comes_again_does_not_tell_hours_apart() {
+        let wraps = "sequence = { first = 1, last = 99, then = 1 }\n";
+        let found = problems(&format!("{wraps}name = \"CDR_{{seq:02}}\""));
+        assert!(found[0].starts_with("two hours would get the name `CDR_00`"), "{found:?}");
+        assert_eq!(problems(&format!("{wraps}name = \"CDR_{{start}}_{{seq:02}}\"")), [""; 0]);
+        assert_eq!(problems("name = \"CDR_{seq:02}\""), [""; 0], "a number without end is enough");
+    }
+
+    #[test]
+    fn names_that_no_server_takes_are_refused() {
+        assert!(problems("name = \"a/{seq}\"")[0].contains("path separator"));
+        assert!(problems("name = \".{seq}\"")[0].contains("starts with"));
+    }
 }

@@ -199,7 +199,15 @@ impl FeedHours {
             let known = self.latest.entry(batch.source.clone()).or_insert(at);
             *known = at.max(*known);
         }
-        let suspects = batch.rejects.len() as u64 + note.rejects.len() as u64;
+        // A record that lies outside the feed's time belongs to no hour of it; of the others nobody knows.
+        let outside = |fault: &RouteFault| {
+            matches!(
+                fault,
+                RouteFault::BeforeStart(_) | RouteFault::TooOld(_) | RouteFault::AfterEnd(_) | RouteFault::Late
+            )
+        };
+        let unknown = note.rejects.iter().filter(|(_, fault, _)| !outside(fault)).count();
+        let suspects = batch.rejects.len() as u64 + unknown as u64;
         if let Some(hour) = last_hour.and_then(|start| self.pending.get_mut(&start)) {
             hour.suspects += suspects;
         }

@@ -73,7 +73,7 @@ pub struct RouterFault {
 
 impl FeedRouter {
     /// A router over `versions`, oldest first, each with the partition start from which it is valid. `starts_at`
-    /// stands in for a definition that has none.
+    /// is where a feed begins that was added when its sources had given records before.
     ///
     /// # Panics
     /// When there is no version.
@@ -99,6 +99,15 @@ impl FeedRouter {
         found.or(self.versions.first()).map_or_else(|| self.current(), |(_, definition)| definition)
     }
 
+    /// The definition that renders late or released records of a partition: the configuration's, so that a mended
+    /// format can take what an earlier one could not, unless it cuts time in another way.
+    #[must_use]
+    pub fn mended_version_at(&self, start_second: i64) -> &Arc<FeedDefinition> {
+        let (known, current) = (self.version_at(start_second), self.current());
+        let same_hours = known.period == current.period && known.hour_by.value == current.hour_by.value;
+        if same_hours { current } else { known }
+    }
+
     /// The definition with this hash.
     #[must_use]
     pub fn version_with_hash(&self, hash: &str) -> Option<&Arc<FeedDefinition>> {
@@ -108,7 +117,7 @@ impl FeedRouter {
     /// Where the feed begins; `None` with its first record.
     #[must_use]
     pub fn starts_at(&self) -> Option<UtcTime> {
-        self.current().starts_at.or(self.starts_at)
+        self.current().starts_at.max(self.starts_at)
     }
 
     /// Prepares for records of `schema`.

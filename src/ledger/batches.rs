@@ -71,6 +71,8 @@ pub struct Decisions {
     pub plans: Vec<(BatchPlan, Vec<QuarantineRow>)>,
     /// Hours, or late records of an hour, that no file is made for.
     pub skipped: Vec<(BatchPlan, Vec<QuarantineRow>)>,
+    /// Late records of an hour that could all not be rendered: the hour's latest revision, and the new cut.
+    pub absorbed: Vec<(BatchId, Lsn, Vec<QuarantineRow>)>,
     /// Hours that wait for a person.
     pub held: Vec<HeldHour>,
     /// Counters after the numbers in the plans.
@@ -163,6 +165,27 @@ impl Ledger {
         self.check(self.connection.query_row(query, values, read).optional())
     }
 
+    /// Every batch that waits for a person: feed, hour, and why.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn held(&self) -> Result<Vec<(FeedId, Partition, String)>> {
+        let query =
+            "SELECT b.feed, b.start_second, b.end_second, coalesce(b.reason, f.name || ': ' || f.reason, b.state)
+                     FROM batch b LEFT JOIN file f ON f.batch = b.id AND f.state = 'held'
+                     WHERE b.state LIKE 'held%' ORDER BY b.id, f.part";
+        let rows = self.rows(query, [], |row| {
+            let partition = Partition { start: row.get(1)?, end: row.get(2)? };
+            Ok((row.get::<_, String>(0)?, partition, row.get::<_, String>(3)?))
+        })?;
+        rows.into_iter()
+            .map(|(feed, partition, reason)| {
+                let feed = FeedId::parse(&feed).map_err(|fault| LedgerFault::Row(fault.to_string()))?;
+                Ok((feed, partition, reason))
+            })
+            .collect()
+    }
+
     /// Where a counter stands.
     ///
     /// # Errors
@@ -219,6 +242,9 @@ impl Ledger {
                 insert_batch(t, plan, BatchState::Skipped)?;
                 set_render_quarantine(t, &plan.id, (plan.from, plan.cut), quarantine)?;
                 append_plan_fact(t, plan, "skipped", "nothing is sent for it")?;
+            }
+            for (id, cut, quarantine) in &decisions.absorbed {
+                absorb(t, id, *cut, quarantine)?;
             }
             for held in &decisions.held {
                 hold_open_hour(t, held)?;
@@ -437,6 +463,14 @@ fn set_render_quarantine(
     let (old, new) = (signed(let_go as u64)?, signed(quarantine.len() as u64)?);
     run(t, update, params![feed, id.partition.start, old, new])?;
     Ok(())
+}
+
+/// Late records that gave no file need no revision: the one there is takes note of them.
+fn absorb(t: &Transaction<'_>, id: &BatchId, cut: Lsn, quarantine: &[QuarantineRow]) -> Result<()> {
+    let batch = batch_row(t, id)?;
+    let before: i64 = row(t.query_row("SELECT cut_lsn FROM batch WHERE id = ?1", [batch], |row| row.get(0)))?;
+    run(t, "UPDATE batch SET cut_lsn = ?2 WHERE id = ?1", params![batch, signed(cut.0)?])?;
+    set_render_quarantine(t, id, (Lsn(unsigned(before)), cut), quarantine)
 }
 
 fn hold_open_hour(t: &Transaction<'_>, held: &HeldHour) -> Result<()> {

@@ -65,6 +65,21 @@ impl Ledger {
             .collect()
     }
 
+    /// Lets the held files of a batch go on: they are sent again under the same names, with the same bytes.
+    ///
+    /// # Errors
+    /// [`LedgerFault`] when the batch is not held.
+    pub fn release_batch(&mut self, batch: &BatchToSend, reason: &str, now: UtcTime) -> Result<()> {
+        self.transact(|t| {
+            for file in batch.files.iter().filter(|file| matches!(file.state, FileState::Held { .. })) {
+                let next = file.state.clone().apply(&DeliveryFact::Released);
+                store_state(t, file.row, &next.map_err(|fault| LedgerFault::Row(fault.to_string()))?)?;
+            }
+            apply(t, batch.row, BatchFact::Released)?;
+            append_fact(t, Fact { at: now, kind: "released", subject: &subject(&batch.id), detail: reason })
+        })
+    }
+
     /// Archived files of batches that were delivered before `limit`: row and path below the archive.
     ///
     /// # Errors

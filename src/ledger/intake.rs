@@ -25,6 +25,18 @@ pub struct IntakeEntry {
     pub retried: Vec<i64>,
 }
 
+impl IntakeEntry {
+    /// Adds the consequences of later frames.
+    pub fn append(&mut self, mut later: Self) {
+        self.hours.append(&mut later.hours);
+        self.quarantine.append(&mut later.quarantine);
+        self.inputs.append(&mut later.inputs);
+        self.positions.append(&mut later.positions);
+        self.sources.append(&mut later.sources);
+        self.retried.append(&mut later.retried);
+    }
+}
+
 /// Where a record failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QuarantineStage {
@@ -214,6 +226,15 @@ impl Ledger {
     pub fn has_input_of(&self, source: &SourceId, bytes: u64) -> Result<bool> {
         let query = "SELECT EXISTS (SELECT 1 FROM input WHERE source = ?1 AND bytes = ?2)";
         self.check(self.connection.query_row(query, params![source.as_str(), signed(bytes)?], |row| row.get(0)))
+    }
+
+    /// True when anything was ever counted for this feed.
+    ///
+    /// # Errors
+    /// [`super::LedgerFault`].
+    pub fn has_counts(&self, feed: &FeedId) -> Result<bool> {
+        let query = "SELECT EXISTS (SELECT 1 FROM hour WHERE feed = ?1)";
+        self.check(self.connection.query_row(query, [feed.to_string()], |row| row.get(0)))
     }
 
     /// How far an unfinished input of this source was read.

@@ -180,12 +180,16 @@ fn reopened(feed: &FeedHours, sources: &[SourceView], now: UtcTime, horizon: Hor
         if !closed || matches!(state, Some(BatchState::Open | BatchState::Held(HeldFrom::Open))) {
             continue;
         }
-        // One supplement for all that comes within the grace, not one for each record.
-        let wait = match horizon {
-            Horizon::LastRecord => Length::ZERO,
-            Horizon::Clock => feed.router.version_at(hour.partition.start).grace,
+        // One pass has read everything it will read. A program that goes on makes one supplement for all that comes
+        // within the grace, not one for each record.
+        let is_due = match horizon {
+            Horizon::LastRecord => caught_up > UtcTime::MIN,
+            Horizon::Clock => {
+                let grace = feed.router.version_at(hour.partition.start).grace;
+                caught_up >= hour.since && now >= hour.since.after(grace)
+            }
         };
-        if caught_up >= hour.since && now >= hour.since.after(wait) {
+        if is_due {
             closing.due.push(Due { partition: hour.partition, kind: DueKind::Supplement, source_incomplete: false });
         }
     }
@@ -326,6 +330,8 @@ mod tests {
         let sources = [source("one", at(115)), source("two", at(115))];
         assert_eq!(due(&closing(&feed, &sources, at(9), Horizon::Clock)), [], "the grace collects late records");
         assert_eq!(due(&closing(&feed, &sources, at(10), Horizon::Clock)), [(0, DueKind::Supplement)]);
+        let looked_before = [source("one", at(-1)), source("two", at(-1))];
+        assert_eq!(due(&closing(&feed, &looked_before, at(0), Horizon::LastRecord)), [(0, DueKind::Supplement)]);
         feed.closed.insert(hour(1).start, ClosedHour { state: BatchState::Open, ..held });
         let released = DueKind::Released(Revision(0));
         assert_eq!(due(&closing(&feed, &sources, at(10), Horizon::Clock)), [(1, released), (0, DueKind::Supplement)]);

@@ -147,10 +147,10 @@ fn a_changed_definition_applies_from_the_next_hour_on() {
     site.write("in/2.log", line(2, "late") + &line(70, "b") + &line(130, "c"));
     once(&config, "2024-11-03T06:00:00Z");
     let names: Vec<String> = site.dropped("huaxin", ".dat").into_keys().collect();
-    // At 06:00 everything up to the current hour keeps the old name.
+    // At 06:00 everything up to the current hour keeps the old name; a supplement is written as the partner reads now.
     assert_eq!(
         names,
-        ["HX_2024110302_00001.dat", "HX_2024110302_00004.dat", "HX_2024110303_00002.dat", "HX_2024110304_00003.dat"]
+        ["HX_2024110302_00001.dat", "HX_2024110303_00002.dat", "HX_2024110304_00003.dat", "NEW_2024110302_00004.dat"]
     );
     site.write("in/3.log", line(5 * 60, "d"));
     once(&config, "2024-11-03T09:00:00Z");
@@ -181,4 +181,23 @@ name    = "L_{start:%Y%m%d%H}_{seq}.dat"
     once(&config, "2024-11-03T06:00:00Z");
     let names: Vec<String> = site.dropped("late", ".dat").into_keys().collect();
     assert_eq!(names, ["L_2024110304_1.dat"]);
+}
+
+#[test]
+fn a_feed_that_is_added_with_a_start_gets_what_the_spool_still_holds_and_counts_it() {
+    let site = Site::new();
+    let config = configured(&site, "", "forever");
+    site.write("in/1.log", line(1, "a") + &line(2, "b"));
+    once(&config, "2024-11-03T03:30:00Z");
+    let text = std::fs::read_to_string(&config).expect("configuration");
+    let second = "[partner.late]\ndeliver = \"DROP\"\n[partner.late.feed.voice]\nsource = \"switch\"\n\
+        format = \"huaxin-voice\"\nhour_by = \"start_time\"\nstarts_at = \"2024-11-03T02:00:00Z\"\n\
+        name = \"L_{start:%Y%m%d%H}_{seq}.dat\"\n";
+    site.write("hourdrop.toml", text + &second.replace("DROP", &site.drop_dir("late").display().to_string()));
+    once(&config, "2024-11-03T03:40:00Z");
+    let late = site.dropped("late", ".dat");
+    assert_eq!(late.len(), 1);
+    let ledger = hourdrop::ledger::Ledger::open_read_only(&site.path("state/ledger.db")).expect("ledger");
+    let feed = hourdrop::domain::ids::FeedId::parse("late/voice").expect("feed");
+    assert_eq!(ledger.hour_counts(&feed, START).expect("counts").received, 2);
 }

@@ -35,7 +35,11 @@ impl Exporter {
         let mut jobs = Vec::new();
         for (index, due) in pass {
             let Some(feed) = self.feeds.get(*index) else { continue };
-            let definition = Arc::clone(feed.router.version_at(due.partition.start));
+            let start = due.partition.start;
+            let definition = Arc::clone(match due.kind {
+                DueKind::First => feed.router.version_at(start),
+                DueKind::Released(_) | DueKind::Supplement => feed.router.mended_version_at(start),
+            });
             let known = ledger.latest_revision(&definition.id, due.partition.start)?;
             let (revision, from) = match (due.kind, known) {
                 (DueKind::First, _) | (DueKind::Supplement, None) => (Revision(0), Lsn(0)),
@@ -94,8 +98,13 @@ impl Exporter {
                 continue;
             }
             let plan = self.plan(&candidate, &quarantine, &mut counters)?;
-            if plan.parts.is_empty() && (plan.manifest.is_none() || candidate.due.kind == DueKind::Supplement) {
-                decisions.skipped.push((BatchPlan { manifest: None, ..plan }, quarantine));
+            if plan.parts.is_empty() && plan.id.revision > Revision(0) && candidate.due.kind == DueKind::Supplement {
+                let latest = BatchId { revision: Revision(plan.id.revision.0 - 1), ..plan.id };
+                decisions.absorbed.push((latest, plan.cut, quarantine));
+                continue;
+            }
+            if plan.parts.is_empty() && plan.manifest.is_none() {
+                decisions.skipped.push((plan, quarantine));
                 continue;
             }
             decisions.plans.push((plan.clone(), quarantine));
