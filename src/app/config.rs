@@ -263,7 +263,11 @@ fn check_feed(config: &Config, partner: &PartnerConfig, feed: &Arc<FeedDefinitio
         let schema = source.read.schema();
         let mut router = FeedRouter::new(vec![(i64::MIN, Arc::clone(feed))], None);
         if let Err(fault) = router.prepare(&schema) {
-            problems.add(name.place.error(fault.message));
+            let place = match &feed.filter {
+                Some(filter) if fault.message.starts_with("where") => &filter.place,
+                Some(_) | None => &feed.hour_by.place,
+            };
+            problems.add(place.error(fault.message));
         }
         match Layout::compile(&feed.format, &schema, feed.period.zone()) {
             Ok(layout) => check_manifest_layout(feed, &layout, problems),

@@ -144,9 +144,10 @@ pub fn deliver_partner(
                 failures += 1;
                 let policy = RetryPolicy { first: Length::from_seconds(1), max: Length::from_seconds(300) };
                 let delay = policy.next_delay(failures, fastrand::u64(..));
-                tracing::warn!(partner = %partner.id, next_try = %delay, "delivery failed: {fault}");
-                report(context, &partner.id, Some(&fault));
-                outcome.fault = Some(fault.to_string());
+                let what = format!("{}: {fault}", partner.address.endpoint);
+                tracing::warn!(partner = %partner.id, next_try = %delay, "delivery failed: {what}");
+                report(context, &partner.id, Some((&fault, what.clone())));
+                outcome.fault = Some(what);
                 if !wait(context, until, delay, wake) {
                     return outcome;
                 }
@@ -292,13 +293,13 @@ fn send_batch(
 }
 
 /// Raises or clears the alarm of a partner that cannot be reached.
-fn report(context: &DeliveryContext, partner: &PartnerId, fault: Option<&SendFault>) {
+fn report(context: &DeliveryContext, partner: &PartnerId, fault: Option<(&SendFault, String)>) {
     let subject = format!("partner {partner}");
-    let (code, hint) = match fault.and_then(SendFault::kind) {
+    let (code, hint) = match fault.as_ref().and_then(|(fault, _)| fault.kind()) {
         Some(FaultKind::Auth) => ("HD0202", "check user and password; hourdrop goes on trying"),
         _ => ("HD0201", "hourdrop goes on trying; nothing is lost"),
     };
-    let alarms: Vec<_> = fault.iter().map(|fault| (code, fault.to_string(), hint.to_owned())).collect();
+    let alarms: Vec<_> = fault.into_iter().map(|(_, what)| (code, what, hint.to_owned())).collect();
     if let Err(fault) = context.ledger.lock().replace_alarms(&subject, &alarms, context.clock.now()) {
         tracing::error!("cannot record an alarm: {fault}");
     }

@@ -165,27 +165,6 @@ impl Ledger {
         self.check(self.connection.query_row(query, values, read).optional())
     }
 
-    /// Every batch that waits for a person: feed, hour, and why.
-    ///
-    /// # Errors
-    /// [`LedgerFault`].
-    pub fn held(&self) -> Result<Vec<(FeedId, Partition, String)>> {
-        let query =
-            "SELECT b.feed, b.start_second, b.end_second, coalesce(b.reason, f.name || ': ' || f.reason, b.state)
-                     FROM batch b LEFT JOIN file f ON f.batch = b.id AND f.state = 'held'
-                     WHERE b.state LIKE 'held%' ORDER BY b.id, f.part";
-        let rows = self.rows(query, [], |row| {
-            let partition = Partition { start: row.get(1)?, end: row.get(2)? };
-            Ok((row.get::<_, String>(0)?, partition, row.get::<_, String>(3)?))
-        })?;
-        rows.into_iter()
-            .map(|(feed, partition, reason)| {
-                let feed = FeedId::parse(&feed).map_err(|fault| LedgerFault::Row(fault.to_string()))?;
-                Ok((feed, partition, reason))
-            })
-            .collect()
-    }
-
     /// Where a counter stands.
     ///
     /// # Errors

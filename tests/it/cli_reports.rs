@@ -86,7 +86,7 @@ fn a_partner_with_one_feed_takes_at_most_twelve_lines() {
     let place = Place::new();
     let partner = "\
 [partner.acme]
-deliver = \"/srv/drop\"
+deliver = \"drop\"
 
 [partner.acme.feed.calls]
 source    = \"switch\"

@@ -53,6 +53,7 @@ pub(super) fn read(
         let message = format!("partner {id} needs a `password`");
         table.problems().add(table.place_of("deliver").error_with_hint(message, hint));
     }
+    look_around(&table, address.as_ref(), password.as_ref());
     let picks_up = read_patterns(&table);
     let pickup = table.table("pickup").map(read_pickup);
     let temporary_dir = table.text("temporary_dir").map(|text| text.value);
@@ -90,6 +91,21 @@ fn read_address(config: &Path, table: &Table<'_>) -> Option<Address> {
             table.problems().add(text.place.error(fault.to_string()));
             None
         }
+    }
+}
+
+/// What is right in itself may be missing on this machine: the directory, the secret.
+fn look_around(table: &Table<'_>, address: Option<&Address>, password: Option<&SecretReference>) {
+    if let Some(Endpoint::LocalDir { path }) = address.map(|address| &address.endpoint)
+        && !path.is_dir()
+    {
+        let message = format!("there is no directory {}", path.display());
+        let hint = "make it, or mount what belongs there: it is never created, so nothing is written into an empty mount point";
+        table.problems().add(table.place_of("deliver").warning(message, hint));
+    }
+    if let Some(Err(fault)) = password.map(SecretReference::reveal) {
+        let hint = "deliveries are tried again and again until it can be read";
+        table.problems().add(table.place_of("password").warning(fault.to_string(), hint));
     }
 }
 

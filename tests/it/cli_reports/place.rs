@@ -72,7 +72,9 @@ impl Place {
     /// With the formats that come with the program.
     pub fn new() -> Self {
         let place = Self::empty();
-        fs::create_dir(place.path("formats")).expect("directory");
+        for name in ["formats", "drop"] {
+            fs::create_dir(place.path(name)).expect("directory");
+        }
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("formats");
         for entry in fs::read_dir(shipped).expect("formats") {
             let path = entry.expect("entry").path();
@@ -122,6 +124,7 @@ impl Place {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hourdrop"));
         command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
+        command.env("HUAXIN_PASSWORD", "not shown anywhere");
         for variable in ["NO_COLOR", "CLICOLOR_FORCE", "CLICOLOR", "RUST_BACKTRACE"] {
             command.env_remove(variable);
         }
