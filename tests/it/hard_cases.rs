@@ -1,0 +1,82 @@
+//! Cases that are rare and cost money when they go wrong: changed definitions, equal files, late records, crashes.
+
+use crate::site::{Site, once, open};
+use std::fs;
+use std::path::PathBuf;
+
+const NOW: &str = "2024-11-03T12:00:00Z";
+const START: i64 = 1_730_599_200;
+
+fn line(minute: i64, id: &str) -> String {
+    let at = START + minute * 60;
+    format!("{at}|{at}|1.5|1|2|TG|{id}|x\n")
+}
+
+/// A site with one source that watches `in` and one partner; `feed` are more keys of the feed.
+fn configured(site: &Site, source: &str, feed: &str) -> PathBuf {
+    let text = format!(
+        r#"
+state   = "state"
+archive = "archive"
+[source.switch]
+files    = "in"
+finished = "renamed"
+format   = "kamailio-acc-cdrs"
+{source}
+[partner.huaxin]
+deliver = "{drop}"
+[partner.huaxin.feed.voice]
+source    = "switch"
+format    = "huaxin-voice"
+hour_by   = "start_time"
+starts_at = "2024-11-03T02:00:00Z"
+name      = "HX_{{start:%Y%m%d%H}}_{{seq:05}}.dat"
+manifest  = {{ name = "HX_{{start:%Y%m%d%H}}_{{revision:02}}.json" }}
+{feed}
+"#,
+        drop = site.drop_dir("huaxin").display()
+    );
+    site.configure(&text)
+}
+
+/// The call ids in the partner's directory, in the order of file names and lines.
+fn delivered(site: &Site) -> Vec<String> {
+    let mut ids = Vec::new();
+    for bytes in site.dropped("huaxin", ".dat").values() {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let records = text.lines().filter(|line| !line.starts_with(['H', 'T']));
+        ids.extend(records.filter_map(|line| line.split('|').nth(6).map(str::to_owned)));
+    }
+    ids
+}
+
+#[test]
+fn two_files_of_equal_content_in_one_pass_are_known_as_such() {
+    let site = Site::new();
+    site.write("in/1.log", line(1, "a") + &line(2, "b"));
+    site.write("in/copy.log", line(1, "a") + &line(2, "b"));
+    let config = configured(&site, "", "");
+    let report = once(&config, NOW);
+    assert_eq!((report.read.records, report.exit_code()), (2, 4), "{report:?}");
+    assert_eq!(report.alarms[0].code, "HD0402");
+}
+
+#[test]
+fn a_file_that_grows_while_it_is_read_gives_no_half_record() {
+    let site = Site::new();
+    let config = configured(&site, "", "");
+    site.write("in/1.log", line(1, "a"));
+    site.write("in/2.log", line(2, "b"));
+    let mut exporter = open(&config, NOW);
+    exporter.turn(1).expect("a turn: the second file was seen and is not read yet");
+    let whole = line(2, "b") + &line(3, "c") + &line(4, "d");
+    site.write("in/2.log", whole.trim_end().trim_end_matches("|x"));
+    for _ in 0..3 {
+        exporter.turn(1).expect("a turn");
+    }
+    site.write("in/2.log", whole);
+    while exporter.turn(u64::MAX).expect("a turn") {}
+    drop(exporter);
+    let report = once(&config, NOW);
+    assert_eq!((report.exit_code(), delivered(&site).join("")), (0, "abcd".to_owned()), "{report:?}");
+}
