@@ -15,6 +15,7 @@ use crate::domain::time::UtcTime;
 use crate::feed::definition::FeedDefinition;
 use crate::feed::names;
 use crate::feed::pending::ClosedHour;
+use crate::format::encode::Layout;
 use crate::ledger::batches::{Decisions, HeldHour};
 use crate::ledger::intake::QuarantineRow;
 use crate::seal::closing::{Closing, Due, Horizon, SourceView, closing};
@@ -265,7 +266,7 @@ impl Exporter {
         job: &RenderJob,
         rendered: RenderedHour,
     ) -> Result<RenderedHour, ExporterFault> {
-        if !rendered.layout.record_uses_facts() || rendered.parts.is_empty() {
+        if !rendered.layout.as_ref().is_some_and(Layout::record_uses_facts) || rendered.parts.is_empty() {
             return Ok(rendered);
         }
         self.discard(rendered)?;

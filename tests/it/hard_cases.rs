@@ -80,3 +80,47 @@ fn a_file_that_grows_while_it_is_read_gives_no_half_record() {
     let report = once(&config, NOW);
     assert_eq!((report.exit_code(), delivered(&site).join("")), (0, "abcd".to_owned()), "{report:?}");
 }
+
+/// Renames the field `trunk` in the source's and in the partner's format; the feed filters by it.
+fn rename_a_field(site: &Site) {
+    for (format, old, new) in
+        [("kamailio-acc-cdrs", "name = \"trunk\",", "name = \"route\","), ("huaxin-voice", "\"trunk\"", "\"route\"")]
+    {
+        let path = site.path(&format!("formats/{format}.toml"));
+        let text = fs::read_to_string(&path).expect("format");
+        assert!(text.contains(old));
+        fs::write(&path, text.replace(old, new)).expect("format");
+    }
+    configured(site, "", "where = 'route == \"TG\"'");
+}
+
+#[test]
+fn a_field_may_be_renamed_in_source_and_feed_while_the_spool_holds_records_of_before() {
+    let site = Site::new();
+    let config = configured(&site, "", "");
+    site.write("in/1.log", line(1, "a"));
+    assert_eq!(once(&config, "2024-11-03T02:30:00Z").read.records, 1);
+    rename_a_field(&site);
+    once(&config, "2024-11-03T02:45:00Z");
+    site.write("in/2.log", line(130, "b"));
+    let report = once(&config, NOW);
+    assert_eq!((report.exit_code(), delivered(&site)), (0, vec!["a".to_owned(), "b".to_owned()]), "{report:?}");
+    site.write("in/3.log", line(190, "c"));
+    assert_eq!(once(&config, NOW).exit_code(), 0, "and it starts again");
+}
+
+#[test]
+fn an_hour_whose_definition_does_not_fit_its_records_is_held_and_the_others_go_on() {
+    let site = Site::new();
+    let config = configured(&site, "", "");
+    site.write("in/1.log", line(1, "a"));
+    assert_eq!(once(&config, "2024-11-03T02:30:00Z").read.records, 1);
+    rename_a_field(&site);
+    // This hour had begun when the definition changed: it is rendered as it was, from fields that are gone.
+    site.write("in/2.log", line(10, "b"));
+    once(&config, "2024-11-03T02:40:00Z");
+    site.write("in/3.log", line(130, "c"));
+    let report = once(&config, NOW);
+    assert_eq!((report.exit_code(), delivered(&site)), (4, vec!["c".to_owned()]), "{report:?}");
+    assert!(report.sealed.held[0].2.contains("trunk"), "{report:?}");
+}

@@ -190,8 +190,8 @@ pub(super) fn planned_parts(plan: &BatchPlan) -> Vec<(String, u64, u64)> {
 
 /// Why an hour must wait for a person instead of being planned.
 fn hold_reason(candidate: &Candidate) -> Option<String> {
-    if let Some(fault) = &candidate.rendered.unfit {
-        return Some(fault.to_string());
+    if let Some(reason) = &candidate.rendered.unfit {
+        return Some(reason.clone());
     }
     if candidate.due.kind != DueKind::First {
         return None;
