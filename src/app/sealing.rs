@@ -198,7 +198,7 @@ impl Exporter {
 
     fn close(&mut self, id: &BatchId, state: BatchState, cut: Lsn) {
         if let Some(feed) = self.feeds.iter_mut().find(|feed| *feed.id() == id.feed) {
-            feed.close(ClosedHour { partition: id.partition, revision: id.revision, state, cut });
+            feed.close(ClosedHour::new(id.partition, id.revision, state, cut));
         }
     }
 

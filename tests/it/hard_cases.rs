@@ -124,3 +124,41 @@ fn an_hour_whose_definition_does_not_fit_its_records_is_held_and_the_others_go_o
     assert_eq!((report.exit_code(), delivered(&site)), (4, vec!["c".to_owned()]), "{report:?}");
     assert!(report.sealed.held[0].2.contains("trunk"), "{report:?}");
 }
+
+#[test]
+fn a_counter_at_its_end_holds_the_hour_and_a_released_supplement_has_only_its_own_records() {
+    let site = Site::new();
+    let config = configured(&site, "", "sequence = { last = 1 }");
+    site.write("in/1.log", line(1, "a"));
+    assert_eq!(once(&config, NOW).exit_code(), 0);
+    site.write("in/2.log", line(2, "b"));
+    let report = once(&config, NOW);
+    let held = report.sealed.held.first().expect("a held supplement").clone();
+    assert!(held.2.contains("`last` number"), "{held:?}");
+    configured(&site, "", "sequence = { last = 99999 }");
+    open(&config, NOW).release_hour(&held.0, held.1.start, "the partner takes five digits").expect("release");
+    let report = once(&config, NOW);
+    assert_eq!((report.exit_code(), delivered(&site).join("")), (0, "ab".to_owned()), "{report:?}");
+    let names: Vec<String> = site.dropped("huaxin", ".dat").into_keys().collect();
+    assert_eq!(names, ["HX_2024110302_00001.dat", "HX_2024110302_00002.dat"]);
+}
+
+#[test]
+fn batches_are_delivered_in_the_order_of_their_numbers_when_an_hour_was_held() {
+    let site = Site::new();
+    let config = configured(&site, "", "");
+    let meridian = fs::read_to_string(site.path("formats/meridian-fixed.toml")).expect("format");
+    site.write("formats/huaxin-voice.toml", meridian);
+    let long = format!("|{}|2|", "9".repeat(30));
+    site.write("in/1.log", line(1, "a") + &line(2, "b").replace("|1|2|", &long) + &line(70, "c"));
+    let mut exporter = open(&config, NOW);
+    while exporter.turn(u64::MAX).expect("a turn") {}
+    let feed = hourdrop::domain::ids::FeedId::parse("huaxin/voice").expect("a feed");
+    exporter.release_hour(&feed, START, "the partner agreed").expect("release");
+    exporter.turn(u64::MAX).expect("a turn");
+    let ledger = hourdrop::ledger::Ledger::open_read_only(&site.path("state/ledger.db")).expect("ledger");
+    let batches = ledger.batches_to_send(&feed, 64).expect("batches");
+    let names = batches.iter().filter_map(|batch| batch.files.iter().find(|file| file.part.0 > 0));
+    let names: Vec<&str> = names.map(|file| file.name.as_str()).collect();
+    assert_eq!(names, ["HX_2024110303_00001.dat", "HX_2024110302_00002.dat"]);
+}
