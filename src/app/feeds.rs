@@ -44,7 +44,7 @@ pub fn load(
     feed.closed_second = progress.closed_second;
     for batch in ledger.batches_cut_from(&definition.id, first_lsn)? {
         let id = batch.id;
-        feed.close(ClosedHour { partition: id.partition, revision: id.revision, state: batch.state, cut: batch.cut });
+        feed.close(ClosedHour::new(id.partition, id.revision, batch.state, batch.cut));
     }
     Ok(feed)
 }

@@ -15,6 +15,7 @@ use crate::domain::time::UtcTime;
 use crate::feed::definition::FeedDefinition;
 use crate::feed::names;
 use crate::feed::pending::ClosedHour;
+use crate::format::encode::Layout;
 use crate::ledger::batches::{Decisions, HeldHour};
 use crate::ledger::intake::QuarantineRow;
 use crate::seal::closing::{Closing, Due, Horizon, SourceView, closing};
@@ -203,7 +204,7 @@ impl Exporter {
 
     fn close(&mut self, id: &BatchId, state: BatchState, cut: Lsn) {
         if let Some(feed) = self.feeds.iter_mut().find(|feed| *feed.id() == id.feed) {
-            feed.close(ClosedHour { partition: id.partition, revision: id.revision, state, cut });
+            feed.close(ClosedHour::new(id.partition, id.revision, state, cut));
         }
     }
 
@@ -272,7 +273,7 @@ impl Exporter {
         job: &RenderJob,
         rendered: RenderedHour,
     ) -> Result<RenderedHour, ExporterFault> {
-        if !rendered.layout.record_uses_facts() || rendered.parts.is_empty() {
+        if !rendered.layout.as_ref().is_some_and(Layout::record_uses_facts) || rendered.parts.is_empty() {
             return Ok(rendered);
         }
         self.discard(rendered)?;

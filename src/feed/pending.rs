@@ -37,16 +37,25 @@ pub struct ClosedHour {
     pub revision: Revision,
     /// Its state.
     pub state: BatchState,
-    /// Records of frames below it belong to a revision that exists.
+    /// Records of frames below it were looked at for it.
     pub cut: Lsn,
+    /// Records of frames below it belong to a revision that was planned: this one or, while this one is held, one
+    /// before it.
+    pub taken: Lsn,
 }
 
 impl ClosedHour {
-    /// An hour that was held or released before it was planned has taken no record yet.
-    const fn has_taken(&self, lsn: Lsn) -> bool {
-        !matches!(self.state, BatchState::Open | BatchState::Held(HeldFrom::Open)) && lsn.0 < self.cut.0
+    /// A revision of an hour. [`FeedHours::close`] knows what those before it have taken.
+    #[must_use]
+    pub const fn new(partition: Partition, revision: Revision, state: BatchState, cut: Lsn) -> Self {
+        Self { partition, revision, state, cut, taken: Lsn(0) }
     }
 
+    const fn has_taken(&self, lsn: Lsn) -> bool {
+        lsn.0 < self.taken.0
+    }
+
+    /// An hour that was held or released before it was planned takes whatever comes.
     const fn is_cut(&self) -> bool {
         !matches!(self.state, BatchState::Open | BatchState::Held(HeldFrom::Open))
     }
@@ -252,8 +261,10 @@ impl FeedHours {
         self.pending.values().filter_map(|hour| hour.lsns.first().copied()).min()
     }
 
-    /// Notes that a revision of an hour took everything below `cut`.
-    pub fn close(&mut self, closed: ClosedHour) {
+    /// Notes that a revision of an hour took everything below its cut, or that it is held and has taken nothing.
+    pub fn close(&mut self, mut closed: ClosedHour) {
+        let before = self.closed.get(&closed.partition.start).map_or(Lsn(0), |known| known.taken);
+        closed.taken = if closed.is_cut() { closed.cut } else { before };
         if closed.is_cut() {
             self.pending.remove(&closed.partition.start);
         }

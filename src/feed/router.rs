@@ -41,6 +41,9 @@ pub enum RouteFault {
     /// The filter needs a value that the record does not have.
     #[error("where: {0}")]
     Filter(FilterFault),
+    /// The definition of its hour does not fit the fields that the record has.
+    #[error("the definition that its hour needs does not fit the fields of its source: {0}")]
+    Unfit(String),
     /// The hour was sealed, and the feed sends late records to quarantine.
     #[error("late: its hour was sealed before the record came")]
     Late,
@@ -51,8 +54,11 @@ pub enum RouteFault {
 pub struct FeedRouter {
     versions: Vec<(i64, Arc<FeedDefinition>)>,
     starts_at: Option<UtcTime>,
-    compiled: Option<(Arc<Schema>, Vec<Compiled>)>,
+    compiled: Option<(Arc<Schema>, Vec<CompiledVersion>)>,
 }
+
+/// A version for the fields of a source, or why it does not fit them.
+type CompiledVersion = Result<Compiled, RouterFault>;
 
 #[derive(Debug)]
 struct Compiled {
@@ -120,16 +126,19 @@ impl FeedRouter {
         self.current().starts_at.max(self.starts_at)
     }
 
-    /// Prepares for records of `schema`.
+    /// Prepares for records of `schema`. Fields change with time: a definition need not fit the records of other
+    /// times.
     ///
     /// # Errors
-    /// [`RouterFault`] when a definition names a field that the source does not have.
+    /// [`RouterFault`] when no definition fits the fields of the source.
     pub fn prepare(&mut self, schema: &Arc<Schema>) -> Result<(), RouterFault> {
         if self.compiled.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, schema) || known == schema) {
             return Ok(());
         }
-        let compiled =
-            self.versions.iter().map(|(_, definition)| compile(definition, schema)).collect::<Result<Vec<_>, _>>()?;
+        let compiled: Vec<_> = self.versions.iter().map(|(_, definition)| compile(definition, schema)).collect();
+        if let (false, Some(Err(fault))) = (compiled.iter().any(Result::is_ok), compiled.last()) {
+            return Err(fault.clone());
+        }
         self.compiled = Some((Arc::clone(schema), compiled));
         Ok(())
     }
@@ -138,13 +147,27 @@ impl FeedRouter {
     pub fn route(&mut self, record: Record<'_>, accepted_at: UtcTime) -> Route {
         let starts_at = self.starts_at;
         let Some((_, compiled)) = &mut self.compiled else { return Route::Filtered(None) };
+        let mut unfit: Option<(i64, &RouterFault)> = None;
         let mut versions = self.versions.iter().zip(compiled.iter_mut()).rev().peekable();
         while let Some(((from, definition), plan)) = versions.next() {
+            let plan = match plan {
+                Ok(plan) => plan,
+                Err(fault) => {
+                    unfit = Some((*from, fault));
+                    continue;
+                }
+            };
             let (route, partition) = plan.route(definition, starts_at, record, accepted_at);
+            if let Some((_, fault)) = unfit.filter(|(from, _)| partition.is_some_and(|p| p.start >= *from)) {
+                return Route::Rejected(RouteFault::Unfit(fault.message.clone()));
+            }
             // A record of an hour before this version took effect belongs to the version before.
             if versions.peek().is_none() || partition.is_none_or(|p| p.start >= *from) {
                 return route;
             }
+        }
+        if let Some((_, fault)) = unfit {
+            return Route::Rejected(RouteFault::Unfit(fault.message.clone()));
         }
         Route::Filtered(None)
     }

@@ -102,6 +102,8 @@ pub struct FileSource {
     done: HashMap<String, (u64, i64)>,
     /// Finished files whose records are not known to be durable yet.
     unsettled: Vec<PathBuf>,
+    /// Inputs that were read to their end and are not known to be in the ledger yet.
+    unrecorded: Vec<KnownInput>,
     /// Files that cannot be read, why, and since when they are visible.
     blocked: BTreeMap<String, Blocked>,
     numbers: Option<NumberedNames>,
@@ -148,6 +150,7 @@ impl FileSource {
             current: None,
             done: HashMap::new(),
             unsettled: Vec::new(),
+            unrecorded: Vec::new(),
             blocked: BTreeMap::new(),
             numbers,
             logs: FollowedLogs::default(),
@@ -331,7 +334,12 @@ impl FileSource {
             let hint = "rename it, or set changed_content = \"read\" or \"skip\" for this source".to_owned();
             return Ok(Known::Other(self.rules.changed_content, HD_CHANGED, message, hint));
         }
-        let found = history.with_content(&self.id, bytes, &mut sha256).map_err(self.history_fault())?;
+        let mut found = history.with_content(&self.id, bytes, &mut sha256).map_err(self.history_fault())?;
+        for known in self.unrecorded.iter().filter(|known| known.bytes == bytes) {
+            if found.is_none() && sha256().map_err(self.fault("read", path))? == known.sha256 {
+                found = Some(known.clone());
+            }
+        }
         Ok(match found.filter(|_| bytes > 0) {
             None => Known::New,
             Some(KnownInput { name: before, .. }) => {
@@ -361,6 +369,10 @@ impl FileSource {
                     return Ok(None);
                 }
                 Ok(Piece::End) => {
+                    // What looks like a last line without line end may be half of one that is still being written.
+                    if self.has_changed(disk, &current.entry)? {
+                        return Ok(None);
+                    }
                     current.ended = true;
                     current.input.end(&self.id, now)
                 }
@@ -392,13 +404,22 @@ impl FileSource {
         self.blocked.insert(name, Blocked { code, message, hint, stat: entry.stat });
     }
 
+    /// Blocks a file that counted as finished and has another length than when it was found.
+    fn has_changed(&mut self, disk: &dyn Disk, entry: &Entry) -> Result<bool, IntakeFault> {
+        let stat = disk.stat(&entry.path).map_err(self.fault("look at", &entry.path))?.unwrap_or(entry.stat);
+        let changed = stat.bytes != entry.stat.bytes;
+        if changed {
+            self.block(entry, HD_CHANGED, "grew while it was read, although it counted as finished");
+        }
+        Ok(changed)
+    }
+
     fn finish(&mut self, disk: &dyn Disk, current: &Current, now: UtcTime) -> Result<Option<Step>, IntakeFault> {
         let path = &current.entry.path;
-        let stat = disk.stat(path).map_err(self.fault("look at", path))?.unwrap_or(current.entry.stat);
-        if stat.bytes != current.entry.stat.bytes {
-            self.block(&current.entry, HD_CHANGED, "grew while it was read, although it counted as finished");
+        if self.has_changed(disk, &current.entry)? {
             return Ok(None);
         }
+        let stat = disk.stat(path).map_err(self.fault("look at", path))?.unwrap_or(current.entry.stat);
         let name = self.input_name(&current.entry);
         if let Some(problem) = current.input.trailer_problem() {
             let message = format!("{name}: {problem}");
@@ -411,7 +432,14 @@ impl FileSource {
         self.done.insert(name, (stat.bytes, stat.modified_nanos));
         self.logs.finish(&current.entry);
         self.unsettled.push(path.clone());
-        let finished = Accepted::Finished(current.input.finished(&self.id, stat.bytes, stat.modified_nanos, now));
+        let finished = current.input.finished(&self.id, stat.bytes, stat.modified_nanos, now);
+        self.unrecorded.push(KnownInput {
+            name: finished.input.clone(),
+            bytes: finished.bytes,
+            modified_nanos: finished.modified_nanos,
+            sha256: finished.sha256,
+        });
+        let finished = Accepted::Finished(finished);
         Ok(Some(if current.duplicate { Step::Duplicate(finished) } else { Step::Accepted(finished) }))
     }
 }
@@ -475,6 +503,7 @@ impl Source for FileSource {
     }
 
     fn settle(&mut self, disk: &dyn Disk) -> Result<(), IntakeFault> {
+        self.unrecorded.clear();
         while let Some(path) = self.unsettled.last().cloned() {
             let marker = self.marker_of(&path);
             then::apply(disk, &self.rules.then, &path, &marker).map_err(self.fault("put away", &path))?;

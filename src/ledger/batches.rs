@@ -384,13 +384,14 @@ fn insert_plan(t: &Transaction<'_>, plan: &BatchPlan) -> Result<()> {
     append_plan_fact(t, plan, "planned", &detail)
 }
 
-/// Inserts a batch, or gives a released one its plan.
+/// Inserts a batch, or gives a released one its plan. Its row then comes behind all others: rows are in the order in
+/// which batches were planned and numbered, and so they are delivered.
 fn insert_batch(t: &Transaction<'_>, plan: &BatchPlan, state: BatchState) -> Result<i64> {
     let insert = "INSERT INTO batch (feed, start_second, end_second, revision, state, from_lsn, cut_lsn, definition,
                   encoder_revision, sealed_at, source_incomplete, received, filtered, quarantined, duplicate, records)
                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
-                  ON CONFLICT (feed, start_second, revision) DO UPDATE SET state = excluded.state, reason = NULL,
-                  from_lsn = excluded.from_lsn, cut_lsn = excluded.cut_lsn, definition = excluded.definition,
+                  ON CONFLICT (feed, start_second, revision) DO UPDATE SET id = (SELECT max(id) + 1 FROM batch),
+                  state = excluded.state, reason = NULL, from_lsn = excluded.from_lsn, cut_lsn = excluded.cut_lsn, definition = excluded.definition,
                   encoder_revision = excluded.encoder_revision, sealed_at = excluded.sealed_at,
                   source_incomplete = excluded.source_incomplete, received = excluded.received,
                   filtered = excluded.filtered, quarantined = excluded.quarantined, duplicate = excluded.duplicate,

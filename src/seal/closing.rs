@@ -325,7 +325,7 @@ mod tests {
         let mut feed = with_records(feed("grace = \"10m\""), &[0, 1]);
         feed.closed_second = Some(hour(1).end);
         let state = BatchState::Held(HeldFrom::Open);
-        let held = ClosedHour { partition: hour(1), revision: Revision(0), state, cut: Lsn(5) };
+        let held = ClosedHour::new(hour(1), Revision(0), state, Lsn(5));
         feed.closed.insert(hour(1).start, held);
         let sources = [source("one", at(115)), source("two", at(115))];
         assert_eq!(due(&closing(&feed, &sources, at(9), Horizon::Clock)), [], "the grace collects late records");

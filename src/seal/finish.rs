@@ -42,7 +42,7 @@ pub fn finish_parts(
             found: format!("{found:?}"),
         });
     }
-    let mut layout = rendered.layout;
+    let Some(mut layout) = rendered.layout else { return Ok(Vec::new()) };
     let parts = rendered.parts.into_iter().zip(&plan.parts);
     parts.map(|(staged, file)| finish_part(disk, job, &mut layout, staged, file)).collect()
 }

@@ -72,14 +72,15 @@ impl RenderJob {
 
 /// What came out of a job.
 pub struct RenderedHour {
-    /// The layout, for headers and trailers.
-    pub layout: Layout,
+    /// The layout, for headers and trailers; `None` when it fits no records that came.
+    pub layout: Option<Layout>,
     /// The part files in order.
     pub parts: Vec<StagedPart>,
     /// Records that could not be rendered.
     pub rejects: Vec<RenderReject>,
-    /// Why the whole hour must wait: its header or trailer cannot hold its values.
-    pub unfit: Option<RenderFault>,
+    /// Why the whole hour must wait: its format does not fit the fields of its records, or its header or trailer
+    /// cannot hold its values.
+    pub unfit: Option<String>,
 }
 
 impl RenderedHour {
@@ -126,7 +127,7 @@ pub fn render(
         .iter()
         .enumerate()
         .map(|(index, job)| HourWriter::new(disk, job, stage.join(format!("{index}"))))
-        .collect::<Result<Vec<_>, _>>()?;
+        .collect::<Vec<_>>();
     let (mut open, mut payload) = (OpenSegment::default(), Vec::new());
     for lsn in frames(jobs) {
         let Some(kind) = spool.read(lsn, &mut open, &mut payload)? else { continue };
@@ -167,9 +168,6 @@ fn render_batch(
             continue;
         }
         feed.router.prepare(batch.block.schema())?;
-        for (job, writer) in &mut mine {
-            writer.prepare(job, batch.block.schema())?;
-        }
         let mut last = 0;
         for record in batch.block.iter() {
             let (hour, at) = match feed.destination(record, lsn, batch.accepted_at) {
@@ -193,35 +191,44 @@ struct HourWriter<'d> {
     disk: &'d dyn Disk,
     stem: PathBuf,
     schema: Arc<Schema>,
-    layout: Layout,
+    /// For records of `schema`, when it fits them.
+    layout: Option<Layout>,
     open: Option<StagedPart>,
     parts: Vec<StagedPart>,
     rejects: Vec<RenderReject>,
-    unfit: Option<RenderFault>,
+    unfit: Option<String>,
 }
 
 impl<'d> HourWriter<'d> {
-    fn new(disk: &'d dyn Disk, job: &RenderJob, stem: PathBuf) -> Result<Self, SealFault> {
-        Ok(Self {
+    fn new(disk: &'d dyn Disk, job: &RenderJob, stem: PathBuf) -> Self {
+        Self {
             disk,
             stem,
             schema: Arc::clone(&job.schema),
-            layout: compile(job, &job.schema)?,
+            layout: compile(job, &job.schema).ok(),
             open: None,
             parts: Vec::new(),
             rejects: Vec::new(),
             unfit: None,
-        })
+        }
     }
 
-    /// Records of an older version of the source's format have other fields.
-    fn prepare(&mut self, job: &RenderJob, schema: &Arc<Schema>) -> Result<(), SealFault> {
-        if !Arc::ptr_eq(&self.schema, schema) && self.schema != *schema {
-            self.layout = compile(job, schema)?;
+    /// Records of an older version of the source's format have other fields. When the format of the hour does not
+    /// fit them the hour must wait; other hours go on.
+    fn prepare(&mut self, job: &RenderJob, schema: &Arc<Schema>) {
+        let is_settled = self.layout.is_some() || self.unfit.is_some();
+        if is_settled && Arc::ptr_eq(&self.schema, schema) {
+            return;
+        }
+        if self.layout.is_none() || self.schema != *schema {
+            let compiled = compile(job, schema);
+            if let Err(message) = &compiled {
+                self.unfit.get_or_insert_with(|| message.clone());
+            }
+            self.layout = compiled.ok();
             self.begin_layout(job);
         }
         self.schema = Arc::clone(schema);
-        Ok(())
     }
 
     fn part_number(&self) -> u32 {
@@ -229,20 +236,21 @@ impl<'d> HourWriter<'d> {
     }
 
     fn begin_layout(&mut self, job: &RenderJob) {
-        if self.layout.record_uses_facts() {
-            let part = self.part_number();
-            self.layout.begin_file(&job.facts(part));
+        let part = self.part_number();
+        if let Some(layout) = self.layout.as_mut().filter(|layout| layout.record_uses_facts()) {
+            layout.begin_file(&job.facts(part));
         }
     }
 
     fn begin_part(&mut self, job: &RenderJob) -> Result<(), SealFault> {
         let part = self.part_number();
-        let file = StagedFile::create(self.disk, self.stem.with_extension(format!("{part}.part")))?;
         self.begin_layout(job);
-        let totals = self.layout.totals();
+        let Some(layout) = &mut self.layout else { return Ok(()) };
+        let file = StagedFile::create(self.disk, self.stem.with_extension(format!("{part}.part")))?;
+        let totals = layout.totals();
         let mut header = Vec::new();
-        if let Err(fault) = self.layout.header(&job.facts(part), &totals, &mut header) {
-            self.unfit.get_or_insert(fault);
+        if let Err(fault) = layout.header(&job.facts(part), &totals, &mut header) {
+            self.unfit.get_or_insert(fault.to_string());
         }
         let mut staged = StagedPart { file, header, totals, first_event: None, last_event: None };
         staged.file.buffer().extend_from_slice(&staged.header);
@@ -258,12 +266,13 @@ impl<'d> HourWriter<'d> {
         batch: &AcceptedBatch,
         lsn: Lsn,
     ) -> Result<(), SealFault> {
+        self.prepare(job, batch.block.schema());
         if self.open.is_none() {
             self.begin_part(job)?;
         }
-        let Some(open) = &mut self.open else { return Ok(()) };
+        let (Some(open), Some(layout)) = (&mut self.open, &mut self.layout) else { return Ok(()) };
         let before = open.file.bytes();
-        match self.layout.record(record, &mut open.totals, open.file.buffer()) {
+        match layout.record(record, &mut open.totals, open.file.buffer()) {
             Ok(()) => {}
             Err(fault) => {
                 self.reject(&fault, record, batch, lsn);
@@ -310,10 +319,12 @@ impl<'d> HourWriter<'d> {
         let Some(open) = self.open.take() else { return };
         let part = self.part_number();
         let mut trailer = Vec::new();
-        let trial = self.layout.trailer(&job.facts(part), &open.totals, &mut trailer);
-        let trial = trial.and_then(|()| self.layout.header(&job.facts(part), &open.totals, &mut trailer));
-        if let Err(fault) = trial {
-            self.unfit.get_or_insert(fault);
+        if let Some(layout) = &mut self.layout {
+            let trial = layout.trailer(&job.facts(part), &open.totals, &mut trailer);
+            let trial = trial.and_then(|()| layout.header(&job.facts(part), &open.totals, &mut trailer));
+            if let Err(fault) = trial {
+                self.unfit.get_or_insert(fault.to_string());
+            }
         }
         self.parts.push(open);
     }
@@ -324,6 +335,7 @@ impl<'d> HourWriter<'d> {
             empty.file.discard(self.disk)?;
         }
         if self.open.is_none() && self.parts.is_empty() && job.at_least_one_part {
+            self.prepare(job, &job.schema);
             self.begin_part(job)?;
         }
         self.end_part(job);
@@ -331,10 +343,11 @@ impl<'d> HourWriter<'d> {
     }
 }
 
-fn compile(job: &RenderJob, schema: &Schema) -> Result<Layout, SealFault> {
+/// The layout of a job's hour for records of `schema`, or what does not fit.
+fn compile(job: &RenderJob, schema: &Schema) -> Result<Layout, String> {
     let definition = &job.definition;
-    Layout::compile(&definition.format, schema, definition.period.zone()).map_err(|problems| SealFault::Format {
-        feed: definition.id.clone(),
-        message: problems.into_iter().next().map_or_else(String::new, |problem| problem.message),
+    Layout::compile(&definition.format, schema, definition.period.zone()).map_err(|problems| {
+        let problem = problems.into_iter().next().map_or_else(String::new, |problem| problem.message);
+        format!("format {} of this hour does not fit its records: {problem}", definition.format.name)
     })
 }

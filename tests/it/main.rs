@@ -13,6 +13,7 @@ mod cli_reports;
 mod crash;
 mod delivering;
 mod delivery_crash;
+mod hard_cases;
 mod hour_end_to_end;
 mod lost_replies;
 mod policies;

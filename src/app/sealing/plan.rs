@@ -10,6 +10,7 @@ use crate::domain::period::Partition;
 use crate::domain::time::UtcTime;
 use crate::feed::definition::{EmptyPolicy, FeedDefinition};
 use crate::feed::names;
+use crate::feed::pending::FeedHours;
 use crate::ledger::batches::Decisions;
 use crate::ledger::intake::{QuarantineRow, QuarantineStage};
 use crate::seal::ENCODER_REVISION;
@@ -43,15 +44,15 @@ impl Exporter {
             let known = ledger.latest_revision(&definition.id, due.partition.start)?;
             let (revision, from) = match (due.kind, known) {
                 (DueKind::First, _) | (DueKind::Supplement, None) => (Revision(0), Lsn(0)),
-                (DueKind::Released(revision), _) => (revision, Lsn(0)),
+                (DueKind::Released(revision), known) => (revision, known.map_or(Lsn(0), |(_, cut)| cut)),
                 (DueKind::Supplement, Some((revision, cut))) => (revision.next(), cut),
             };
             let guess = if let Some(last) = counters.get(&definition.counter_name()) {
                 last + 1
             } else {
                 let mut state = ledger.counter(&definition.counter_name())?;
-                let label = reset_label(&definition, due.partition);
-                state.give(&definition.sequence, &label).map_or(0, |sequence| sequence.number)
+                let label = reset_label(feed.definition(), due.partition);
+                state.give(&feed.definition().sequence, &label).map_or(0, |sequence| sequence.number)
             };
             let pending = feed.pending.get(&due.partition.start);
             let empty = pending.is_none() && definition.empty == EmptyPolicy::HeaderAndTrailer;
@@ -97,7 +98,18 @@ impl Exporter {
                 decisions.held.push(self.held_hour(candidate.job.feed, partition, revision, reason, now, quarantine));
                 continue;
             }
-            let plan = self.plan(&candidate, &quarantine, &mut counters)?;
+            let before = counters.clone();
+            let plan = match self.plan(&candidate, &quarantine, &mut counters) {
+                // Numbers or names that cannot be given stop this feed until a person has looked, and no other.
+                Err(fault @ (ExporterFault::CounterExhausted { .. } | ExporterFault::FileName { .. })) => {
+                    counters = before;
+                    self.discard(candidate.rendered)?;
+                    let (job, reason) = (&candidate.job, fault.to_string());
+                    decisions.held.push(self.held_hour(job.feed, job.partition, job.revision, reason, now, quarantine));
+                    continue;
+                }
+                planned => planned?,
+            };
             if plan.parts.is_empty() && plan.id.revision > Revision(0) && candidate.due.kind == DueKind::Supplement {
                 let latest = BatchId { revision: Revision(plan.id.revision.0 - 1), ..plan.id };
                 decisions.absorbed.push((latest, plan.cut, quarantine));
@@ -131,19 +143,21 @@ impl Exporter {
         counters: &mut Counters,
     ) -> Result<BatchPlan, ExporterFault> {
         let (job, definition) = (&candidate.job, &candidate.job.definition);
+        // How numbers go on is not a matter of one hour: a counter at its end goes on as the configuration says now.
+        let current = self.feeds.get(job.feed).map_or(definition.as_ref(), FeedHours::definition);
         let ledger = self.ledger.lock();
         let id = BatchId { feed: definition.id.clone(), partition: job.partition, revision: job.revision };
         let mut counts = ledger.hour_counts(&definition.id, job.partition.start)?;
         counts.quarantined -= ledger.held_renders(&id, job.from, job.cut)?.min(counts.quarantined);
         counts.quarantined += quarantine.len() as u64;
-        let label = reset_label(definition, job.partition);
+        let label = reset_label(current, job.partition);
         let mut facts = names::facts(definition, job.partition, job.sealed_at);
         facts.revision = job.revision.0;
         facts.parts = u32::try_from(candidate.rendered.parts.len()).unwrap_or(u32::MAX);
         let mut parts = Vec::new();
         for (index, part) in candidate.rendered.parts.iter().enumerate() {
             let counter = counters.get(&ledger, &definition.counter_name())?;
-            let sequence = counter.give(&definition.sequence, &label).ok_or_else(|| exhausted(definition))?;
+            let sequence = counter.give(&current.sequence, &label).ok_or_else(|| exhausted(definition))?;
             facts.part = u32::try_from(index + 1).unwrap_or(u32::MAX);
             facts.sequence = sequence.number;
             let name = names::file_name(&definition.name, &facts).map_err(|fault| bad_name(definition, &fault))?;
@@ -157,7 +171,8 @@ impl Exporter {
             Some(_) if parts.is_empty() && candidate.due.kind == DueKind::Supplement => None,
             Some(manifest) => {
                 let counter = counters.get(&ledger, &definition.manifest_counter_name())?;
-                let sequence = counter.give(&manifest.sequence, &label).ok_or_else(|| exhausted(definition))?;
+                let rule = current.manifest.as_ref().map_or(manifest.sequence, |manifest| manifest.sequence);
+                let sequence = counter.give(&rule, &label).ok_or_else(|| exhausted(definition))?;
                 facts.part = 1;
                 facts.sequence = sequence.number;
                 let name = names::file_name(&manifest.name, &facts).map_err(|fault| bad_name(definition, &fault))?;
@@ -180,7 +195,7 @@ impl Exporter {
 }
 
 /// Counters as they stand while numbers are given in one transaction.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Counters(BTreeMap<String, CounterState>);
 
 impl Counters {
@@ -199,8 +214,8 @@ pub(super) fn planned_parts(plan: &BatchPlan) -> Vec<(String, u64, u64)> {
 
 /// Why an hour must wait for a person instead of being planned.
 fn hold_reason(candidate: &Candidate) -> Option<String> {
-    if let Some(fault) = &candidate.rendered.unfit {
-        return Some(fault.to_string());
+    if let Some(reason) = &candidate.rendered.unfit {
+        return Some(reason.clone());
     }
     if candidate.due.kind != DueKind::First {
         return None;

@@ -1,0 +1,164 @@
+//! Cases that are rare and cost money when they go wrong: changed definitions, equal files, late records, crashes.
+
+use crate::site::{Site, once, open};
+use std::fs;
+use std::path::PathBuf;
+
+const NOW: &str = "2024-11-03T12:00:00Z";
+const START: i64 = 1_730_599_200;
+
+fn line(minute: i64, id: &str) -> String {
+    let at = START + minute * 60;
+    format!("{at}|{at}|1.5|1|2|TG|{id}|x\n")
+}
+
+/// A site with one source that watches `in` and one partner; `feed` are more keys of the feed.
+fn configured(site: &Site, source: &str, feed: &str) -> PathBuf {
+    let text = format!(
+        r#"
+state   = "state"
+archive = "archive"
+[source.switch]
+files    = "in"
+finished = "renamed"
+format   = "kamailio-acc-cdrs"
+{source}
+[partner.huaxin]
+deliver = "{drop}"
+[partner.huaxin.feed.voice]
+source    = "switch"
+format    = "huaxin-voice"
+hour_by   = "start_time"
+starts_at = "2024-11-03T02:00:00Z"
+name      = "HX_{{start:%Y%m%d%H}}_{{seq:05}}.dat"
+manifest  = {{ name = "HX_{{start:%Y%m%d%H}}_{{revision:02}}.json" }}
+{feed}
+"#,
+        drop = site.drop_dir("huaxin").display()
+    );
+    site.configure(&text)
+}
+
+/// The call ids in the partner's directory, in the order of file names and lines.
+fn delivered(site: &Site) -> Vec<String> {
+    let mut ids = Vec::new();
+    for bytes in site.dropped("huaxin", ".dat").values() {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let records = text.lines().filter(|line| !line.starts_with(['H', 'T']));
+        ids.extend(records.filter_map(|line| line.split('|').nth(6).map(str::to_owned)));
+    }
+    ids
+}
+
+#[test]
+fn two_files_of_equal_content_in_one_pass_are_known_as_such() {
+    let site = Site::new();
+    site.write("in/1.log", line(1, "a") + &line(2, "b"));
+    site.write("in/copy.log", line(1, "a") + &line(2, "b"));
+    let config = configured(&site, "", "");
+    let report = once(&config, NOW);
+    assert_eq!((report.read.records, report.exit_code()), (2, 4), "{report:?}");
+    assert_eq!(report.alarms[0].code, "HD0402");
+}
+
+#[test]
+fn a_file_that_grows_while_it_is_read_gives_no_half_record() {
+    let site = Site::new();
+    let config = configured(&site, "", "");
+    site.write("in/1.log", line(1, "a"));
+    site.write("in/2.log", line(2, "b"));
+    let mut exporter = open(&config, NOW);
+    exporter.turn(1).expect("a turn: the second file was seen and is not read yet");
+    let whole = line(2, "b") + &line(3, "c") + &line(4, "d");
+    site.write("in/2.log", whole.trim_end().trim_end_matches("|x"));
+    for _ in 0..3 {
+        exporter.turn(1).expect("a turn");
+    }
+    site.write("in/2.log", whole);
+    while exporter.turn(u64::MAX).expect("a turn") {}
+    drop(exporter);
+    let report = once(&config, NOW);
+    assert_eq!((report.exit_code(), delivered(&site).join("")), (0, "abcd".to_owned()), "{report:?}");
+}
+
+/// Renames the field `trunk` in the source's and in the partner's format; the feed filters by it.
+fn rename_a_field(site: &Site) {
+    for (format, old, new) in
+        [("kamailio-acc-cdrs", "name = \"trunk\",", "name = \"route\","), ("huaxin-voice", "\"trunk\"", "\"route\"")]
+    {
+        let path = site.path(&format!("formats/{format}.toml"));
+        let text = fs::read_to_string(&path).expect("format");
+        assert!(text.contains(old));
+        fs::write(&path, text.replace(old, new)).expect("format");
+    }
+    configured(site, "", "where = 'route == \"TG\"'");
+}
+
+#[test]
+fn a_field_may_be_renamed_in_source_and_feed_while_the_spool_holds_records_of_before() {
+    let site = Site::new();
+    let config = configured(&site, "", "");
+    site.write("in/1.log", line(1, "a"));
+    assert_eq!(once(&config, "2024-11-03T02:30:00Z").read.records, 1);
+    rename_a_field(&site);
+    once(&config, "2024-11-03T02:45:00Z");
+    site.write("in/2.log", line(130, "b"));
+    let report = once(&config, NOW);
+    assert_eq!((report.exit_code(), delivered(&site)), (0, vec!["a".to_owned(), "b".to_owned()]), "{report:?}");
+    site.write("in/3.log", line(190, "c"));
+    assert_eq!(once(&config, NOW).exit_code(), 0, "and it starts again");
+}
+
+#[test]
+fn an_hour_whose_definition_does_not_fit_its_records_is_held_and_the_others_go_on() {
+    let site = Site::new();
+    let config = configured(&site, "", "");
+    site.write("in/1.log", line(1, "a"));
+    assert_eq!(once(&config, "2024-11-03T02:30:00Z").read.records, 1);
+    rename_a_field(&site);
+    // This hour had begun when the definition changed: it is rendered as it was, from fields that are gone.
+    site.write("in/2.log", line(10, "b"));
+    once(&config, "2024-11-03T02:40:00Z");
+    site.write("in/3.log", line(130, "c"));
+    let report = once(&config, NOW);
+    assert_eq!((report.exit_code(), delivered(&site)), (4, vec!["c".to_owned()]), "{report:?}");
+    assert!(report.sealed.held[0].2.contains("trunk"), "{report:?}");
+}
+
+#[test]
+fn a_counter_at_its_end_holds_the_hour_and_a_released_supplement_has_only_its_own_records() {
+    let site = Site::new();
+    let config = configured(&site, "", "sequence = { last = 1 }");
+    site.write("in/1.log", line(1, "a"));
+    assert_eq!(once(&config, NOW).exit_code(), 0);
+    site.write("in/2.log", line(2, "b"));
+    let report = once(&config, NOW);
+    let held = report.sealed.held.first().expect("a held supplement").clone();
+    assert!(held.2.contains("`last` number"), "{held:?}");
+    configured(&site, "", "sequence = { last = 99999 }");
+    open(&config, NOW).release_hour(&held.0, held.1.start, "the partner takes five digits").expect("release");
+    let report = once(&config, NOW);
+    assert_eq!((report.exit_code(), delivered(&site).join("")), (0, "ab".to_owned()), "{report:?}");
+    let names: Vec<String> = site.dropped("huaxin", ".dat").into_keys().collect();
+    assert_eq!(names, ["HX_2024110302_00001.dat", "HX_2024110302_00002.dat"]);
+}
+
+#[test]
+fn batches_are_delivered_in_the_order_of_their_numbers_when_an_hour_was_held() {
+    let site = Site::new();
+    let config = configured(&site, "", "");
+    let meridian = fs::read_to_string(site.path("formats/meridian-fixed.toml")).expect("format");
+    site.write("formats/huaxin-voice.toml", meridian);
+    let long = format!("|{}|2|", "9".repeat(30));
+    site.write("in/1.log", line(1, "a") + &line(2, "b").replace("|1|2|", &long) + &line(70, "c"));
+    let mut exporter = open(&config, NOW);
+    while exporter.turn(u64::MAX).expect("a turn") {}
+    let feed = hourdrop::domain::ids::FeedId::parse("huaxin/voice").expect("a feed");
+    exporter.release_hour(&feed, START, "the partner agreed").expect("release");
+    exporter.turn(u64::MAX).expect("a turn");
+    let ledger = hourdrop::ledger::Ledger::open_read_only(&site.path("state/ledger.db")).expect("ledger");
+    let batches = ledger.batches_to_send(&feed, 64).expect("batches");
+    let names = batches.iter().filter_map(|batch| batch.files.iter().find(|file| file.part.0 > 0));
+    let names: Vec<&str> = names.map(|file| file.name.as_str()).collect();
+    assert_eq!(names, ["HX_2024110303_00001.dat", "HX_2024110302_00002.dat"]);
+}
