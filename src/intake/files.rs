@@ -8,87 +8,27 @@
 //! file numbers, an unfit file) keeps [`Source::caught_up_to`] before the moment at which it appeared.
 
 mod follow;
+mod known;
 mod order;
+pub mod rules;
 mod then;
 
 use super::input::{InputFormat, OpenInput, Piece};
 use super::{InputHistory, IntakeFault, KnownInput, Source, Step};
 use crate::disk::{Disk, Entry, Kind, Stat, parent};
-use crate::domain::ids::{Sha256Digest, SourceId};
-use crate::domain::time::{Length, UtcTime};
+use crate::domain::ids::SourceId;
+use crate::domain::time::UtcTime;
 use crate::format::decode::spec::ReadSpec;
 use crate::format::dialect::Dialect;
 use crate::record::Accepted;
 use follow::FollowedLogs;
+use known::Known;
 use order::NumberedNames;
-use sha2::{Digest, Sha256};
+pub use rules::{FileRules, FinishedRule, KnownContent, NumberPattern, ThenRule};
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// When an input file is complete.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FinishedRule {
-    /// It appears by rename: what is there is complete.
-    Renamed,
-    /// A second file says so: `*` stands for the file's name (`*.done`).
-    Marker(String),
-    /// It has not changed for this long.
-    Quiet(Length),
-    /// Never: it is a log that grows and is rotated.
-    Append,
-}
-
-/// What happens to an input file once its records are durable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ThenRule {
-    /// It stays.
-    Keep,
-    /// It is moved to this directory.
-    Move(PathBuf),
-    /// It is removed.
-    Delete,
-}
-
-/// What happens to a file whose content was read before under another name, or whose name was read before with other
-/// content. Never a silent re-read or skip.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum KnownContent {
-    /// An alarm; nothing of the source closes until a person has looked.
-    #[default]
-    Hold,
-    /// Its records are counted as duplicates.
-    Skip,
-    /// Its records are read.
-    Read,
-}
-
-/// How a source numbers its files: a text before and a text behind the number.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NumberPattern {
-    /// Before the number.
-    pub before: String,
-    /// Behind the number.
-    pub after: String,
-}
-
-/// Which files a source reads and what it does with them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileRules {
-    /// A file, a pattern with `*`, `?` or `[` in its last part, or a directory.
-    pub path: PathBuf,
-    /// When a file is complete.
-    pub finished: FinishedRule,
-    /// What happens to it then.
-    pub then: ThenRule,
-    /// Known content under a new name.
-    pub known_content: KnownContent,
-    /// A known name with new content.
-    pub changed_content: KnownContent,
-    /// How files are numbered.
-    pub numbered: Option<NumberPattern>,
-}
 
 /// Files as a source.
 pub struct FileSource {
@@ -236,25 +176,6 @@ impl FileSource {
         Ok(())
     }
 
-    /// A log whose inode was read to its end before: the same file, or a new one that got the old inode.
-    fn known_log(
-        &mut self,
-        disk: &dyn Disk,
-        history: &dyn InputHistory,
-        entry: &Entry,
-    ) -> Result<Option<String>, IntakeFault> {
-        let Some(name) = self.logs.finished_as(entry).map(str::to_owned) else { return Ok(None) };
-        let known = history.finished(&self.id, &name).map_err(self.history_fault())?;
-        let same = match known.filter(|known| known.bytes == entry.stat.bytes) {
-            None => false,
-            Some(known) => hash_of(disk, &entry.path).map_err(self.fault("read", &entry.path))? == known.sha256,
-        };
-        if !same {
-            self.logs.name(entry);
-        }
-        Ok(same.then_some(name))
-    }
-
     /// Decides what to do with a finished file that is not in [`FileSource::done`].
     fn begin(&mut self, disk: &dyn Disk, history: &dyn InputHistory, entry: Entry) -> Result<(), IntakeFault> {
         let append = self.is_log();
@@ -306,48 +227,6 @@ impl FileSource {
             }
         }
         Ok(())
-    }
-
-    /// Compares a file with what was read before.
-    fn known(
-        &self,
-        disk: &dyn Disk,
-        history: &dyn InputHistory,
-        entry: &Entry,
-        name: &str,
-    ) -> Result<Known, IntakeFault> {
-        let (bytes, path) = (entry.stat.bytes, &entry.path);
-        let mut hash = None;
-        let mut sha256 = || match hash {
-            Some(known) => Ok(known),
-            None => hash_of(disk, path).inspect(|found| hash = Some(*found)),
-        };
-        if let Some(known) = history.finished(&self.id, name).map_err(self.history_fault())? {
-            let same_length = known.bytes == bytes;
-            if same_length && known.modified_nanos == entry.stat.modified_nanos {
-                return Ok(Known::Same);
-            }
-            if same_length && sha256().map_err(self.fault("read", path))? == known.sha256 {
-                return Ok(Known::Same);
-            }
-            let message = format!("{name} was read before and has other content now");
-            let hint = "rename it, or set changed_content = \"read\" or \"skip\" for this source".to_owned();
-            return Ok(Known::Other(self.rules.changed_content, HD_CHANGED, message, hint));
-        }
-        let mut found = history.with_content(&self.id, bytes, &mut sha256).map_err(self.history_fault())?;
-        for known in self.unrecorded.iter().filter(|known| known.bytes == bytes) {
-            if found.is_none() && sha256().map_err(self.fault("read", path))? == known.sha256 {
-                found = Some(known.clone());
-            }
-        }
-        Ok(match found.filter(|_| bytes > 0) {
-            None => Known::New,
-            Some(KnownInput { name: before, .. }) => {
-                let message = format!("{name} has the content of {before}, which was read before");
-                let hint = "remove it, or set known_content = \"skip\" or \"read\" for this source".to_owned();
-                Known::Other(self.rules.known_content, HD_KNOWN_CONTENT, message, hint)
-            }
-        })
     }
 
     fn read_current(&mut self, disk: &dyn Disk, now: UtcTime) -> Result<Option<Step>, IntakeFault> {
@@ -442,12 +321,6 @@ impl FileSource {
         let finished = Accepted::Finished(finished);
         Ok(Some(if current.duplicate { Step::Duplicate(finished) } else { Step::Accepted(finished) }))
     }
-}
-
-enum Known {
-    New,
-    Same,
-    Other(KnownContent, &'static str, String, String),
 }
 
 impl Source for FileSource {
@@ -546,17 +419,4 @@ fn visible_since(stat: &Stat, now: UtcTime) -> UtcTime {
 
 fn name_of(path: &Path) -> Option<String> {
     path.file_name().map(|name| name.to_string_lossy().into_owned())
-}
-
-fn hash_of(disk: &dyn Disk, path: &Path) -> io::Result<Sha256Digest> {
-    let mut reader = disk.open_read(path)?;
-    let mut hash = Sha256::new();
-    let mut piece = vec![0; super::input::PIECE_BYTES];
-    loop {
-        let count = reader.read(&mut piece)?;
-        if count == 0 {
-            return Ok(Sha256Digest(hash.finalize().into()));
-        }
-        hash.update(piece.get(..count).unwrap_or_default());
-    }
 }
