@@ -1,5 +1,6 @@
 //! Sequence counters: gap-free numbers that start, end, wrap and restart as a partner asks.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// When a counter goes back to its first number by itself.
@@ -57,13 +58,15 @@ pub struct CounterState {
     pub given: Option<Sequence>,
     /// Label of the day, month or year in which it was given; empty when the rule never resets.
     pub label: String,
+    /// The numbers given last in other days, months or years: late records of these go on behind them.
+    pub others: BTreeMap<String, Sequence>,
 }
 
 impl CounterState {
     /// A counter that has given nothing.
     #[must_use]
     pub const fn fresh() -> Self {
-        Self { given: None, label: String::new() }
+        Self { given: None, label: String::new(), others: BTreeMap::new() }
     }
 
     /// Gives the next number under `rule`. `label` names the day, month or year of the batch when the rule resets.
@@ -71,19 +74,31 @@ impl CounterState {
     /// Returns `None` when the counter is at its end and the rule does not say what follows.
     #[must_use]
     pub fn give(&mut self, rule: &CounterRule, label: &str) -> Option<Sequence> {
-        let next = match self.given {
-            None => Sequence { cycle: 0, number: rule.first },
-            Some(given) if rule.reset != CounterReset::Never && self.label != label => {
-                Sequence { cycle: given.cycle + 1, number: rule.first }
-            }
-            Some(given) if rule.last.is_some_and(|last| given.number >= last) => {
-                Sequence { cycle: given.cycle + 1, number: rule.then? }
-            }
-            Some(given) => Sequence { cycle: given.cycle, number: given.number + 1 },
+        let Some(given) = self.given else {
+            self.given = Some(Sequence { cycle: 0, number: rule.first });
+            label.clone_into(&mut self.label);
+            return self.given;
         };
-        self.given = Some(next);
+        let cycle = self.others.values().map(|other| other.cycle).fold(given.cycle, u64::max) + 1;
+        let after = |given: Sequence| {
+            let next = if rule.last.is_some_and(|last| given.number >= last) {
+                Sequence { cycle, number: rule.then? }
+            } else {
+                Sequence { cycle: given.cycle, number: given.number + 1 }
+            };
+            Some(next)
+        };
+        if rule.reset == CounterReset::Never || self.label == label {
+            self.given = Some(after(given)?);
+        } else if let Some(other) = self.others.get_mut(label) {
+            *other = after(*other)?;
+            return Some(*other);
+        } else {
+            self.others.insert(std::mem::take(&mut self.label), given);
+            self.given = Some(Sequence { cycle, number: rule.first });
+        }
         label.clone_into(&mut self.label);
-        Some(next)
+        self.given
     }
 }
 
@@ -115,5 +130,13 @@ mod tests {
     fn a_daily_counter_begins_again_every_day() {
         let daily = CounterRule { reset: CounterReset::Daily, ..CounterRule::default() };
         assert_eq!(give(daily, &["20261101", "20261101", "20261102"]), [Some((0, 1)), Some((0, 2)), Some((1, 1))]);
+    }
+
+    #[test]
+    fn a_late_batch_goes_on_behind_the_numbers_of_its_own_day_and_the_days_after_it_do_not_notice() {
+        let daily = CounterRule { reset: CounterReset::Daily, ..CounterRule::default() };
+        let days = ["20261101", "20261102", "20261101", "20261102", "20261031", "20261102", "20261103"];
+        let given = [(0, 1), (1, 1), (0, 2), (1, 2), (2, 1), (1, 3), (3, 1)];
+        assert_eq!(give(daily, &days), given.map(Some));
     }
 }

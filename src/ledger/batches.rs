@@ -173,10 +173,14 @@ impl Ledger {
         let query = "SELECT cycle, number, label FROM counter WHERE name = ?1";
         let read = |row: &rusqlite::Row<'_>| {
             let given = Sequence { cycle: unsigned(row.get(0)?), number: unsigned(row.get(1)?) };
-            Ok(CounterState { given: Some(given), label: row.get(2)? })
+            Ok((given, row.get::<_, String>(2)?))
         };
-        let found = self.check(self.connection.query_row(query, [name], read).optional())?;
-        Ok(found.unwrap_or_else(CounterState::fresh))
+        let Some((given, label)) = self.check(self.connection.query_row(query, [name], read).optional())? else {
+            return Ok(CounterState::fresh());
+        };
+        let query = "SELECT cycle, number, label FROM counter WHERE name > ?1 || '@' AND name < ?1 || 'A'";
+        let others = self.rows(query, [name], read)?.into_iter().map(|(given, label)| (label, given)).collect();
+        Ok(CounterState { given: Some(given), label, others })
     }
 
     /// The counts of one hour.
@@ -230,8 +234,10 @@ impl Ledger {
             }
             for (name, state) in &decisions.counters {
                 let Some(given) = state.given else { continue };
-                let values = params![name, signed(given.cycle)?, signed(given.number)?, state.label];
-                run(t, "INSERT OR REPLACE INTO counter VALUES (?1, ?2, ?3, ?4)", values)?;
+                set_counter(t, name, given, &state.label)?;
+                for (label, given) in &state.others {
+                    set_counter(t, &format!("{name}@{label}"), *given, label)?;
+                }
             }
             for (feed, second) in &decisions.closed {
                 let update = "UPDATE feed SET closed_second = max(coalesce(closed_second, ?2), ?2) WHERE feed = ?1";
@@ -341,6 +347,12 @@ impl Ledger {
             Ok(state)
         })
     }
+}
+
+fn set_counter(t: &Transaction<'_>, name: &str, given: Sequence, label: &str) -> Result<()> {
+    let values = params![name, signed(given.cycle)?, signed(given.number)?, label];
+    run(t, "INSERT OR REPLACE INTO counter VALUES (?1, ?2, ?3, ?4)", values)?;
+    Ok(())
 }
 
 /// How facts name a batch.

@@ -37,7 +37,7 @@ CREATE TABLE feed (                     -- how far each feed has come
 ) WITHOUT ROWID;
 
 CREATE TABLE counter (                  -- sequence counters
-  name   TEXT PRIMARY KEY,
+  name   TEXT PRIMARY KEY,              -- NAME, and NAME@LABEL for days, months or years before
   cycle  INTEGER NOT NULL,
   number INTEGER NOT NULL,              -- the number given last
   label  TEXT NOT NULL                  -- day, month or year of a counter that begins again

@@ -162,3 +162,33 @@ fn batches_are_delivered_in_the_order_of_their_numbers_when_an_hour_was_held() {
     let names: Vec<&str> = names.map(|file| file.name.as_str()).collect();
     assert_eq!(names, ["HX_2024110303_00001.dat", "HX_2024110302_00002.dat"]);
 }
+
+#[test]
+fn a_late_record_does_not_disturb_a_counter_that_begins_again_every_day() {
+    let site = Site::new();
+    let daily = "sequence = { reset = \"day\" }";
+    let config = configured(&site, "", daily);
+    site.write("in/1.log", line(1, "a") + &line(60, "b"));
+    once(&config, "2024-11-03T12:00:00Z");
+    site.write("in/2.log", line(24 * 60, "c") + &line(25 * 60, "d"));
+    once(&config, "2024-11-04T12:00:00Z");
+    site.write("in/3.log", line(2, "late"));
+    once(&config, "2024-11-04T12:01:00Z");
+    site.write("in/4.log", line(26 * 60, "e"));
+    let report = once(&config, "2024-11-04T12:02:00Z");
+    assert_eq!(report.exit_code(), 0, "{report:?}");
+    let names: Vec<String> = site.dropped("huaxin", ".dat").into_keys().collect();
+    let numbers: Vec<&str> = names.iter().map(|name| &name[3..]).collect();
+    assert_eq!(
+        numbers,
+        [
+            "2024110302_00001.dat",
+            "2024110302_00003.dat",
+            "2024110303_00002.dat",
+            "2024110402_00001.dat",
+            "2024110403_00002.dat",
+            "2024110404_00003.dat"
+        ],
+        "the late record goes on behind its own day"
+    );
+}

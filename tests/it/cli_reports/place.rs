@@ -310,5 +310,5 @@ fn planned((at, revision, records, wait): (i64, u32, u64, i64), index: u64) -> (
 }
 
 fn given(files: &[PlannedFile]) -> CounterState {
-    CounterState { given: files.first().and_then(|file| file.sequence), label: String::new() }
+    CounterState { given: files.first().and_then(|file| file.sequence), ..CounterState::fresh() }
 }
