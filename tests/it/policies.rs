@@ -1,48 +1,11 @@
 //! What feeds can declare about late records, shadows, retention, filters and changes of their definition.
 
-use crate::site::{Site, files_in, once};
+use crate::site::{FIRST_HOUR, Site, call_line, delivered_calls, files_in, once, one_feed};
 use std::path::PathBuf;
 
 const NOW: &str = "2024-11-03T12:00:00Z";
-const START: i64 = 1_730_599_200;
-
-fn line(minute: i64, id: &str) -> String {
-    let at = START + minute * 60;
-    format!("{at}|{at}|1.5|1|2|TG|{id}|x\n")
-}
-
 fn configured(site: &Site, feed: &str, keep: &str) -> PathBuf {
-    let text = format!(
-        r#"
-state   = "state"
-archive = {{ dir = "archive", keep = "{keep}" }}
-[source.switch]
-files    = "in"
-finished = "renamed"
-format   = "kamailio-acc-cdrs"
-[partner.huaxin]
-deliver = "{drop}"
-[partner.huaxin.feed.voice]
-source    = "switch"
-format    = "huaxin-voice"
-hour_by   = "start_time"
-starts_at = "2024-11-03T02:00:00Z"
-name      = "HX_{{start:%Y%m%d%H}}_{{seq:05}}.dat"
-{feed}
-"#,
-        drop = site.drop_dir("huaxin").display()
-    );
-    site.configure(&text)
-}
-
-/// The call ids of each delivered part file.
-fn delivered(site: &Site) -> Vec<(String, Vec<String>)> {
-    let ids = |bytes: &Vec<u8>| {
-        let text = String::from_utf8_lossy(bytes).into_owned();
-        let records = text.lines().filter(|line| !line.starts_with(['H', 'T']));
-        records.filter_map(|line| line.split('|').nth(6).map(str::to_owned)).collect()
-    };
-    site.dropped("huaxin", ".dat").iter().map(|(name, bytes)| (name.clone(), ids(bytes))).collect()
+    one_feed(site, "files = \"in\"\nfinished = \"renamed\"", feed, keep)
 }
 
 fn named(list: &[(&str, &[&str])]) -> Vec<(String, Vec<String>)> {
@@ -54,15 +17,15 @@ fn named(list: &[(&str, &[&str])]) -> Vec<(String, Vec<String>)> {
 fn late_records_can_go_into_the_next_open_hour() {
     let site = Site::new();
     let config = configured(&site, "late = \"next\"", "forever");
-    site.write("in/1.log", line(1, "a") + &line(61, "b"));
+    site.write("in/1.log", call_line(1, "a") + &call_line(61, "b"));
     once(&config, NOW);
     // 02:00 and 03:00 are sealed; 04:00 is the next open hour, also for a program that starts again.
-    site.write("in/2.log", line(2, "late"));
-    site.write("in/3.log", line(130, "c"));
+    site.write("in/2.log", call_line(2, "late"));
+    site.write("in/3.log", call_line(130, "c"));
     once(&config, NOW);
     once(&config, NOW);
     assert_eq!(
-        delivered(&site),
+        delivered_calls(&site),
         named(&[
             ("HX_2024110302_00001.dat", &["a"]),
             ("HX_2024110303_00002.dat", &["b"]),
@@ -75,19 +38,19 @@ fn late_records_can_go_into_the_next_open_hour() {
 fn late_records_can_go_to_quarantine() {
     let site = Site::new();
     let config = configured(&site, "late = \"quarantine\"", "forever");
-    site.write("in/1.log", line(1, "a"));
+    site.write("in/1.log", call_line(1, "a"));
     once(&config, NOW);
-    site.write("in/2.log", line(2, "late"));
+    site.write("in/2.log", call_line(2, "late"));
     let report = once(&config, NOW);
     assert_eq!((report.read.quarantined, report.sealed.batches, report.exit_code()), (1, 0, 4));
-    assert_eq!(delivered(&site), named(&[("HX_2024110302_00001.dat", &["a"])]));
+    assert_eq!(delivered_calls(&site), named(&[("HX_2024110302_00001.dat", &["a"])]));
 }
 
 #[test]
 fn a_shadow_feed_is_sealed_and_archived_and_delivers_nothing() {
     let site = Site::new();
     let config = configured(&site, "shadow = true\nsequence = { first = 4712 }", "forever");
-    site.write("in/1.log", line(1, "a"));
+    site.write("in/1.log", call_line(1, "a"));
     let report = once(&config, NOW);
     assert_eq!((report.sealed.batches, report.exit_code()), (1, 0));
     assert!(site.everything_dropped().is_empty());
@@ -99,7 +62,7 @@ fn a_shadow_feed_is_sealed_and_archived_and_delivers_nothing() {
 fn the_archive_keeps_files_as_long_as_it_is_told() {
     let site = Site::new();
     let config = configured(&site, "", "2d");
-    site.write("in/1.log", line(1, "a"));
+    site.write("in/1.log", call_line(1, "a"));
     once(&config, NOW);
     once(&config, "2024-11-05T11:59:59Z");
     assert_eq!(files_in(&site.path("archive/huaxin")).len(), 2);
@@ -114,7 +77,7 @@ fn archived_files_are_read_only() {
     use std::os::unix::fs::PermissionsExt;
     let site = Site::new();
     let config = configured(&site, "", "forever");
-    site.write("in/1.log", line(1, "a"));
+    site.write("in/1.log", call_line(1, "a"));
     once(&config, NOW);
     for path in files_in(&site.path("archive/huaxin")).keys() {
         let mode = std::fs::metadata(site.path("archive/huaxin").join(path)).expect("file").permissions().mode();
@@ -126,12 +89,12 @@ fn archived_files_are_read_only() {
 fn a_filter_leaves_records_out_and_they_are_counted() {
     let site = Site::new();
     let config = configured(&site, "where = 'call_id != \"b\" and duration > 1'", "forever");
-    site.write("in/1.log", line(1, "a") + &line(2, "b") + &line(3, "c").replace("1.5", "1.0"));
+    site.write("in/1.log", call_line(1, "a") + &call_line(2, "b") + &call_line(3, "c").replace("1.5", "1.0"));
     let report = once(&config, NOW);
     assert_eq!((report.read.records, report.sealed.records, report.exit_code()), (3, 1, 0));
     let ledger = hourdrop::ledger::Ledger::open_read_only(&site.path("state/ledger.db")).expect("ledger");
     let feed = hourdrop::domain::ids::FeedId::parse("huaxin/voice").expect("feed");
-    let counts = ledger.hour_counts(&feed, START).expect("counts");
+    let counts = ledger.hour_counts(&feed, FIRST_HOUR).expect("counts");
     assert_eq!((counts.received, counts.filtered, counts.quarantined), (3, 2, 0));
 }
 
@@ -139,12 +102,12 @@ fn a_filter_leaves_records_out_and_they_are_counted() {
 fn a_changed_definition_applies_from_the_next_hour_on() {
     let site = Site::new();
     let config = configured(&site, "late = \"supplement\"", "forever");
-    site.write("in/1.log", line(1, "a"));
+    site.write("in/1.log", call_line(1, "a"));
     once(&config, "2024-11-03T03:30:00Z");
     // The partner renames its files at 03:30; 02:00 is sealed, 03:00 has begun.
     let text = std::fs::read_to_string(&config).expect("configuration").replace("\"HX_", "\"NEW_");
     site.write("hourdrop.toml", text);
-    site.write("in/2.log", line(2, "late") + &line(70, "b") + &line(130, "c"));
+    site.write("in/2.log", call_line(2, "late") + &call_line(70, "b") + &call_line(130, "c"));
     once(&config, "2024-11-03T06:00:00Z");
     let names: Vec<String> = site.dropped("huaxin", ".dat").into_keys().collect();
     // At 06:00 everything up to the current hour keeps the old name; a supplement is written as the partner reads now.
@@ -152,7 +115,7 @@ fn a_changed_definition_applies_from_the_next_hour_on() {
         names,
         ["HX_2024110302_00001.dat", "HX_2024110303_00002.dat", "HX_2024110304_00003.dat", "NEW_2024110302_00004.dat"]
     );
-    site.write("in/3.log", line(5 * 60, "d"));
+    site.write("in/3.log", call_line(5 * 60, "d"));
     once(&config, "2024-11-03T09:00:00Z");
     let last = site.dropped("huaxin", ".dat").into_keys().next_back();
     assert_eq!(last.as_deref(), Some("NEW_2024110307_00005.dat"));
@@ -162,7 +125,7 @@ fn a_changed_definition_applies_from_the_next_hour_on() {
 fn a_feed_that_is_added_later_does_not_export_what_came_before() {
     let site = Site::new();
     let config = configured(&site, "", "forever");
-    site.write("in/1.log", line(1, "a"));
+    site.write("in/1.log", call_line(1, "a"));
     once(&config, "2024-11-03T03:30:00Z");
     let text = std::fs::read_to_string(&config).expect("configuration");
     let second = r#"
@@ -176,7 +139,7 @@ name    = "L_{start:%Y%m%d%H}_{seq}.dat"
 "#;
     let second = second.replace("DROP", &site.drop_dir("late").display().to_string());
     site.write("hourdrop.toml", text + &second);
-    site.write("in/2.log", line(100, "before") + &line(121, "after"));
+    site.write("in/2.log", call_line(100, "before") + &call_line(121, "after"));
     once(&config, "2024-11-03T03:40:00Z");
     once(&config, "2024-11-03T06:00:00Z");
     let names: Vec<String> = site.dropped("late", ".dat").into_keys().collect();
@@ -187,7 +150,7 @@ name    = "L_{start:%Y%m%d%H}_{seq}.dat"
 fn a_feed_that_is_added_with_a_start_gets_what_the_spool_still_holds_and_counts_it() {
     let site = Site::new();
     let config = configured(&site, "", "forever");
-    site.write("in/1.log", line(1, "a") + &line(2, "b"));
+    site.write("in/1.log", call_line(1, "a") + &call_line(2, "b"));
     once(&config, "2024-11-03T03:30:00Z");
     let text = std::fs::read_to_string(&config).expect("configuration");
     let second = "[partner.late]\ndeliver = \"DROP\"\n[partner.late.feed.voice]\nsource = \"switch\"\n\
@@ -199,5 +162,5 @@ fn a_feed_that_is_added_with_a_start_gets_what_the_spool_still_holds_and_counts_
     assert_eq!(late.len(), 1);
     let ledger = hourdrop::ledger::Ledger::open_read_only(&site.path("state/ledger.db")).expect("ledger");
     let feed = hourdrop::domain::ids::FeedId::parse("late/voice").expect("feed");
-    assert_eq!(ledger.hour_counts(&feed, START).expect("counts").received, 2);
+    assert_eq!(ledger.hour_counts(&feed, FIRST_HOUR).expect("counts").received, 2);
 }

@@ -242,3 +242,47 @@ pub fn calls() -> Vec<Call> {
     }
     calls
 }
+
+/// The first second of the hour in which the calls of [`call_line`] begin: 2024-11-03 02:00 UTC.
+pub const FIRST_HOUR: i64 = 1_730_599_200;
+
+/// A call as Kamailio writes it, so many minutes after [`FIRST_HOUR`].
+pub fn call_line(minute: i64, id: &str) -> String {
+    let at = FIRST_HOUR + minute * 60;
+    format!("{at}|{at}|1.5|1|2|TG|{id}|x\n")
+}
+
+/// A configuration with one source, whose keys say how input is taken, and one feed with the given keys besides.
+pub fn one_feed(site: &Site, source: &str, feed: &str, keep: &str) -> PathBuf {
+    let text = format!(
+        r#"
+state   = "state"
+archive = {{ dir = "archive", keep = "{keep}" }}
+[source.switch]
+{source}
+format   = "kamailio-acc-cdrs"
+[partner.huaxin]
+deliver = "{drop}"
+[partner.huaxin.feed.voice]
+source    = "switch"
+format    = "huaxin-voice"
+hour_by   = "start_time"
+starts_at = "2024-11-03T02:00:00Z"
+name      = "HX_{{start:%Y%m%d%H}}_{{seq:05}}.dat"
+manifest  = {{ name = "HX_{{start:%Y%m%d%H}}_{{revision:02}}.json" }}
+{feed}
+"#,
+        drop = site.drop_dir("huaxin").display()
+    );
+    site.configure(&text)
+}
+
+/// The ids of the calls in each part file of the partner of [`one_feed`].
+pub fn delivered_calls(site: &Site) -> Vec<(String, Vec<String>)> {
+    let ids = |bytes: &Vec<u8>| {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let records = text.lines().filter(|line| !line.starts_with(['H', 'T']));
+        records.filter_map(|line| line.split('|').nth(6).map(str::to_owned)).collect()
+    };
+    site.dropped("huaxin", ".dat").iter().map(|(name, bytes)| (name.clone(), ids(bytes))).collect()
+}

@@ -1,52 +1,20 @@
 //! How input is taken: logs that grow and rotate, finished files, known content, gaps, standard input, quarantine.
 
-use crate::site::{Site, files_in, load, once, open, open_with_input};
+use crate::site::{
+    FIRST_HOUR, Site, call_line, delivered_calls, files_in, load, once, one_feed, open, open_with_input,
+};
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
 const NOW: &str = "2024-11-03T12:00:00Z";
-const START: i64 = 1_730_599_200;
-
-fn line(minute: i64, id: &str) -> String {
-    let at = START + minute * 60;
-    format!("{at}|{at}|1.5|1|2|TG|{id}|x\n")
-}
-
-/// A site with one source and one partner; `source` are the keys that say how files are taken.
 fn configured(site: &Site, source: &str, feed: &str) -> PathBuf {
-    let text = format!(
-        r#"
-state   = "state"
-archive = "archive"
-[source.switch]
-{source}
-format   = "kamailio-acc-cdrs"
-[partner.huaxin]
-deliver = "{drop}"
-[partner.huaxin.feed.voice]
-source    = "switch"
-format    = "huaxin-voice"
-hour_by   = "start_time"
-starts_at = "2024-11-03T02:00:00Z"
-name      = "HX_{{start:%Y%m%d%H}}_{{seq:05}}.dat"
-manifest  = {{ name = "HX_{{start:%Y%m%d%H}}_{{revision:02}}.json" }}
-{feed}
-"#,
-        drop = site.drop_dir("huaxin").display()
-    );
-    site.configure(&text)
+    one_feed(site, source, feed, "forever")
 }
 
-/// The call ids in the partner's directory, in the order of file names and lines.
+/// The ids of all calls in the partner's directory, in the order of file names and lines.
 fn delivered(site: &Site) -> Vec<String> {
-    let mut ids = Vec::new();
-    for bytes in site.dropped("huaxin", ".dat").values() {
-        let text = String::from_utf8_lossy(bytes).into_owned();
-        let records = text.lines().filter(|line| !line.starts_with(['H', 'T']));
-        ids.extend(records.filter_map(|line| line.split('|').nth(6).map(str::to_owned)));
-    }
-    ids
+    delivered_calls(site).into_iter().flat_map(|(_, ids)| ids).collect()
 }
 
 fn append(path: &PathBuf, text: &str) {
@@ -61,18 +29,18 @@ fn append(path: &PathBuf, text: &str) {
 #[test]
 fn a_log_that_grows_is_followed_through_rotation() {
     let site = Site::new();
-    let log = site.write("log/cdr.log", line(1, "a") + "half a li");
+    let log = site.write("log/cdr.log", call_line(1, "a") + "half a li");
     let config = configured(&site, &format!("files = \"{}\"\nfinished = \"append\"", log.display()), "");
     let report = once(&config, NOW);
     assert_eq!((report.read.records, report.sealed.waits.len()), (1, 1), "half a line keeps the hour open: {report:?}");
-    fs::write(&log, line(1, "a") + &line(2, "b")).expect("the line is complete");
+    fs::write(&log, call_line(1, "a") + &call_line(2, "b")).expect("the line is complete");
     assert_eq!(once(&config, NOW).read.records, 1);
     // Rotation: more is written to the old file, a new one begins under the old name.
-    append(&log, &line(3, "c"));
+    append(&log, &call_line(3, "c"));
     let rotated = site.path("log/cdr.log.1");
     fs::rename(&log, &rotated).expect("rotate");
-    append(&rotated, line(4, "d").trim_end());
-    append(&log, &line(5, "e"));
+    append(&rotated, call_line(4, "d").trim_end());
+    append(&log, &call_line(5, "e"));
     let mut exporter = open(&config, NOW);
     while exporter.turn(u64::MAX).expect("a turn") {}
     for _ in 0..2 {
@@ -89,10 +57,10 @@ fn a_log_that_grows_is_followed_through_rotation() {
 #[test]
 fn a_log_that_was_cut_is_an_alarm_and_holds_the_hours() {
     let site = Site::new();
-    let log = site.write("log/cdr.log", line(1, "a") + &line(2, "b"));
+    let log = site.write("log/cdr.log", call_line(1, "a") + &call_line(2, "b"));
     let config = configured(&site, &format!("files = \"{}\"\nfinished = \"append\"", log.display()), "");
     assert_eq!(once(&config, NOW).read.records, 2);
-    fs::write(&log, line(3, "c")).expect("cut and written anew");
+    fs::write(&log, call_line(3, "c")).expect("cut and written anew");
     let report = once(&config, NOW);
     assert_eq!((report.read.records, report.exit_code()), (0, 4));
     assert_eq!(report.alarms[0].code, "HD0403");
@@ -101,9 +69,9 @@ fn a_log_that_was_cut_is_an_alarm_and_holds_the_hours() {
 #[test]
 fn finished_files_are_moved_when_their_records_are_durable() {
     let site = Site::new();
-    site.write("in/1.log", line(1, "a"));
+    site.write("in/1.log", call_line(1, "a"));
     site.write("in/1.log.done", "");
-    site.write("in/2.log", line(2, "b"));
+    site.write("in/2.log", call_line(2, "b"));
     let source = "files = \"in/*.log\"\nfinished = \"marker:*.done\"\nthen = \"move:done\"";
     let config = configured(&site, source, "");
     assert_eq!(once(&config, NOW).read.records, 1, "the second has no marker");
@@ -117,7 +85,7 @@ fn finished_files_are_moved_when_their_records_are_durable() {
 #[test]
 fn a_quiet_file_counts_when_it_has_not_changed_for_the_time_declared() {
     let site = Site::new();
-    let path = site.write("in/1.log", line(1, "a"));
+    let path = site.write("in/1.log", call_line(1, "a"));
     let config = configured(&site, "files = \"in\"\nfinished = \"quiet:60s\"", "");
     let changed = |second: i64| {
         let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(second.unsigned_abs());
@@ -135,7 +103,7 @@ fn a_quiet_file_counts_when_it_has_not_changed_for_the_time_declared() {
 fn gzip_input_is_read_and_known_by_its_compressed_bytes() {
     let site = Site::new();
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gzip.write_all((line(1, "a") + &line(2, "b")).as_bytes()).expect("compress");
+    gzip.write_all((call_line(1, "a") + &call_line(2, "b")).as_bytes()).expect("compress");
     site.write("in/1.log.gz", gzip.finish().expect("compress"));
     let config = configured(&site, "files = \"in\"\nfinished = \"renamed\"", "");
     assert_eq!(once(&config, NOW).read.records, 2);
@@ -147,11 +115,11 @@ fn gzip_input_is_read_and_known_by_its_compressed_bytes() {
 fn content_that_was_read_before_is_held_skipped_or_read_as_declared() {
     for (policy, records, duplicates, exit) in [("hold", 0, 0, 4), ("skip", 0, 2, 0), ("read", 2, 0, 0)] {
         let site = Site::new();
-        site.write("in/1.log", line(1, "a") + &line(2, "b"));
+        site.write("in/1.log", call_line(1, "a") + &call_line(2, "b"));
         let source = format!("files = \"in\"\nfinished = \"renamed\"\nknown_content = \"{policy}\"");
         let config = configured(&site, &source, "");
         once(&config, NOW);
-        site.write("in/copy.log", line(1, "a") + &line(2, "b"));
+        site.write("in/copy.log", call_line(1, "a") + &call_line(2, "b"));
         let report = once(&config, NOW);
         assert_eq!(
             (report.read.records, report.read.duplicates, report.exit_code()),
@@ -166,10 +134,10 @@ fn content_that_was_read_before_is_held_skipped_or_read_as_declared() {
 #[test]
 fn a_known_name_with_other_content_is_an_alarm() {
     let site = Site::new();
-    site.write("in/1.log", line(1, "a"));
+    site.write("in/1.log", call_line(1, "a"));
     let config = configured(&site, "files = \"in\"\nfinished = \"renamed\"", "");
     once(&config, NOW);
-    site.write("in/1.log", line(1, "a") + &line(2, "b"));
+    site.write("in/1.log", call_line(1, "a") + &call_line(2, "b"));
     let report = once(&config, NOW);
     assert_eq!((report.read.records, report.exit_code(), report.alarms[0].code.as_str()), (0, 4, "HD0403"));
 }
@@ -179,12 +147,12 @@ fn a_gap_in_the_file_numbers_holds_every_hour_until_it_is_closed() {
     let site = Site::new();
     let source = "files = \"in\"\nfinished = \"renamed\"\nnumbered = \"cdr_{n}.log\"";
     let config = configured(&site, source, "");
-    site.write("in/cdr_7.log", line(1, "a"));
-    site.write("in/cdr_9.log", line(2, "c"));
+    site.write("in/cdr_7.log", call_line(1, "a"));
+    site.write("in/cdr_9.log", call_line(2, "c"));
     let report = once(&config, NOW);
     assert_eq!((report.read.records, report.sealed.batches, report.exit_code()), (2, 0, 4));
     assert_eq!(report.alarms[0].code, "HD0410");
-    site.write("in/cdr_8.log", line(1, "b"));
+    site.write("in/cdr_8.log", call_line(1, "b"));
     let report = once(&config, NOW);
     assert_eq!((report.sealed.batches, report.exit_code()), (1, 0), "{report:?}");
     assert_eq!(delivered(&site), ["a", "c", "b"]);
@@ -194,7 +162,7 @@ fn a_gap_in_the_file_numbers_holds_every_hour_until_it_is_closed() {
 fn standard_input_is_read_to_its_end() {
     let site = Site::new();
     let config = configured(&site, "stdin = true", "");
-    let text = line(1, "a") + &line(2, "b") + line(3, "c").trim_end();
+    let text = call_line(1, "a") + &call_line(2, "b") + call_line(3, "c").trim_end();
     let report = open_with_input(&config, NOW, Some(Box::new(std::io::Cursor::new(text)))).once().expect("a pass");
     assert_eq!((report.read.records, report.exit_code()), (3, 0));
     assert_eq!(delivered(&site), ["a", "b", "c"]);
@@ -203,7 +171,7 @@ fn standard_input_is_read_to_its_end() {
 #[test]
 fn quarantined_records_come_back_once_and_the_hour_stays_balanced() {
     let site = Site::new();
-    let text: String = (0..300).map(|n| line(n % 50, &n.to_string())).collect::<String>() + "not|a|call\n";
+    let text: String = (0..300).map(|n| call_line(n % 50, &n.to_string())).collect::<String>() + "not|a|call\n";
     site.write("in/1.log", text);
     let strict = fs::read_to_string(site.path("formats/kamailio-acc-cdrs.toml")).expect("format");
     let config = configured(&site, "files = \"in\"\nfinished = \"renamed\"", "");
@@ -233,7 +201,7 @@ fn quarantined_records_come_back_once_and_the_hour_stays_balanced() {
 fn a_released_hour_is_sealed_with_its_quarantine() {
     let site = Site::new();
     let long = "9".repeat(30);
-    let text = line(1, "a") + &line(2, "b").replace("|1|2|", &format!("|{long}|2|"));
+    let text = call_line(1, "a") + &call_line(2, "b").replace("|1|2|", &format!("|{long}|2|"));
     site.write("in/1.log", text);
     let config = configured(&site, "files = \"in\"\nfinished = \"renamed\"", "");
     let meridian = fs::read_to_string(site.path("formats/meridian-fixed.toml")).expect("format");
@@ -253,7 +221,7 @@ fn a_released_hour_is_sealed_with_its_quarantine() {
 #[test]
 fn a_file_that_was_held_on_its_way_goes_on_when_it_is_released() {
     let site = Site::new();
-    site.write("in/1.log", line(1, "a"));
+    site.write("in/1.log", call_line(1, "a"));
     let config = configured(&site, "files = \"in\"\nfinished = \"renamed\"", "");
     site.write("drop/huaxin/HX_2024110302_00001.dat", "somebody else's");
     let report = once(&config, NOW);
@@ -274,8 +242,8 @@ fn a_file_that_was_held_on_its_way_goes_on_when_it_is_released() {
 fn records_that_could_not_be_written_come_back_when_the_format_is_mended() {
     let site = Site::new();
     let long = "9".repeat(30);
-    let many: String = (0..150).map(|n| line(n % 50, &n.to_string())).collect();
-    site.write("in/1.log", many + &line(2, "long").replace("|1|2|", &format!("|{long}|2|")));
+    let many: String = (0..150).map(|n| call_line(n % 50, &n.to_string())).collect();
+    site.write("in/1.log", many + &call_line(2, "long").replace("|1|2|", &format!("|{long}|2|")));
     let config = configured(&site, "files = \"in\"\nfinished = \"renamed\"", "");
     let voice = fs::read_to_string(site.path("formats/huaxin-voice.toml")).expect("format");
     let meridian = fs::read_to_string(site.path("formats/meridian-fixed.toml")).expect("format");
@@ -295,6 +263,6 @@ fn records_that_could_not_be_written_come_back_when_the_format_is_mended() {
     assert_eq!(revisions, ["HX_2024110302_00.json", "HX_2024110302_01.json"]);
     let ledger = hourdrop::ledger::Ledger::open_read_only(&site.path("state/ledger.db")).expect("ledger");
     let feed = hourdrop::domain::ids::FeedId::parse("huaxin/voice").expect("feed");
-    let counts = ledger.hour_counts(&feed, START).expect("counts");
+    let counts = ledger.hour_counts(&feed, FIRST_HOUR).expect("counts");
     assert_eq!((counts.received, counts.quarantined), (151, 0), "each record is counted once");
 }
