@@ -98,6 +98,10 @@ fn first_closings(feed: &FeedHours, sources: &[SourceView], now: UtcTime, horizo
                 closing.waits_for = Some(reason);
                 return;
             }
+            // Hours close in order, so that a crash in between leaves none behind: what is to be held and what is to
+            // be sealed is not decided in one go.
+            Readiness::Hold(_) if !closing.due.is_empty() => return,
+            Readiness::Ready { .. } if !closing.hold.is_empty() => return,
             Readiness::Hold(reason) => closing.hold.push((partition, reason)),
             Readiness::Ready { source_incomplete } => {
                 let empty = !feed.pending.contains_key(&partition.start);
@@ -188,5 +192,47 @@ fn reopened(feed: &FeedHours, sources: &[SourceView], now: UtcTime, horizon: Hor
         if caught_up >= hour.since && now >= hour.since.after(wait) {
             closing.due.push(Due { partition: hour.partition, kind: DueKind::Supplement, source_incomplete: false });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feed::router::FeedRouter;
+    use std::sync::Arc;
+
+    const START: i64 = 1_730_599_200;
+
+    fn feed() -> FeedHours {
+        let text = r#"
+            feed = "p/f"
+            [formats]
+            out = "kind = \"delimited\"\nrecord = [ { field = \"caller\" } ]\n"
+            [settings]
+            source = "s"
+            format = "out"
+            hour_by = "at"
+            starts_at = "2024-11-03T02:00:00Z"
+            name = "C_{seq:05}.csv"
+            grace = "0s"
+            wait_max = "1h"
+        "#;
+        let definition = FeedDefinition::from_stored(text).expect("definition");
+        FeedHours::new(FeedRouter::new(vec![(i64::MIN, Arc::new(definition))], None))
+    }
+
+    #[test]
+    fn hours_to_be_held_are_not_decided_before_the_hours_in_front_of_them_are_sealed() {
+        let mut feed = feed();
+        let at = |hour: i64| UtcTime::from_seconds(START + hour * 3600).expect("time");
+        let id = SourceId::parse("s").expect("source");
+        // The source was read up to the end of the first hour, and then for a long time no more.
+        let source = SourceView { id, caught_up_to: at(1), last_at: None, last_event: None, silent_max: None };
+        let first = closing(&feed, std::slice::from_ref(&source), at(4), Horizon::Clock);
+        assert_eq!((first.due.len(), first.hold.len()), (1, 0), "{first:?}");
+        feed.closed_second = Some(START + 3600);
+        let second = closing(&feed, &[source], at(4), Horizon::Clock);
+        assert_eq!((second.due.len(), second.hold.len()), (0, 2), "{second:?}");
+        assert!(second.waits_for.is_some());
     }
 }
