@@ -192,3 +192,15 @@ fn a_late_record_does_not_disturb_a_counter_that_begins_again_every_day() {
         "the late record goes on behind its own day"
     );
 }
+
+#[test]
+fn an_hour_is_held_when_the_rest_of_its_file_cannot_be_decoded() {
+    let site = Site::new();
+    let config = configured(&site, "", "");
+    // More than one piece of input: the later ones have no record that says to which hour they belong.
+    site.write("in/1.log", line(1, "a") + &"not a call record\n".repeat(50_000));
+    let report = once(&config, NOW);
+    assert_eq!((report.sealed.batches, report.sealed.held.len(), report.exit_code()), (0, 1, 4), "{report:?}");
+    let reason = &report.sealed.held[0].2;
+    assert!(reason.starts_with("50000 of 50001"), "{reason}");
+}
