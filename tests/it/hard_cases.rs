@@ -204,3 +204,20 @@ fn an_hour_is_held_when_the_rest_of_its_file_cannot_be_decoded() {
     let reason = &report.sealed.held[0].2;
     assert!(reason.starts_with("50000 of 50001"), "{reason}");
 }
+
+#[test]
+fn a_delivery_that_has_stopped_is_an_alarm() {
+    let site = Site::new();
+    let config = configured(&site, "", "");
+    site.write("in/1.log", line(1, "a"));
+    let mut exporter = open(&config, NOW);
+    exporter.turn(u64::MAX).expect("a turn");
+    drop(exporter);
+    fs::rename(site.path("archive"), site.path("elsewhere")).expect("the archive is not mounted");
+    let report = once(&config, NOW);
+    assert!(report.partners[0].1.stopped, "{report:?}");
+    assert_eq!((report.exit_code(), report.alarms[0].code.as_str()), (1, "HD0203"), "{report:?}");
+    fs::rename(site.path("elsewhere"), site.path("archive")).expect("it is again");
+    let report = once(&config, NOW);
+    assert_eq!((report.exit_code(), report.alarms.len(), delivered(&site).join("")), (0, 0, "a".to_owned()));
+}
