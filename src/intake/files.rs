@@ -191,6 +191,22 @@ impl FileSource {
         Ok(entries.into_iter().filter(|entry| wanted(entry).is_some()).collect())
     }
 
+    /// A directory that is not there is not an empty one. What is not there may also be a single file that was put
+    /// away: then the file read last had its name.
+    fn check_place(&self, disk: &dyn Disk, history: &dyn InputHistory) -> Result<(), IntakeFault> {
+        let path = &self.rules.path;
+        let name = name_of(path).unwrap_or_default();
+        let is_pattern = glob::Pattern::escape(&name) != name;
+        if self.is_log() || is_pattern || disk.stat(path).map_err(self.fault("look at", path))?.is_some() {
+            return Ok(());
+        }
+        let latest = history.latest_names(&self.id, 1).map_err(self.history_fault())?;
+        if latest.first() == Some(&name) {
+            return Ok(());
+        }
+        Err(self.fault("look at", path)(io::ErrorKind::NotFound.into()))
+    }
+
     fn is_finished(&self, disk: &dyn Disk, entry: &Entry, now: UtcTime) -> Result<bool, IntakeFault> {
         match &self.rules.finished {
             FinishedRule::Renamed | FinishedRule::Append => Ok(true),
@@ -466,6 +482,7 @@ impl Source for FileSource {
                 .map_err(|message| IntakeFault::History { source_id: self.id.clone(), message })?;
         }
         self.learn_logs(history)?;
+        self.check_place(disk, history)?;
         let candidates = self.candidates(disk)?;
         self.logs.look(&candidates);
         let names: Vec<String> = candidates.iter().map(|entry| self.input_name(entry)).collect();

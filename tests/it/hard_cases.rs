@@ -221,3 +221,19 @@ fn a_delivery_that_has_stopped_is_an_alarm() {
     let report = once(&config, NOW);
     assert_eq!((report.exit_code(), report.alarms.len(), delivered(&site).join("")), (0, 0, "a".to_owned()));
 }
+
+#[test]
+fn a_source_directory_that_is_not_there_is_no_empty_hour() {
+    let site = Site::new();
+    let config = configured(&site, "", "");
+    site.write("in/1.log", line(1, "a"));
+    assert_eq!(once(&config, NOW).exit_code(), 0);
+    fs::rename(site.path("in"), site.path("elsewhere")).expect("not mounted");
+    let mut exporter = open(&config, "2024-11-03T13:00:00Z");
+    exporter.turn(u64::MAX).expect("a turn");
+    drop(exporter);
+    assert_eq!(site.dropped("huaxin", ".json").len(), 1, "no hour is stated as empty");
+    assert_eq!(once(&config, "2024-11-03T13:00:00Z").alarms[0].code, "HD0400");
+    fs::rename(site.path("elsewhere"), site.path("in")).expect("mounted again");
+    assert_eq!(once(&config, "2024-11-03T13:00:00Z").exit_code(), 0);
+}
