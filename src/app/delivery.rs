@@ -118,7 +118,7 @@ pub fn deliver_partner(
     loop {
         let work = match work_for(context, partner) {
             Ok(work) => work,
-            Err(fault) => return stopped(&outcome, &fault.to_string()),
+            Err(fault) => return stopped(context, partner, &outcome, &fault.to_string()),
         };
         outcome.left = work.iter().map(|batches| batches.len() as u64).sum();
         if context.stop.load(Ordering::Relaxed) {
@@ -139,7 +139,7 @@ pub fn deliver_partner(
                 failures = 0;
                 report(context, &partner.id, None);
             }
-            Err(fault) if fault.stops() => return stopped(&outcome, &fault.to_string()),
+            Err(fault) if fault.stops() => return stopped(context, partner, &outcome, &fault.to_string()),
             Err(fault) => {
                 failures += 1;
                 let policy = RetryPolicy { first: Length::from_seconds(1), max: Length::from_seconds(300) };
@@ -156,8 +156,21 @@ pub fn deliver_partner(
     }
 }
 
-fn stopped(outcome: &PartnerOutcome, fault: &str) -> PartnerOutcome {
-    tracing::error!("delivery stopped: {fault}");
+/// Nothing more goes to the partner before a restart: that is an alarm as long as it stands.
+fn stopped(
+    context: &DeliveryContext,
+    partner: &PartnerConfig,
+    outcome: &PartnerOutcome,
+    fault: &str,
+) -> PartnerOutcome {
+    tracing::error!(partner = %partner.id, "delivery stopped: {fault}");
+    let message = format!("delivery stopped: {fault}");
+    let hint = "correct what is wrong and start hourdrop again; nothing is delivered until then".to_owned();
+    let subject = format!("partner {}", partner.id);
+    let raised = context.ledger.lock().replace_alarms(&subject, &[("HD0203", message, hint)], context.clock.now());
+    if let Err(fault) = raised {
+        tracing::error!("cannot record an alarm: {fault}");
+    }
     PartnerOutcome { fault: Some(fault.to_owned()), stopped: true, ..*outcome }
 }
 

@@ -88,6 +88,16 @@ pub enum ExporterFault {
         /// Which batch.
         batch: BatchId,
     },
+    /// A feed was taken out of the configuration while records of it wait.
+    #[error(
+        "feed {feed} is not in the configuration any more, and {records} records of it wait to be sealed: put it back; with `shadow = true` it seals and archives them and delivers nothing"
+    )]
+    FeedGone {
+        /// Which feed.
+        feed: FeedId,
+        /// How many records wait.
+        records: u64,
+    },
     /// A counter is at its end.
     #[error("feed {feed}: the sequence is at its `last` number and `then` does not say what follows")]
     CounterExhausted {
@@ -222,6 +232,11 @@ impl Exporter {
         let now = world.clock.now();
         let Store { id, mut ledger, spool, is_fresh, lock } =
             Store::open(&world.disk, &config.state, SpoolLimits::default())?;
+        if let Some((feed, records)) =
+            ledger.waiting_feeds()?.into_iter().find(|(feed, _)| config.feeds().all(|f| f.id != *feed))
+        {
+            return Err(ExporterFault::FeedGone { feed, records });
+        }
         let mut feeds = Vec::new();
         for definition in config.feeds() {
             feeds.push(feeds::load(&mut ledger, definition, spool.first(), is_fresh, now)?);

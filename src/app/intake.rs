@@ -34,13 +34,13 @@ impl Exporter {
     pub(super) fn read_sources(&mut self, bytes_max: u64) -> Result<IntakeCounts, ExporterFault> {
         let mut counts = IntakeCounts::default();
         for index in 0..self.sources.len() {
-            let (fault, read) = match self.read_source(index, bytes_max, &mut counts) {
-                Ok(()) => (None, Ok(())),
-                Err(ExporterFault::Intake(fault)) => (Some(fault.to_string()), Ok(())),
-                Err(fault) => (None, Err(fault)),
+            let fault = match self.read_source(index, bytes_max, &mut counts) {
+                Ok(()) => None,
+                Err(ExporterFault::Intake(fault)) => Some(fault.to_string()),
+                // The group may lack the consequences of a frame: the next start tells the ledger, from the spool.
+                Err(fault) => return Err(fault),
             };
             self.commit(index)?;
-            read?;
             self.raise_source_alarms(index, fault)?;
         }
         Ok(counts)

@@ -57,14 +57,15 @@ impl Exporter {
         let mut counts = SealCounts::default();
         loop {
             counts.waits.clear();
-            let mut due = Vec::new();
+            let (mut due, mut has_held) = (Vec::new(), false);
             for index in 0..self.feeds.len() {
                 let found = self.closing_of(index, now, horizon);
+                has_held |= !found.hold.is_empty();
                 self.hold_unread(index, &found, now, &mut counts)?;
                 counts.waits.extend(found.waits_for.map(|reason| (self.feed_id(index), reason)));
                 due.extend(found.due.into_iter().map(|hour| (index, hour)));
             }
-            if due.is_empty() {
+            if due.is_empty() && !has_held {
                 return Ok(counts);
             }
             for pass in due.chunks(HOURS_IN_A_PASS) {

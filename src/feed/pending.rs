@@ -74,6 +74,8 @@ pub struct FeedHours {
     pub closed_second: Option<i64>,
     /// The latest time by which a record of each source was put into an hour.
     pub latest: BTreeMap<String, UtcTime>,
+    /// The hour of the last record of each source: what cannot be decoded behind it may belong there.
+    last_hours: BTreeMap<String, i64>,
 }
 
 /// Where a record of a feed goes.
@@ -102,7 +104,14 @@ impl FeedHours {
     /// A feed with nothing pending.
     #[must_use]
     pub const fn new(router: FeedRouter) -> Self {
-        Self { router, pending: BTreeMap::new(), closed: BTreeMap::new(), closed_second: None, latest: BTreeMap::new() }
+        Self {
+            router,
+            pending: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            closed_second: None,
+            latest: BTreeMap::new(),
+            last_hours: BTreeMap::new(),
+        }
     }
 
     /// The definition that the configuration has now.
@@ -161,6 +170,9 @@ impl FeedHours {
             LatePolicy::Next => {
                 let mut next = definition.period.next(partition);
                 loop {
+                    if definition.ends_at.is_some_and(|end| next.start_time() >= end) {
+                        return Destination::Rejected(RouteFault::Late, Some(partition));
+                    }
                     match self.closed.get(&next.start) {
                         Some(closed) if closed.has_taken(lsn) => return Destination::Taken(next, at),
                         Some(closed) if closed.is_cut() => {}
@@ -217,7 +229,11 @@ impl FeedHours {
         };
         let unknown = note.rejects.iter().filter(|(_, fault, _)| !outside(fault)).count();
         let suspects = batch.rejects.len() as u64 + unknown as u64;
-        if let Some(hour) = last_hour.and_then(|start| self.pending.get_mut(&start)) {
+        if let Some(start) = last_hour {
+            self.last_hours.insert(batch.source.clone(), start);
+        }
+        let start = last_hour.or_else(|| self.last_hours.get(&batch.source).copied());
+        if let Some(hour) = start.and_then(|start| self.pending.get_mut(&start)) {
             hour.suspects += suspects;
         }
         Ok(note)

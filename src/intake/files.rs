@@ -131,6 +131,22 @@ impl FileSource {
         Ok(entries.into_iter().filter(|entry| wanted(entry).is_some()).collect())
     }
 
+    /// A directory that is not there is not an empty one. What is not there may also be a single file that was put
+    /// away: then the file read last had its name.
+    fn check_place(&self, disk: &dyn Disk, history: &dyn InputHistory) -> Result<(), IntakeFault> {
+        let path = &self.rules.path;
+        let name = name_of(path).unwrap_or_default();
+        let is_pattern = glob::Pattern::escape(&name) != name;
+        if self.is_log() || is_pattern || disk.stat(path).map_err(self.fault("look at", path))?.is_some() {
+            return Ok(());
+        }
+        let latest = history.latest_names(&self.id, 1).map_err(self.history_fault())?;
+        if latest.first() == Some(&name) {
+            return Ok(());
+        }
+        Err(self.fault("look at", path)(io::ErrorKind::NotFound.into()))
+    }
+
     fn is_finished(&self, disk: &dyn Disk, entry: &Entry, now: UtcTime) -> Result<bool, IntakeFault> {
         match &self.rules.finished {
             FinishedRule::Renamed | FinishedRule::Append => Ok(true),
@@ -301,9 +317,11 @@ impl FileSource {
         let stat = disk.stat(path).map_err(self.fault("look at", path))?.unwrap_or(current.entry.stat);
         let name = self.input_name(&current.entry);
         if let Some(problem) = current.input.trailer_problem() {
+            // Its records are accepted, but the file is not finished: every pass says so until it is put right.
             let message = format!("{name}: {problem}");
-            let hint = "the hours of this source wait until the file is complete".to_owned();
-            self.blocked.insert(name.clone(), Blocked { code: HD_TRAILER, message, hint, stat });
+            let hint = "the hours of this source wait; when the file is as it should be, take it away".to_owned();
+            self.blocked.insert(name, Blocked { code: HD_TRAILER, message, hint, stat });
+            return Ok(None);
         }
         if let Some(numbers) = &mut self.numbers {
             numbers.note_read(&name);
@@ -339,13 +357,14 @@ impl Source for FileSource {
                 .map_err(|message| IntakeFault::History { source_id: self.id.clone(), message })?;
         }
         self.learn_logs(history)?;
+        self.check_place(disk, history)?;
         let candidates = self.candidates(disk)?;
         self.logs.look(&candidates);
         let names: Vec<String> = candidates.iter().map(|entry| self.input_name(entry)).collect();
         self.done.retain(|name, _| names.contains(name));
         self.blocked.retain(|name, blocked| {
             let seen = names.iter().zip(&candidates).find(|(known, _)| *known == name);
-            seen.is_some_and(|(_, entry)| entry.stat == blocked.stat) || blocked.code == HD_TRAILER
+            seen.is_some_and(|(_, entry)| entry.stat == blocked.stat)
         });
         let mut unread = None;
         for (entry, name) in candidates.into_iter().zip(names) {

@@ -19,6 +19,16 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
 const PIECES_WAITING: usize = 8;
 
+/// How far the input is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Reading,
+    /// Its last record is handed out.
+    Ended,
+    /// Its end is handed out, too.
+    Over,
+}
+
 /// Standard input.
 pub struct StdinSource {
     id: SourceId,
@@ -27,8 +37,9 @@ pub struct StdinSource {
     to_the_end: bool,
     input: OpenInput,
     looked_at: UtcTime,
-    ended: bool,
-    reported: bool,
+    phase: Phase,
+    /// Nothing was waiting when it was looked last.
+    drained: bool,
     bytes: u64,
     failure: Option<String>,
 }
@@ -55,8 +66,8 @@ impl StdinSource {
             to_the_end,
             input,
             looked_at: UtcTime::MIN,
-            ended: false,
-            reported: false,
+            phase: Phase::Reading,
+            drained: false,
             bytes: 0,
             failure: None,
         })
@@ -102,11 +113,12 @@ impl Source for StdinSource {
 
     fn step(&mut self, _disk: &dyn Disk, _history: &dyn InputHistory, now: UtcTime) -> Result<Step, IntakeFault> {
         loop {
-            if self.ended {
-                if self.reported {
-                    return Ok(Step::Idle);
-                }
-                self.reported = true;
+            if self.phase == Phase::Over {
+                self.drained = true;
+                return Ok(Step::Idle);
+            }
+            if self.phase == Phase::Ended {
+                self.phase = Phase::Over;
                 return Ok(Step::Accepted(Accepted::Finished(self.input.finished(
                     &self.id,
                     self.bytes,
@@ -116,11 +128,15 @@ impl Source for StdinSource {
             }
             let piece = match self.next_piece() {
                 None => {
-                    self.ended = true;
+                    self.phase = Phase::Ended;
                     self.input.end(&self.id, now)
                 }
-                Some(Ok(bytes)) if bytes.is_empty() => return Ok(Step::Idle),
+                Some(Ok(bytes)) if bytes.is_empty() => {
+                    self.drained = true;
+                    return Ok(Step::Idle);
+                }
                 Some(Ok(bytes)) => {
+                    self.drained = false;
                     self.bytes += bytes.len() as u64;
                     self.input.push(&bytes, &self.id, now)
                 }
@@ -133,8 +149,7 @@ impl Source for StdinSource {
             match piece {
                 Piece::Batch(batch) => return Ok(Step::Accepted(Accepted::Batch(*batch))),
                 Piece::Unfit(reason) => {
-                    self.ended = true;
-                    self.reported = true;
+                    self.phase = Phase::Over;
                     self.failure = Some(format!("standard input is not in the source's format: {reason}"));
                 }
                 Piece::Nothing | Piece::End => {}
@@ -147,7 +162,7 @@ impl Source for StdinSource {
     }
 
     fn caught_up_to(&self) -> UtcTime {
-        if self.failure.is_some() { UtcTime::MIN } else { self.looked_at }
+        if self.failure.is_some() || !self.drained { UtcTime::MIN } else { self.looked_at }
     }
 
     fn alarms(&self) -> Vec<(&'static str, String, String)> {

@@ -203,6 +203,21 @@ impl Ledger {
         names.iter().map(|name| FeedId::parse(name).map_err(|fault| LedgerFault::Row(fault.to_string()))).collect()
     }
 
+    /// Feeds with records that are accepted and not sealed, and how many.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn waiting_feeds(&self) -> Result<Vec<(FeedId, u64)>> {
+        let query = "SELECT feed, sum(pending) FROM v_hours GROUP BY feed HAVING sum(pending) > 0";
+        let rows = self.rows(query, [], |row| Ok((row.get::<_, String>(0)?, unsigned(row.get(1)?))))?;
+        rows.into_iter()
+            .map(|(feed, waiting)| {
+                let feed = FeedId::parse(&feed).map_err(|fault| LedgerFault::Row(fault.to_string()))?;
+                Ok((feed, waiting))
+            })
+            .collect()
+    }
+
     /// Every batch that waits for a person: feed, hour, and why.
     ///
     /// # Errors

@@ -98,6 +98,10 @@ fn first_closings(feed: &FeedHours, sources: &[SourceView], now: UtcTime, horizo
                 closing.waits_for = Some(reason);
                 return;
             }
+            // Hours close in order, so that a crash in between leaves none behind: what is to be held and what is to
+            // be sealed is not decided in one go.
+            Readiness::Hold(_) if !closing.due.is_empty() => return,
+            Readiness::Ready { .. } if !closing.hold.is_empty() => return,
             Readiness::Hold(reason) => closing.hold.push((partition, reason)),
             Readiness::Ready { source_incomplete } => {
                 let empty = !feed.pending.contains_key(&partition.start);
@@ -335,5 +339,18 @@ mod tests {
         feed.closed.insert(hour(1).start, ClosedHour { state: BatchState::Open, ..held });
         let released = DueKind::Released(Revision(0));
         assert_eq!(due(&closing(&feed, &sources, at(10), Horizon::Clock)), [(1, released), (0, DueKind::Supplement)]);
+    }
+
+    #[test]
+    fn hours_to_be_held_are_not_decided_before_the_hours_in_front_of_them_are_sealed() {
+        let mut feed = feed("wait_max = \"1h\"");
+        // The source was read up to the end of the first hour, and then for a long time no more.
+        let sources = [source("one", at(60)), source("two", at(60))];
+        let first = closing(&feed, &sources, at(240), Horizon::Clock);
+        assert_eq!((first.due.len(), first.hold.len()), (1, 0), "{first:?}");
+        feed.closed_second = Some(hour(0).end);
+        let second = closing(&feed, &sources, at(240), Horizon::Clock);
+        assert_eq!((second.due.len(), second.hold.len()), (0, 2), "{second:?}");
+        assert!(second.waits_for.is_some());
     }
 }

@@ -192,3 +192,48 @@ fn a_late_record_does_not_disturb_a_counter_that_begins_again_every_day() {
         "the late record goes on behind its own day"
     );
 }
+
+#[test]
+fn an_hour_is_held_when_the_rest_of_its_file_cannot_be_decoded() {
+    let site = Site::new();
+    let config = configured(&site, "", "");
+    // More than one piece of input: the later ones have no record that says to which hour they belong.
+    site.write("in/1.log", line(1, "a") + &"not a call record\n".repeat(50_000));
+    let report = once(&config, NOW);
+    assert_eq!((report.sealed.batches, report.sealed.held.len(), report.exit_code()), (0, 1, 4), "{report:?}");
+    let reason = &report.sealed.held[0].2;
+    assert!(reason.starts_with("50000 of 50001"), "{reason}");
+}
+
+#[test]
+fn a_delivery_that_has_stopped_is_an_alarm() {
+    let site = Site::new();
+    let config = configured(&site, "", "");
+    site.write("in/1.log", line(1, "a"));
+    let mut exporter = open(&config, NOW);
+    exporter.turn(u64::MAX).expect("a turn");
+    drop(exporter);
+    fs::rename(site.path("archive"), site.path("elsewhere")).expect("the archive is not mounted");
+    let report = once(&config, NOW);
+    assert!(report.partners[0].1.stopped, "{report:?}");
+    assert_eq!((report.exit_code(), report.alarms[0].code.as_str()), (1, "HD0203"), "{report:?}");
+    fs::rename(site.path("elsewhere"), site.path("archive")).expect("it is again");
+    let report = once(&config, NOW);
+    assert_eq!((report.exit_code(), report.alarms.len(), delivered(&site).join("")), (0, 0, "a".to_owned()));
+}
+
+#[test]
+fn a_source_directory_that_is_not_there_is_no_empty_hour() {
+    let site = Site::new();
+    let config = configured(&site, "", "");
+    site.write("in/1.log", line(1, "a"));
+    assert_eq!(once(&config, NOW).exit_code(), 0);
+    fs::rename(site.path("in"), site.path("elsewhere")).expect("not mounted");
+    let mut exporter = open(&config, "2024-11-03T13:00:00Z");
+    exporter.turn(u64::MAX).expect("a turn");
+    drop(exporter);
+    assert_eq!(site.dropped("huaxin", ".json").len(), 1, "no hour is stated as empty");
+    assert_eq!(once(&config, "2024-11-03T13:00:00Z").alarms[0].code, "HD0400");
+    fs::rename(site.path("elsewhere"), site.path("in")).expect("mounted again");
+    assert_eq!(once(&config, "2024-11-03T13:00:00Z").exit_code(), 0);
+}

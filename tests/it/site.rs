@@ -125,13 +125,17 @@ pub fn open(config: &Path, now: &str) -> Exporter {
 
 /// With something on standard input.
 pub fn open_with_input(config: &Path, now: &str, input: Option<Box<dyn Read + Send>>) -> Exporter {
-    let world = World {
+    Exporter::open(load(config, now), &world(now), input, true).expect("an exporter")
+}
+
+/// The machine's disk, and a clock that stands.
+pub fn world(now: &str) -> World {
+    World {
         disk: Arc::new(RealDisk),
         clock: Arc::new(StandingClock(time(now))),
         progress: Arc::new(Silent),
         stop: Arc::new(AtomicBool::new(false)),
-    };
-    Exporter::open(load(config, now), &world, input, true).expect("an exporter")
+    }
 }
 
 pub fn once(config: &Path, now: &str) -> OnceReport {

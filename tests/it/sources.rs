@@ -266,3 +266,37 @@ fn records_that_could_not_be_written_come_back_when_the_format_is_mended() {
     let counts = ledger.hour_counts(&feed, FIRST_HOUR).expect("counts");
     assert_eq!((counts.received, counts.quarantined), (151, 0), "each record is counted once");
 }
+
+#[test]
+fn an_input_trailer_that_disagrees_holds_the_hours_in_every_pass() {
+    let site = Site::new();
+    let format = fs::read_to_string(site.path("formats/kamailio-acc-cdrs.toml")).expect("format");
+    site.write(
+        "formats/kamailio-acc-cdrs.toml",
+        format.replace("[read]", "[read]\ntrailer = { starts = \"TRL|\", count = 2 }"),
+    );
+    let config = configured(&site, "files = \"in\"\nfinished = \"renamed\"", "");
+    let path = site.write("in/1.log", call_line(1, "a") + &call_line(2, "b") + "TRL|3\n");
+    for _ in 0..2 {
+        let report = once(&config, NOW);
+        assert_eq!((report.sealed.batches, report.exit_code()), (0, 4), "{report:?}");
+        assert_eq!(report.alarms.iter().map(|alarm| alarm.code.as_str()).collect::<Vec<_>>(), ["HD0404"]);
+    }
+    fs::remove_file(path).expect("somebody takes it away");
+    let report = once(&config, NOW);
+    assert_eq!((report.sealed.records, report.exit_code()), (2, 0), "{report:?}");
+}
+
+#[test]
+fn a_feed_cannot_be_taken_out_while_records_of_it_wait() {
+    let site = Site::new();
+    let config = configured(&site, "files = \"in\"\nfinished = \"renamed\"", "");
+    site.write("in/1.log", call_line(1, "a"));
+    assert_eq!(once(&config, "2024-11-03T02:30:00Z").sealed.batches, 0, "the hour is open");
+    let text = fs::read_to_string(&config).expect("configuration");
+    site.write("hourdrop.toml", text.replace("feed.voice", "feed.other"));
+    let world = crate::site::world("2024-11-03T04:00:00Z");
+    let refused = hourdrop::app::exporter::Exporter::open(load(&config, NOW), &world, None, true).map(|_| ());
+    let message = refused.expect_err("refused").to_string();
+    assert!(message.contains("huaxin/voice") && message.contains("1 records"), "{message}");
+}
