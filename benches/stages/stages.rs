@@ -181,6 +181,7 @@ fn batches(source: &FormatSpec, csv: &[u8]) -> Vec<AcceptedBatch> {
             accepted_at: accepted_at(),
             only_feed: None,
             retried: Vec::new(),
+            head: Vec::new(),
             block: out.block,
             rejects: out.rejects,
         });

@@ -214,6 +214,7 @@ pub(super) fn note(
         stage: QuarantineStage::Decode,
         reason: reject.reason.clone(),
         raw: reject.raw.clone(),
+        head: batch.head.clone(),
         lsn,
         at: batch.accepted_at,
     }));
@@ -274,6 +275,7 @@ fn rejected_row(
         stage: QuarantineStage::Route,
         reason,
         raw,
+        head: Vec::new(),
         lsn,
         at: batch.accepted_at,
     })

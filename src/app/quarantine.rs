@@ -66,6 +66,7 @@ impl Exporter {
             accepted_at: self.clock.now(),
             only_feed: feed.map(|feed| feed.to_string()),
             retried: vec![entry.id],
+            head: Vec::new(),
             block,
             rejects: Vec::new(),
         }))
@@ -75,10 +76,15 @@ impl Exporter {
         let source = SourceId::parse(&entry.source).ok().and_then(|id| self.config.source(&id));
         let source = source.ok_or("the configuration has no such source any more")?;
         let mut decoder = Decoder::new(&source.format.dialect, &source.read);
-        if decoder.needs_head() {
-            return Err("its columns are named by the header of its file; give the source a corrected file".to_owned());
-        }
         let mut decoded = Decoded::new(source.read.schema());
+        if decoder.needs_head() {
+            let head = self.ledger.lock().quarantine_head(entry.id).map_err(|fault| fault.to_string())?;
+            decoder.push(&head, &mut decoded);
+            decoded.clear();
+        }
+        if let Some(problem) = decoder.head_problem() {
+            return Err(problem);
+        }
         decoder.push(content, &mut decoded);
         decoder.finish(&mut decoded);
         match (decoded.block.get(0), decoded.rejects.first()) {

@@ -49,6 +49,8 @@ pub struct FileSource {
     numbers: Option<NumberedNames>,
     /// Logs that grow.
     logs: FollowedLogs,
+    /// Logs that were read as far as they go.
+    open_logs: HashMap<String, OpenInput>,
     looked_at: UtcTime,
     /// Since when anything is visible that is not read.
     unread_since: Option<UtcTime>,
@@ -94,6 +96,7 @@ impl FileSource {
             blocked: BTreeMap::new(),
             numbers,
             logs: FollowedLogs::default(),
+            open_logs: HashMap::new(),
             looked_at: UtcTime::MIN,
             unread_since: Some(UtcTime::MIN),
         }
@@ -224,6 +227,12 @@ impl FileSource {
         if append && nothing_new && !self.logs.is_over(&name) {
             return Ok(());
         }
+        // A log that is open already goes on where it is; one that was cut is looked at from its beginning.
+        let was_cut = resume.is_some_and(|resume| resume.after.byte > entry.stat.bytes);
+        if let Some(input) = self.open_logs.remove(&name).filter(|_| !was_cut) {
+            self.current = Some(Current { entry, input, duplicate, ended: false });
+            return Ok(());
+        }
         let opened = disk.open_read(&entry.path).and_then(|reader| {
             let format = InputFormat { source: &self.id, name: &name, dialect: &self.dialect, read: &self.read };
             OpenInput::open(&format, Box::new(reader), resume)
@@ -245,6 +254,15 @@ impl FileSource {
         Ok(())
     }
 
+    /// Keeps a log open, so that the next look reads what was added and not all of it again.
+    fn keep_open(&mut self, input: OpenInput) {
+        /// A source of more logs than this opens some of them anew at every look.
+        const OPEN_MAX: usize = 64;
+        if self.open_logs.len() < OPEN_MAX {
+            self.open_logs.insert(input.name().to_owned(), input);
+        }
+    }
+
     fn read_current(&mut self, disk: &dyn Disk, now: UtcTime) -> Result<Option<Step>, IntakeFault> {
         let Some(mut current) = self.current.take() else { return Ok(None) };
         let accept = |batch: Box<crate::record::AcceptedBatch>, duplicate| {
@@ -261,6 +279,7 @@ impl FileSource {
                         let since = visible_since(&current.entry.stat, now);
                         self.unread_since = Some(self.unread_since.map_or(since, |earlier| earlier.min(since)));
                     }
+                    self.keep_open(current.input);
                     return Ok(None);
                 }
                 Ok(Piece::End) => {

@@ -10,6 +10,7 @@ use crate::record::{AcceptedBatch, InputFinished, Origin, RecordBlock};
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 use std::io::{self, Read};
+use std::sync::Arc;
 
 /// Bytes that are read at once; a batch holds about as many.
 pub const PIECE_BYTES: usize = 256 << 10;
@@ -43,6 +44,8 @@ pub struct OpenInput {
     prefix_crc: u32,
     records: u64,
     rejects: u64,
+    /// What comes before the first record, as far as it names the columns.
+    head: Vec<u8>,
 }
 
 /// What came out of a piece of input.
@@ -82,6 +85,7 @@ impl OpenInput {
             prefix_crc: 0,
             records: 0,
             rejects: 0,
+            head: Vec::new(),
         };
         if let Some(resume) = resume.filter(|resume| resume.after.byte > 0) {
             input.skip_to(resume)?;
@@ -102,6 +106,7 @@ impl OpenInput {
             self.prefix_crc = crc32c::crc32c_append(self.prefix_crc, skipped);
             left -= used as u64;
             if self.decoder.needs_head() {
+                note_head(&self.decoder, &mut self.head, skipped);
                 self.decoder.push(skipped, &mut self.decoded);
             }
             self.tail = rest.to_vec();
@@ -149,6 +154,7 @@ impl OpenInput {
 
     /// Decodes bytes that came from somewhere else.
     pub fn push(&mut self, bytes: &[u8], source: &SourceId, now: UtcTime) -> Piece {
+        note_head(&self.decoder, &mut self.head, bytes);
         self.decoder.push(bytes, &mut self.decoded);
         self.tail.extend_from_slice(bytes);
         self.hand_out(source, now, false)
@@ -219,7 +225,7 @@ impl OpenInput {
         let used = usize::try_from(after.byte - self.before.byte).unwrap_or(usize::MAX).min(self.tail.len());
         self.prefix_crc = crc32c::crc32c_append(self.prefix_crc, self.tail.get(..used).unwrap_or_default());
         self.tail.drain(..used);
-        let schema = std::sync::Arc::clone(self.decoded.block.schema());
+        let schema = Arc::clone(self.decoded.block.schema());
         let block = std::mem::replace(&mut self.decoded.block, RecordBlock::new(schema));
         let rejects = std::mem::take(&mut self.decoded.rejects);
         self.records += block.len() as u64;
@@ -234,14 +240,31 @@ impl OpenInput {
             accepted_at: now,
             only_feed: None,
             retried: Vec::new(),
+            head: if rejects.is_empty() { Vec::new() } else { self.head.clone() },
             block,
             rejects,
         }))
     }
 }
 
+/// Keeps the lines that a decoder needs before it knows the columns; they are tried on a decoder of their own.
+fn note_head(decoder: &Decoder, head: &mut Vec<u8>, bytes: &[u8]) {
+    if !decoder.needs_head() || head.len() > PIECE_BYTES {
+        return;
+    }
+    let mut trial = decoder.clone();
+    let mut unused = Decoded::new(Arc::default());
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        head.extend_from_slice(line);
+        trial.push(line, &mut unused);
+        if !trial.needs_head() {
+            return;
+        }
+    }
+}
+
 #[derive(Clone, Default)]
-struct RunningHash(std::sync::Arc<std::sync::Mutex<Sha256>>);
+struct RunningHash(Arc<std::sync::Mutex<Sha256>>);
 
 impl RunningHash {
     fn update(&self, bytes: &[u8]) {

@@ -83,6 +83,8 @@ pub struct QuarantineRow {
     pub reason: String,
     /// The bytes as received, or the decoded record.
     pub raw: Vec<u8>,
+    /// What names the columns at the beginning of the input, where that is needed to read the bytes again.
+    pub head: Vec<u8>,
     /// The frame it lies in.
     pub lsn: Lsn,
     /// When it was received.
@@ -404,16 +406,29 @@ pub(super) fn add_counts(
 /// Adds a quarantine entry, or holds one again that a released hour had let go.
 pub(super) fn insert_quarantine(t: &rusqlite::Transaction<'_>, held: &QuarantineRow) -> Result<()> {
     let insert = "INSERT INTO quarantine
-                  (source, feed, start_second, input, record, line, byte, reason, stage, raw, lsn, at)
-                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+                  (source, feed, start_second, input, record, line, byte, reason, stage, raw, head, lsn, at)
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
                   ON CONFLICT DO UPDATE SET state = 'held', reason = excluded.reason";
     let feed = held.feed.as_ref().map(ToString::to_string).unwrap_or_default();
     let place = [signed(held.record)?, signed(held.line)?, signed(held.byte)?];
     let [record, line, byte] = place;
     let (lsn, at) = (signed(held.lsn.0)?, held.at.nanos());
     let (source, stage) = (held.source.as_str(), held.stage.word());
-    let values =
-        params![source, feed, held.start_second, held.input, record, line, byte, held.reason, stage, held.raw, lsn, at];
+    let values = params![
+        source,
+        feed,
+        held.start_second,
+        held.input,
+        record,
+        line,
+        byte,
+        held.reason,
+        stage,
+        held.raw,
+        held.head,
+        lsn,
+        at
+    ];
     run(t, insert, values)?;
     Ok(())
 }

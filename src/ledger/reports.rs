@@ -373,6 +373,15 @@ impl Ledger {
         Ok(entries)
     }
 
+    /// What the input of an entry begins with, when only that tells which column is which.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn quarantine_head(&self, id: i64) -> Result<Vec<u8>> {
+        let rows = self.rows("SELECT head FROM quarantine WHERE id = ?1", [id], |row| row.get(0))?;
+        Ok(rows.into_iter().next().unwrap_or_default())
+    }
+
     /// The content of a record in quarantine; `None` when there is no such entry.
     ///
     /// # Errors

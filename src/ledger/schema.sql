@@ -148,6 +148,7 @@ CREATE TABLE quarantine (               -- records that could not be decoded (no
   reason  TEXT NOT NULL,
   stage   TEXT NOT NULL,                -- decode, route, render: where it failed
   raw     BLOB NOT NULL,                -- the bytes as received, or the decoded record
+  head    BLOB NOT NULL DEFAULT x'',    -- what names the columns at the beginning of the input, where that is needed
   lsn     INTEGER NOT NULL,
   at      INTEGER NOT NULL,
   state   TEXT NOT NULL DEFAULT 'held', -- held, retried, rendered (a released hour held it after all)

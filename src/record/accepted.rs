@@ -2,7 +2,7 @@
 //! note that an input file is finished. Position and data lie in the same frame, so they cannot disagree.
 //!
 //! ```text
-//! kind 1, batch     source  input  before(3)  after(3)  prefix crc  accepted_at  only_feed  retried  block  rejects
+//! kind 1, batch     source  input  before(3)  after(3)  prefix crc  accepted_at  only_feed  retried  head  rejects  block
 //! kind 2, finished  source  input  bytes  modified  sha256  records  rejects  accepted_at
 //! ```
 //! Numbers are LEB128 varints (signed ones zigzag), texts and byte strings carry their length in front.
@@ -47,6 +47,8 @@ pub struct AcceptedBatch {
     pub only_feed: Option<String>,
     /// Quarantine entries that this batch brings back.
     pub retried: Vec<i64>,
+    /// What the input begins with, when only that tells which column is which and there are rejects.
+    pub head: Vec<u8>,
     /// The records.
     pub block: RecordBlock,
     /// What could not be decoded between `before` and `after`.
@@ -105,6 +107,7 @@ impl AcceptedBatch {
         put_bytes(out, self.only_feed.as_deref().unwrap_or_default().as_bytes());
         put_number(out, self.retried.len() as u64);
         self.retried.iter().for_each(|id| put_signed(out, *id));
+        put_bytes(out, &self.head);
         put_number(out, self.rejects.len() as u64);
         for reject in &self.rejects {
             put_origin(out, reject.origin);
@@ -273,6 +276,7 @@ impl<'a> Reader<'a> {
         let accepted_at = self.time()?;
         let only_feed = Some(self.text("a feed")?).filter(|feed| !feed.is_empty());
         let retried = (0..self.number("a count")?).map(|_| self.signed("an entry")).collect::<Result<Vec<_>, _>>()?;
+        let head = self.chunk("a head")?.to_vec();
         let rejects = (0..self.number("a count")?)
             .map(|_| {
                 let (origin, reason) = (self.origin("a position")?, self.text("a reason")?);
@@ -280,7 +284,19 @@ impl<'a> Reader<'a> {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let block = self.block()?;
-        Ok(AcceptedBatch { source, input, before, after, prefix_crc, accepted_at, only_feed, retried, block, rejects })
+        Ok(AcceptedBatch {
+            source,
+            input,
+            before,
+            after,
+            prefix_crc,
+            accepted_at,
+            only_feed,
+            retried,
+            head,
+            block,
+            rejects,
+        })
     }
 
     fn finished(&mut self) -> Result<InputFinished, UnreadableFrame> {
@@ -356,6 +372,7 @@ mod tests {
             accepted_at: UtcTime::from_nanos(i64::MIN),
             only_feed: Some("huaxin/voice".to_owned()),
             retried: vec![-1, 7],
+            head: b"a,b\n".to_vec(),
             block,
             rejects: vec![Reject { origin, reason: "no".to_owned(), raw: vec![0, 255] }],
         }

@@ -300,3 +300,53 @@ fn a_feed_cannot_be_taken_out_while_records_of_it_wait() {
     let message = refused.expect_err("refused").to_string();
     assert!(message.contains("huaxin/voice") && message.contains("1 records"), "{message}");
 }
+
+#[test]
+fn a_log_is_read_on_where_it_was_and_not_again() {
+    let site = Site::new();
+    let log = site.write("log/cdr.log", call_line(1, "a"));
+    let config = configured(&site, &format!("files = \"{}\"\nfinished = \"append\"", log.display()), "");
+    let mut exporter = open(&config, "2024-11-03T02:30:00Z");
+    for (number, id) in ["b", "c", "d"].into_iter().enumerate() {
+        while exporter.turn(u64::MAX).expect("a turn") {}
+        let text = call_line(2 + i64::try_from(number).expect("small"), id);
+        let (first, second) = text.split_at(7);
+        append(&log, first);
+        while exporter.turn(u64::MAX).expect("a turn") {}
+        append(&log, second);
+    }
+    while exporter.turn(u64::MAX).expect("a turn") {}
+    drop(exporter);
+    assert_eq!(once(&config, NOW).sealed.records, 4);
+    assert_eq!(delivered(&site), ["a", "b", "c", "d"]);
+}
+
+#[test]
+fn records_under_a_header_line_can_be_retried() {
+    let site = Site::new();
+    let format = "kind = \"delimited\"\n[read]\nheader = \"names\"\nskip_lines = 1\nfields = [\n\
+        { name = \"call_id\", column = \"id\" }, { name = \"start_time\", column = \"at\", time = \"epoch_s\", required = true },\n\
+        { name = \"end_time\", column = \"at\", time = \"epoch_s\" }, { name = \"duration\", column = \"seconds\", number = true, unit = \"s\" },\n\
+        { name = \"caller\", column = \"a\" }, { name = \"callee\", column = \"b\" }, { name = \"trunk\", column = \"b\" },\n\
+        { name = \"name\", column = \"b\" } ]\n";
+    site.write("formats/kamailio-acc-cdrs.toml", format);
+    let at = FIRST_HOUR + 60;
+    let good: Vec<String> = (0..120).map(|n| format!("1,2,{at},{n},1.5\n")).collect();
+    let good = good.concat();
+    site.write("in/1.csv", format!("made by a switch\nb,a,at,id,seconds\n{good}1,2,{at},bad,1m5\n"));
+    let config = configured(&site, "files = \"in\"\nfinished = \"renamed\"", "");
+    assert_eq!(once(&config, NOW).read.quarantined, 1);
+    // Seconds may be a text from now on; the columns are those of the file's own header.
+    site.write(
+        "formats/kamailio-acc-cdrs.toml",
+        format.replace(
+            "column = \"seconds\", number = true, unit = \"s\"",
+            "column = \"at\", number = true, unit = \"s\"",
+        ),
+    );
+    let all = hourdrop::ledger::reports::QuarantineFilter::default();
+    let report = open(&config, NOW).retry(&all).expect("retry");
+    assert_eq!((report.retried.len(), report.stay.len()), (1, 0), "{report:?}");
+    assert_eq!(once(&config, NOW).sealed.records, 1);
+    assert!(delivered(&site).contains(&"bad".to_owned()));
+}

@@ -247,6 +247,7 @@ fn quarantine_rows(feed: &FeedId, partition: Partition, rejects: &[RenderReject]
                 stage: QuarantineStage::Render,
                 reason: reject.reason.clone(),
                 raw: reject.record.clone(),
+                head: Vec::new(),
                 lsn: reject.lsn,
                 at: reject.accepted_at,
             })

@@ -222,6 +222,7 @@ fn accepted() -> IntakeEntry {
         byte,
         reason: reason.to_owned(),
         raw: b"never|86138000026\n".to_vec(),
+        head: Vec::new(),
         lsn: Lsn(2),
         at: at(1800),
     };
