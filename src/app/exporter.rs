@@ -98,6 +98,14 @@ pub enum ExporterFault {
         /// How many records wait.
         records: u64,
     },
+    /// A feed was given other sources while records of the old ones wait.
+    #[error(
+        "feed {feed} has other sources now, and records of the old ones wait to be sealed: change `source` when no hour of the feed is open"
+    )]
+    SourceChanged {
+        /// Which feed.
+        feed: FeedId,
+    },
     /// A counter is at its end.
     #[error("feed {feed}: the sequence is at its `last` number and `then` does not say what follows")]
     CounterExhausted {

@@ -101,6 +101,10 @@ pub fn take_changes(
     if feed.definition().hash == definition.hash {
         return Ok(());
     }
+    let names = |known: &FeedDefinition| known.sources.iter().map(|source| source.value.clone()).collect::<Vec<_>>();
+    if names(feed.definition()) != names(definition) && !feed.pending.is_empty() {
+        return Err(ExporterFault::SourceChanged { feed: definition.id.clone() });
+    }
     let stored = ledger.definitions(&definition.id)?;
     let idle = feed.pending.is_empty() && feed.closed_second.is_none() && feed.closed.is_empty();
     let from_second = if idle { i64::MIN } else { boundary(feed, definition, now) };

@@ -350,3 +350,25 @@ fn records_under_a_header_line_can_be_retried() {
     assert_eq!(once(&config, NOW).sealed.records, 1);
     assert!(delivered(&site).contains(&"bad".to_owned()));
 }
+
+#[test]
+fn a_feed_cannot_change_its_source_while_records_of_the_old_one_wait() {
+    let site = Site::new();
+    let config = configured(&site, "files = \"in\"\nfinished = \"renamed\"", "");
+    site.write("in/1.log", call_line(1, "a"));
+    site.write("other/x.log", "");
+    once(&config, "2024-11-03T02:30:00Z");
+    let second = "[source.other]\nfiles = \"other\"\nfinished = \"renamed\"\nformat = \"kamailio-acc-cdrs\"\n";
+    let text = fs::read_to_string(&config).expect("configuration");
+    let changed = text
+        .replace("source    = \"switch\"", "source    = \"other\"")
+        .replace("[partner.huaxin]", &format!("{second}[partner.huaxin]"));
+    site.write("hourdrop.toml", &changed);
+    let world = crate::site::world("2024-11-03T02:40:00Z");
+    let refused = hourdrop::app::exporter::Exporter::open(load(&config, NOW), &world, None, true).map(|_| ());
+    assert!(refused.expect_err("refused").to_string().contains("other sources"));
+    site.write("hourdrop.toml", text);
+    assert_eq!(once(&config, NOW).sealed.records, 1);
+    site.write("hourdrop.toml", changed);
+    assert_eq!(once(&config, NOW).exit_code(), 0, "no hour is open any more");
+}
