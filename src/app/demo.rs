@@ -220,8 +220,7 @@ fn layout_words(definition: &FeedDefinition) -> String {
 }
 
 fn local(definition: &FeedDefinition, second: i64, layout: &str) -> String {
-    let offset = i64::from(definition.period.zone().offset_at(second));
-    chrono::DateTime::from_timestamp(second + offset, 0).unwrap_or_default().format(layout).to_string()
+    definition.period.zone().clock_text(second, layout)
 }
 
 fn hour_words(definition: &FeedDefinition, hour: Partition) -> String {

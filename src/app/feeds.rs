@@ -6,7 +6,6 @@
 //! written as the partner reads it now, and a mended format takes what an earlier one could not.
 
 use super::exporter::ExporterFault;
-use crate::domain::batch::BatchState;
 use crate::domain::ids::Lsn;
 use crate::domain::time::UtcTime;
 use crate::feed::definition::FeedDefinition;
@@ -136,10 +135,4 @@ fn boundary(feed: &FeedHours, definition: &FeedDefinition, now: UtcTime) -> i64 
     let behind = begun.max(current);
     let partition = definition.period.partition_at(time(behind));
     if partition.start >= behind { partition.start } else { partition.end }
-}
-
-/// True when an hour waits for a person.
-#[must_use]
-pub fn is_held(state: BatchState) -> bool {
-    matches!(state, BatchState::Held(_))
 }

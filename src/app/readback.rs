@@ -1,7 +1,7 @@
 //! What a feed will do next, told before it happens: the next hours with their names, numbers and closing times.
 
-use crate::domain::counter::{CounterReset, CounterRule, CounterState, Sequence};
-use crate::domain::period::{Partition, Zone};
+use crate::domain::counter::{CounterRule, CounterState, Sequence};
+use crate::domain::period::Partition;
 use crate::domain::time::UtcTime;
 use crate::feed::definition::FeedDefinition;
 use crate::feed::names;
@@ -62,8 +62,7 @@ fn hour(
 ) -> NextHour {
     let closes_at = partition.end_time().after(definition.grace);
     let zone = definition.period.zone();
-    let give =
-        |counter: &mut CounterState, rule: &CounterRule| counter.give(rule, &reset_label(rule.reset, partition, zone));
+    let give = |counter: &mut CounterState, rule: &CounterRule| counter.give(rule, &rule.reset.label(partition, zone));
     let sequence = give(parts, &definition.sequence);
     let name = |template: &Template, sequence: Option<Sequence>| {
         let facts = names::facts(definition, partition, closes_at);
@@ -84,18 +83,6 @@ fn hour(
         closes_at,
         overdue_at: partition.end_time().after(definition.deadline),
     }
-}
-
-/// The day, month or year of an hour, for counters that begin again with it.
-fn reset_label(reset: CounterReset, partition: Partition, zone: Zone) -> String {
-    let layout = match reset {
-        CounterReset::Never => return String::new(),
-        CounterReset::Daily => "%Y%m%d",
-        CounterReset::Monthly => "%Y%m",
-        CounterReset::Yearly => "%Y",
-    };
-    let local = partition.start + i64::from(zone.offset_at(partition.start));
-    chrono::DateTime::from_timestamp(local, 0).unwrap_or_default().format(layout).to_string()
 }
 
 #[cfg(test)]

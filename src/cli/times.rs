@@ -15,8 +15,7 @@ pub struct Face {
 impl Face {
     /// A UTC second in a strftime layout, on the clock of the zone.
     pub fn layout(self, second: i64, layout: &str) -> String {
-        let local = second + i64::from(self.zone.offset_at(second));
-        DateTime::from_timestamp(local, 0).unwrap_or_default().format(layout).to_string()
+        self.zone.clock_text(second, layout)
     }
 
     /// The offset in force, `+08:00`; `Z` in UTC.

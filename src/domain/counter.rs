@@ -1,5 +1,6 @@
 //! Sequence counters: gap-free numbers that start, end, wrap and restart as a partner asks.
 
+use super::period::{Partition, Zone};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -27,6 +28,20 @@ pub struct CounterRule {
     pub then: Option<u64>,
     /// When the counter begins again at `first`.
     pub reset: CounterReset,
+}
+
+impl CounterReset {
+    /// The day, month or year of a partition on the clock of its zone, when the counter begins again with it.
+    #[must_use]
+    pub fn label(self, partition: Partition, zone: Zone) -> String {
+        let layout = match self {
+            Self::Never => return String::new(),
+            Self::Daily => "%Y%m%d",
+            Self::Monthly => "%Y%m",
+            Self::Yearly => "%Y",
+        };
+        zone.clock_text(partition.start, layout)
+    }
 }
 
 impl Default for CounterRule {

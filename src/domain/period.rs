@@ -76,10 +76,11 @@ impl Zone {
         }
     }
 
-    /// True when the offset can change within the zone's rules.
+    /// What a clock in this zone shows at `second` (UTC), in a strftime layout.
     #[must_use]
-    pub fn changes_offset(self, from: i64, to: i64) -> bool {
-        first_change(self, from, to).is_some()
+    pub fn clock_text(self, second: i64, layout: &str) -> String {
+        let local = second + i64::from(self.offset_at(second));
+        DateTime::from_timestamp(local, 0).unwrap_or_default().format(layout).to_string()
     }
 }
 

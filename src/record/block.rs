@@ -134,12 +134,6 @@ impl RecordBlock {
         self.end_field();
     }
 
-    /// Gives direct access to the arena, for values that are built piece by piece; call [`RecordBlock::end_field`]
-    /// when the value is complete.
-    pub const fn arena_mut(&mut self) -> &mut Vec<u8> {
-        &mut self.arena
-    }
-
     /// Ends the field whose bytes were appended to the arena.
     ///
     /// # Panics

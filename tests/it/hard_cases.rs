@@ -1,60 +1,25 @@
 //! Cases that are rare and cost money when they go wrong: changed definitions, equal files, late records, crashes.
 
-use crate::site::{Site, once, open};
+use crate::site::{FIRST_HOUR, Site, call_line, delivered_calls, once, one_feed, open};
 use std::fs;
 use std::path::PathBuf;
 
 const NOW: &str = "2024-11-03T12:00:00Z";
-const START: i64 = 1_730_599_200;
-
-fn line(minute: i64, id: &str) -> String {
-    let at = START + minute * 60;
-    format!("{at}|{at}|1.5|1|2|TG|{id}|x\n")
-}
-
-/// A site with one source that watches `in` and one partner; `feed` are more keys of the feed.
+/// `source` and `feed` are more keys of the source and the feed.
 fn configured(site: &Site, source: &str, feed: &str) -> PathBuf {
-    let text = format!(
-        r#"
-state   = "state"
-archive = "archive"
-[source.switch]
-files    = "in"
-finished = "renamed"
-format   = "kamailio-acc-cdrs"
-{source}
-[partner.huaxin]
-deliver = "{drop}"
-[partner.huaxin.feed.voice]
-source    = "switch"
-format    = "huaxin-voice"
-hour_by   = "start_time"
-starts_at = "2024-11-03T02:00:00Z"
-name      = "HX_{{start:%Y%m%d%H}}_{{seq:05}}.dat"
-manifest  = {{ name = "HX_{{start:%Y%m%d%H}}_{{revision:02}}.json" }}
-{feed}
-"#,
-        drop = site.drop_dir("huaxin").display()
-    );
-    site.configure(&text)
+    one_feed(site, &format!("files = \"in\"\nfinished = \"renamed\"\n{source}"), feed, "forever")
 }
 
 /// The call ids in the partner's directory, in the order of file names and lines.
 fn delivered(site: &Site) -> Vec<String> {
-    let mut ids = Vec::new();
-    for bytes in site.dropped("huaxin", ".dat").values() {
-        let text = String::from_utf8_lossy(bytes).into_owned();
-        let records = text.lines().filter(|line| !line.starts_with(['H', 'T']));
-        ids.extend(records.filter_map(|line| line.split('|').nth(6).map(str::to_owned)));
-    }
-    ids
+    delivered_calls(site).into_iter().flat_map(|(_, ids)| ids).collect()
 }
 
 #[test]
 fn two_files_of_equal_content_in_one_pass_are_known_as_such() {
     let site = Site::new();
-    site.write("in/1.log", line(1, "a") + &line(2, "b"));
-    site.write("in/copy.log", line(1, "a") + &line(2, "b"));
+    site.write("in/1.log", call_line(1, "a") + &call_line(2, "b"));
+    site.write("in/copy.log", call_line(1, "a") + &call_line(2, "b"));
     let config = configured(&site, "", "");
     let report = once(&config, NOW);
     assert_eq!((report.read.records, report.exit_code()), (2, 4), "{report:?}");
@@ -65,11 +30,11 @@ fn two_files_of_equal_content_in_one_pass_are_known_as_such() {
 fn a_file_that_grows_while_it_is_read_gives_no_half_record() {
     let site = Site::new();
     let config = configured(&site, "", "");
-    site.write("in/1.log", line(1, "a"));
-    site.write("in/2.log", line(2, "b"));
+    site.write("in/1.log", call_line(1, "a"));
+    site.write("in/2.log", call_line(2, "b"));
     let mut exporter = open(&config, NOW);
     exporter.turn(1).expect("a turn: the second file was seen and is not read yet");
-    let whole = line(2, "b") + &line(3, "c") + &line(4, "d");
+    let whole = call_line(2, "b") + &call_line(3, "c") + &call_line(4, "d");
     site.write("in/2.log", whole.trim_end().trim_end_matches("|x"));
     for _ in 0..3 {
         exporter.turn(1).expect("a turn");
@@ -98,14 +63,14 @@ fn rename_a_field(site: &Site) {
 fn a_field_may_be_renamed_in_source_and_feed_while_the_spool_holds_records_of_before() {
     let site = Site::new();
     let config = configured(&site, "", "");
-    site.write("in/1.log", line(1, "a"));
+    site.write("in/1.log", call_line(1, "a"));
     assert_eq!(once(&config, "2024-11-03T02:30:00Z").read.records, 1);
     rename_a_field(&site);
     once(&config, "2024-11-03T02:45:00Z");
-    site.write("in/2.log", line(130, "b"));
+    site.write("in/2.log", call_line(130, "b"));
     let report = once(&config, NOW);
     assert_eq!((report.exit_code(), delivered(&site)), (0, vec!["a".to_owned(), "b".to_owned()]), "{report:?}");
-    site.write("in/3.log", line(190, "c"));
+    site.write("in/3.log", call_line(190, "c"));
     assert_eq!(once(&config, NOW).exit_code(), 0, "and it starts again");
 }
 
@@ -113,13 +78,13 @@ fn a_field_may_be_renamed_in_source_and_feed_while_the_spool_holds_records_of_be
 fn an_hour_whose_definition_does_not_fit_its_records_is_held_and_the_others_go_on() {
     let site = Site::new();
     let config = configured(&site, "", "");
-    site.write("in/1.log", line(1, "a"));
+    site.write("in/1.log", call_line(1, "a"));
     assert_eq!(once(&config, "2024-11-03T02:30:00Z").read.records, 1);
     rename_a_field(&site);
     // This hour had begun when the definition changed: it is rendered as it was, from fields that are gone.
-    site.write("in/2.log", line(10, "b"));
+    site.write("in/2.log", call_line(10, "b"));
     once(&config, "2024-11-03T02:40:00Z");
-    site.write("in/3.log", line(130, "c"));
+    site.write("in/3.log", call_line(130, "c"));
     let report = once(&config, NOW);
     assert_eq!((report.exit_code(), delivered(&site)), (4, vec!["c".to_owned()]), "{report:?}");
     assert!(report.sealed.held[0].2.contains("trunk"), "{report:?}");
@@ -129,9 +94,9 @@ fn an_hour_whose_definition_does_not_fit_its_records_is_held_and_the_others_go_o
 fn a_counter_at_its_end_holds_the_hour_and_a_released_supplement_has_only_its_own_records() {
     let site = Site::new();
     let config = configured(&site, "", "sequence = { last = 1 }");
-    site.write("in/1.log", line(1, "a"));
+    site.write("in/1.log", call_line(1, "a"));
     assert_eq!(once(&config, NOW).exit_code(), 0);
-    site.write("in/2.log", line(2, "b"));
+    site.write("in/2.log", call_line(2, "b"));
     let report = once(&config, NOW);
     let held = report.sealed.held.first().expect("a held supplement").clone();
     assert!(held.2.contains("`last` number"), "{held:?}");
@@ -150,11 +115,11 @@ fn batches_are_delivered_in_the_order_of_their_numbers_when_an_hour_was_held() {
     let meridian = fs::read_to_string(site.path("formats/meridian-fixed.toml")).expect("format");
     site.write("formats/huaxin-voice.toml", meridian);
     let long = format!("|{}|2|", "9".repeat(30));
-    site.write("in/1.log", line(1, "a") + &line(2, "b").replace("|1|2|", &long) + &line(70, "c"));
+    site.write("in/1.log", call_line(1, "a") + &call_line(2, "b").replace("|1|2|", &long) + &call_line(70, "c"));
     let mut exporter = open(&config, NOW);
     while exporter.turn(u64::MAX).expect("a turn") {}
     let feed = hourdrop::domain::ids::FeedId::parse("huaxin/voice").expect("a feed");
-    exporter.release_hour(&feed, START, "the partner agreed").expect("release");
+    exporter.release_hour(&feed, FIRST_HOUR, "the partner agreed").expect("release");
     exporter.turn(u64::MAX).expect("a turn");
     let ledger = hourdrop::ledger::Ledger::open_read_only(&site.path("state/ledger.db")).expect("ledger");
     let batches = ledger.batches_to_send(&feed, 64).expect("batches");
@@ -168,13 +133,13 @@ fn a_late_record_does_not_disturb_a_counter_that_begins_again_every_day() {
     let site = Site::new();
     let daily = "sequence = { reset = \"day\" }";
     let config = configured(&site, "", daily);
-    site.write("in/1.log", line(1, "a") + &line(60, "b"));
+    site.write("in/1.log", call_line(1, "a") + &call_line(60, "b"));
     once(&config, "2024-11-03T12:00:00Z");
-    site.write("in/2.log", line(24 * 60, "c") + &line(25 * 60, "d"));
+    site.write("in/2.log", call_line(24 * 60, "c") + &call_line(25 * 60, "d"));
     once(&config, "2024-11-04T12:00:00Z");
-    site.write("in/3.log", line(2, "late"));
+    site.write("in/3.log", call_line(2, "late"));
     once(&config, "2024-11-04T12:01:00Z");
-    site.write("in/4.log", line(26 * 60, "e"));
+    site.write("in/4.log", call_line(26 * 60, "e"));
     let report = once(&config, "2024-11-04T12:02:00Z");
     assert_eq!(report.exit_code(), 0, "{report:?}");
     let names: Vec<String> = site.dropped("huaxin", ".dat").into_keys().collect();
@@ -198,7 +163,7 @@ fn an_hour_is_held_when_the_rest_of_its_file_cannot_be_decoded() {
     let site = Site::new();
     let config = configured(&site, "", "");
     // More than one piece of input: the later ones have no record that says to which hour they belong.
-    site.write("in/1.log", line(1, "a") + &"not a call record\n".repeat(50_000));
+    site.write("in/1.log", call_line(1, "a") + &"not a call record\n".repeat(50_000));
     let report = once(&config, NOW);
     assert_eq!((report.sealed.batches, report.sealed.held.len(), report.exit_code()), (0, 1, 4), "{report:?}");
     let reason = &report.sealed.held[0].2;
@@ -209,7 +174,7 @@ fn an_hour_is_held_when_the_rest_of_its_file_cannot_be_decoded() {
 fn a_delivery_that_has_stopped_is_an_alarm() {
     let site = Site::new();
     let config = configured(&site, "", "");
-    site.write("in/1.log", line(1, "a"));
+    site.write("in/1.log", call_line(1, "a"));
     let mut exporter = open(&config, NOW);
     exporter.turn(u64::MAX).expect("a turn");
     drop(exporter);
@@ -226,7 +191,7 @@ fn a_delivery_that_has_stopped_is_an_alarm() {
 fn a_source_directory_that_is_not_there_is_no_empty_hour() {
     let site = Site::new();
     let config = configured(&site, "", "");
-    site.write("in/1.log", line(1, "a"));
+    site.write("in/1.log", call_line(1, "a"));
     assert_eq!(once(&config, NOW).exit_code(), 0);
     fs::rename(site.path("in"), site.path("elsewhere")).expect("not mounted");
     let mut exporter = open(&config, "2024-11-03T13:00:00Z");
@@ -236,4 +201,20 @@ fn a_source_directory_that_is_not_there_is_no_empty_hour() {
     assert_eq!(once(&config, "2024-11-03T13:00:00Z").alarms[0].code, "HD0400");
     fs::rename(site.path("elsewhere"), site.path("in")).expect("mounted again");
     assert_eq!(once(&config, "2024-11-03T13:00:00Z").exit_code(), 0);
+}
+
+#[test]
+fn manifests_begin_again_by_their_own_rule() {
+    let site = Site::new();
+    let text = "manifest = { name = \"M_{start:%Y%m%d%H}_{seq:03}.json\", sequence = { reset = \"day\" } }";
+    let config = configured(&site, "", "");
+    let own = fs::read_to_string(&config).expect("configuration");
+    let own: Vec<&str> = own.lines().map(|line| if line.starts_with("manifest") { text } else { line }).collect();
+    site.write("hourdrop.toml", own.join("\n"));
+    site.write("in/1.log", call_line(20 * 60, "a") + &call_line(21 * 60 + 1, "b") + &call_line(22 * 60 + 1, "c"));
+    once(&config, "2024-11-05T12:00:00Z");
+    let names: Vec<String> = site.dropped("huaxin", ".json").into_keys().collect();
+    // 02:00 to 23:00 of the first day, then the first hour of the next.
+    assert_eq!(names.last().map(String::as_str), Some("M_2024110400_001.json"));
+    assert_eq!(names.len(), 23);
 }

@@ -4,7 +4,7 @@
 use super::Planned;
 use crate::app::exporter::{Exporter, ExporterFault};
 use crate::domain::batch::{BatchId, BatchPlan, PlannedFile};
-use crate::domain::counter::{CounterReset, CounterState};
+use crate::domain::counter::{CounterRule, CounterState};
 use crate::domain::ids::{FeedId, Lsn, PartNumber, Revision, SourceId};
 use crate::domain::period::Partition;
 use crate::domain::time::UtcTime;
@@ -51,7 +51,8 @@ impl Exporter {
                 last + 1
             } else {
                 let mut state = ledger.counter(&definition.counter_name())?;
-                let label = reset_label(feed.definition(), due.partition);
+                let current = feed.definition();
+                let label = current.sequence.reset.label(due.partition, current.period.zone());
                 state.give(&feed.definition().sequence, &label).map_or(0, |sequence| sequence.number)
             };
             let pending = feed.pending.get(&due.partition.start);
@@ -150,14 +151,15 @@ impl Exporter {
         let mut counts = ledger.hour_counts(&definition.id, job.partition.start)?;
         counts.quarantined -= ledger.held_renders(&id, job.from, job.cut)?.min(counts.quarantined);
         counts.quarantined += quarantine.len() as u64;
-        let label = reset_label(current, job.partition);
+        let label = |rule: &CounterRule| rule.reset.label(job.partition, current.period.zone());
         let mut facts = names::facts(definition, job.partition, job.sealed_at);
         facts.revision = job.revision.0;
         facts.parts = u32::try_from(candidate.rendered.parts.len()).unwrap_or(u32::MAX);
         let mut parts = Vec::new();
         for (index, part) in candidate.rendered.parts.iter().enumerate() {
             let counter = counters.get(&ledger, &definition.counter_name())?;
-            let sequence = counter.give(&current.sequence, &label).ok_or_else(|| exhausted(definition))?;
+            let sequence =
+                counter.give(&current.sequence, &label(&current.sequence)).ok_or_else(|| exhausted(definition))?;
             facts.part = u32::try_from(index + 1).unwrap_or(u32::MAX);
             facts.sequence = sequence.number;
             let name = names::file_name(&definition.name, &facts).map_err(|fault| bad_name(definition, &fault))?;
@@ -172,7 +174,7 @@ impl Exporter {
             Some(manifest) => {
                 let counter = counters.get(&ledger, &definition.manifest_counter_name())?;
                 let rule = current.manifest.as_ref().map_or(manifest.sequence, |manifest| manifest.sequence);
-                let sequence = counter.give(&rule, &label).ok_or_else(|| exhausted(definition))?;
+                let sequence = counter.give(&rule, &label(&rule)).ok_or_else(|| exhausted(definition))?;
                 facts.part = 1;
                 facts.sequence = sequence.number;
                 let name = names::file_name(&manifest.name, &facts).map_err(|fault| bad_name(definition, &fault))?;
@@ -261,16 +263,4 @@ fn exhausted(definition: &FeedDefinition) -> ExporterFault {
 
 fn bad_name(definition: &FeedDefinition, fault: &crate::domain::ids::NameFault) -> ExporterFault {
     ExporterFault::FileName { feed: definition.id.clone(), message: fault.to_string() }
-}
-
-/// The day, month or year of an hour in the feed's zone, when its counter begins again with it.
-fn reset_label(definition: &FeedDefinition, partition: Partition) -> String {
-    let layout = match definition.sequence.reset {
-        CounterReset::Never => return String::new(),
-        CounterReset::Daily => "%Y%m%d",
-        CounterReset::Monthly => "%Y%m",
-        CounterReset::Yearly => "%Y",
-    };
-    let offset = i64::from(definition.period.zone().offset_at(partition.start));
-    chrono::DateTime::from_timestamp(partition.start + offset, 0).unwrap_or_default().format(layout).to_string()
 }
