@@ -2,7 +2,7 @@
 //!
 //! - [`config`]: the configuration file with all its problems.
 //! - [`store`]: the state directory: lock, identity, ledger and spool.
-//! - [`exporter`]: `once` and `run`, made of [`intake`], [`sealing`] and [`delivery`].
+//! - [`exporter`]: `once` and `run`, made of [`intake`], [`sealing`] and [`delivery`]; [`fault`]: why they stop.
 //! - [`progress`]: how all of them tell what they do.
 //! - [`report`], [`readback`], [`preview`], [`init`], [`quarantine`]: what the other commands need.
 
@@ -10,6 +10,7 @@ pub mod config;
 pub mod delivery;
 pub mod demo;
 pub mod exporter;
+pub mod fault;
 pub mod feeds;
 pub mod history;
 pub mod init;
@@ -20,4 +21,5 @@ pub mod quarantine;
 pub mod readback;
 pub mod report;
 pub mod sealing;
+pub mod shared_ledger;
 pub mod store;

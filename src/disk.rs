@@ -30,6 +30,18 @@ pub enum SyncPoint {
     InputDirectory,
     /// State files of their own, such as the store's identity.
     StateFile,
+    /// What a group of frames means, in the ledger.
+    LedgerIntake,
+    /// What was decided about hours: plans with their numbers and names, in the ledger.
+    LedgerPlan,
+    /// Hours that lie in the archive, in the ledger.
+    LedgerSealed,
+    /// What is about to be done to a file at a partner, in the ledger.
+    LedgerIntent,
+    /// What has become of a file at a partner, in the ledger.
+    LedgerOutcome,
+    /// Everything else in the ledger.
+    LedgerOther,
 }
 
 /// A disk, real or simulated.
@@ -55,6 +67,23 @@ pub trait Disk: Send + Sync {
     /// Makes the entries of a directory durable.
     fn sync_dir(&self, dir: &Path, point: SyncPoint) -> io::Result<()>;
 
+    /// The ledger is a file that SQLite writes by itself. It asks before each commit, which is one durable operation
+    /// of its own: an error here keeps it from happening.
+    ///
+    /// # Errors
+    /// When the commit must not happen.
+    fn before_ledger_commit(&self, _point: SyncPoint) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Tells that the commit asked for has happened.
+    ///
+    /// # Errors
+    /// When nobody will learn of it.
+    fn after_ledger_commit(&self, _point: SyncPoint) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Gives a complete, synced file its final name, durably: rename, then sync both directories.
     fn publish(&self, from: &Path, to: &Path, point: SyncPoint) -> io::Result<()> {
         self.rename(from, to)?;
@@ -71,6 +100,14 @@ pub trait DiskFile: Write + Send {
     fn sync(&mut self, point: SyncPoint) -> io::Result<()>;
     /// Cuts the file to `length` bytes and goes on writing there.
     fn truncate(&mut self, length: u64) -> io::Result<()>;
+    /// Makes the file at least `length` bytes long, with zeros behind what it holds, and reserves the space for them.
+    /// False where the file system cannot; the file is as it was then.
+    ///
+    /// # Errors
+    /// What the system says, above all that there is no space.
+    fn allocate(&mut self, length: u64) -> io::Result<bool>;
+    /// Goes on writing at this byte offset.
+    fn seek_to(&mut self, offset: u64) -> io::Result<()>;
 }
 
 /// A file open for reading.
@@ -251,7 +288,20 @@ impl DiskFile for RealFile {
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {
         self.0.set_len(length)?;
-        self.0.seek(SeekFrom::Start(length)).map(|_| ())
+        self.seek_to(length)
+    }
+
+    fn allocate(&mut self, length: u64) -> io::Result<bool> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        match fallocate(&self.0, FallocateFlags::empty(), 0, length) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::NOTSUP | rustix::io::Errno::NOSYS) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn seek_to(&mut self, offset: u64) -> io::Result<()> {
+        self.0.seek(SeekFrom::Start(offset)).map(|_| ())
     }
 }
 
@@ -294,6 +344,19 @@ mod tests {
             }
         }
         assert_eq!(fs::read(&to).expect("read"), b"bytes");
+    }
+
+    #[test]
+    fn allocated_space_reads_as_zeros_behind_what_was_written() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = dir.path().join("segment");
+        let mut file = RealDisk.create_new(&path).expect("create");
+        file.write_all(b"head").expect("write");
+        if file.allocate(10).expect("allocate") {
+            file.seek_to(4).expect("seek");
+            file.write_all(b"ers").expect("write");
+            assert_eq!(fs::read(&path).expect("read"), b"headers\0\0\0");
+        }
     }
 
     #[test]

@@ -9,11 +9,13 @@ pub mod delivery;
 pub mod intake;
 pub mod reports;
 
+use crate::disk::{Disk, RealDisk, SyncPoint};
 use crate::domain::ids::Lsn;
 use crate::domain::time::UtcTime;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const SCHEMA: &str = include_str!("ledger/schema.sql");
 const SCHEMA_VERSION: &str = "1";
@@ -28,6 +30,14 @@ pub enum LedgerFault {
         path: PathBuf,
         /// SQLite's answer.
         source: rusqlite::Error,
+    },
+    /// The disk refused a commit.
+    #[error("ledger {path}: {source}")]
+    Refused {
+        /// The ledger file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
     },
     /// The file was written by another version of hourdrop.
     #[error("ledger {path} has schema {found}, this program reads schema {SCHEMA_VERSION}")]
@@ -46,6 +56,8 @@ pub enum LedgerFault {
 pub struct Ledger {
     connection: Connection,
     path: PathBuf,
+    /// Asked before each commit.
+    disk: Arc<dyn Disk>,
 }
 
 type Result<T> = std::result::Result<T, LedgerFault>;
@@ -70,8 +82,9 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerFault`] when SQLite refuses or the schema is another one.
-    pub fn open(path: &Path) -> Result<Self> {
-        Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?.with_known_schema()
+    pub fn open(disk: Arc<dyn Disk>, path: &Path) -> Result<Self> {
+        let ledger = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?.with_known_schema()?;
+        Ok(Self { disk, ..ledger })
     }
 
     /// Opens an existing ledger for reading, beside a running instance.
@@ -93,7 +106,7 @@ impl Ledger {
         connection.pragma_update(None, "synchronous", "full").map_err(fault)?;
         connection.pragma_update(None, "foreign_keys", true).map_err(fault)?;
         connection.set_prepared_statement_cache_capacity(64);
-        Ok(Self { connection, path: path.to_owned() })
+        Ok(Self { connection, path: path.to_owned(), disk: Arc::new(RealDisk) })
     }
 
     fn with_known_schema(self) -> Result<Self> {
@@ -128,13 +141,16 @@ impl Ledger {
     }
 
     /// Runs `write` in one transaction.
-    fn transact<T>(&mut self, write: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+    fn transact<T>(&mut self, point: SyncPoint, write: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
         let path = self.path.clone();
         let fault = |source| LedgerFault::Sqlite { path: path.clone(), source };
+        let refused = |source| LedgerFault::Refused { path: path.clone(), source };
         let transaction =
             self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(fault)?;
         let value = write(&transaction)?;
+        self.disk.before_ledger_commit(point).map_err(refused)?;
         transaction.commit().map_err(fault)?;
+        self.disk.after_ledger_commit(point).map_err(refused)?;
         Ok(value)
     }
 
@@ -234,7 +250,7 @@ mod tests {
         for number in 0..3 {
             let at = UtcTime::from_nanos(number);
             let fact = Fact { at, kind: "sealed", subject: "huaxin/voice", detail: "x" };
-            ledger.transact(|t| append_fact(t, fact)).expect("fact");
+            ledger.transact(SyncPoint::LedgerOther, |t| append_fact(t, fact)).expect("fact");
         }
         assert_eq!(ledger.verify_facts().expect("chain"), 3);
         ledger.connection.execute("UPDATE fact SET detail = 'y' WHERE id = 2", []).expect("tamper");
@@ -247,7 +263,7 @@ mod tests {
         let mut ledger = ledger(dir.path());
         for number in 0..3 {
             let fact = Fact { at: UtcTime::from_nanos(number), kind: "k", subject: "s", detail: "d" };
-            ledger.transact(|t| append_fact(t, fact)).expect("fact");
+            ledger.transact(SyncPoint::LedgerOther, |t| append_fact(t, fact)).expect("fact");
         }
         ledger.connection.execute("DELETE FROM fact WHERE id = 1", []).expect("tamper");
         assert!(ledger.verify_facts().is_err());
@@ -259,13 +275,13 @@ mod tests {
         drop(ledger(dir.path()));
         let mut reader = Ledger::open_read_only(&dir.path().join("ledger.db")).expect("reader");
         let fact = Fact { at: UtcTime::MIN, kind: "k", subject: "s", detail: "d" };
-        assert!(reader.transact(|t| append_fact(t, fact)).is_err());
+        assert!(reader.transact(SyncPoint::LedgerOther, |t| append_fact(t, fact)).is_err());
     }
 
     #[test]
     fn a_missing_ledger_is_not_made_anew_by_opening_it() {
         let dir = tempfile::tempdir().expect("directory");
-        assert!(Ledger::open(&dir.path().join("ledger.db")).is_err());
+        assert!(Ledger::open(Arc::new(RealDisk), &dir.path().join("ledger.db")).is_err());
         assert!(!dir.path().join("ledger.db").exists());
     }
 }

@@ -51,7 +51,7 @@
 //!
 //! ## Checklists
 //! To add a **source kind**: a file in `intake/` that implements [`intake::Source`]; its keys in
-//! `app/config/source.rs`; a line in `open_sources` of `app/exporter.rs`; tests with replay after a crash.
+//! `app/config/source.rs`; a line in `open_sources` of `app/exporter/open.rs`; tests with replay after a crash.
 //!
 //! To add a **format kind**: a variant of [`format::dialect::FormatKind`]; files in `format/decode/`,
 //! `format/encode/` and `format/verify/`; golden bytes in the tests; the format reference in `README.md`.

@@ -24,7 +24,6 @@ use std::hint::black_box;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 /// Bytes that are read, and of buffers that are handed on, at once.
 const PIECE_BYTES: usize = 256 << 10;
@@ -303,8 +302,7 @@ fn once(input: &Input, directory: &Path) -> u64 {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let loaded = config::load(&path("hourdrop.toml"), clock.now()).expect("a configuration");
     let config = loaded.config.expect("a configuration without errors");
-    let stop = Arc::new(AtomicBool::new(false));
-    let world = World { disk: Arc::new(RealDisk), clock, progress: Arc::new(Silent), stop };
+    let world = World::new(Arc::new(RealDisk), clock, Arc::new(Silent));
     let report = Exporter::open(config, &world, None, true).and_then(Exporter::once).expect("a pass");
     assert_eq!((report.exit_code(), report.sealed.batches), (0, 24), "a day of hours");
     input.csv.len() as u64

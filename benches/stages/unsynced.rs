@@ -27,6 +27,14 @@ impl DiskFile for UnsyncedFile {
     fn truncate(&mut self, length: u64) -> io::Result<()> {
         self.0.truncate(length)
     }
+
+    fn allocate(&mut self, length: u64) -> io::Result<bool> {
+        self.0.allocate(length)
+    }
+
+    fn seek_to(&mut self, offset: u64) -> io::Result<()> {
+        self.0.seek_to(offset)
+    }
 }
 
 impl Disk for UnsyncedDisk {

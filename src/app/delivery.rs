@@ -5,8 +5,8 @@
 //! held file holds its feed; the partner's other feeds go on.
 
 use super::config::{Config, PartnerConfig};
-use super::exporter::SharedLedger;
 use super::progress::Progress;
+use super::shared_ledger::SharedLedger;
 use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::deliver::retry::RetryPolicy;

@@ -5,7 +5,7 @@
 //! released hours are written by the definition of the day, unless it cuts time in another way: what is sent now is
 //! written as the partner reads it now, and a mended format takes what an earlier one could not.
 
-use super::exporter::ExporterFault;
+use super::fault::ExporterFault;
 use crate::domain::ids::Lsn;
 use crate::domain::time::UtcTime;
 use crate::feed::definition::FeedDefinition;

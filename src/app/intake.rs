@@ -1,6 +1,7 @@
 //! Reading the sources into the spool, and telling the ledger what became of every record.
 
-use super::exporter::{Exporter, ExporterFault};
+use super::exporter::Exporter;
+use super::fault::ExporterFault;
 use super::history::LedgerHistory;
 use crate::domain::batch::HourCounts;
 use crate::domain::ids::{FeedId, Lsn, SourceId};

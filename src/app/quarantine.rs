@@ -1,7 +1,8 @@
 //! Bringing quarantined records back: they enter again as records that came now, so an hour that was sealed gets a
 //! supplement.
 
-use super::exporter::{Exporter, ExporterFault};
+use super::exporter::Exporter;
+use super::fault::ExporterFault;
 use super::intake::IntakeCounts;
 use crate::domain::batch::{BatchId, BatchState, HeldFrom};
 use crate::domain::ids::{FeedId, SourceId};

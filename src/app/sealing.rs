@@ -6,7 +6,8 @@
 
 mod plan;
 
-use super::exporter::{Exporter, ExporterFault};
+use super::exporter::Exporter;
+use super::fault::ExporterFault;
 use crate::archive::Archive;
 use crate::domain::batch::{BatchId, BatchPlan, BatchState, HeldFrom, SealedFile};
 use crate::domain::ids::{FeedId, Lsn, Revision, SourceId};

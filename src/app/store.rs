@@ -71,7 +71,7 @@ impl Store {
         disk.create_dir_all(dir, SyncPoint::StateFile).map_err(disk_fault("create", dir))?;
         let lock = lock(dir)?;
         let id = identity(disk.as_ref(), dir)?;
-        let ledger = open_ledger(disk.as_ref(), dir, id)?;
+        let ledger = open_ledger(disk, dir, id)?;
         let applied = ledger.applied()?;
         let spool = Spool::open(Arc::clone(disk), &dir.join("journal"), id, limits, applied)?;
         let is_fresh = spool.durable().0 == 0;
@@ -137,7 +137,7 @@ fn remove_if_there(disk: &dyn Disk, path: &Path) -> Result<(), StoreFault> {
     }
 }
 
-fn open_ledger(disk: &dyn Disk, dir: &Path, id: StoreId) -> Result<Ledger, StoreFault> {
+fn open_ledger(disk: &Arc<dyn Disk>, dir: &Path, id: StoreId) -> Result<Ledger, StoreFault> {
     let path = dir.join("ledger.db");
     let inconsistent = |what: String| StoreFault::Inconsistent { dir: dir.to_owned(), what };
     if disk.stat(&path).map_err(disk_fault("look at", &path))?.is_none() {
@@ -150,12 +150,12 @@ fn open_ledger(disk: &dyn Disk, dir: &Path, id: StoreId) -> Result<Ledger, Store
         // Made under another name, so that a crash leaves either no ledger or a whole one.
         let staged = dir.join("ledger.new");
         for file in ["ledger.new", "ledger.new-wal", "ledger.new-shm"] {
-            remove_if_there(disk, &dir.join(file))?;
+            remove_if_there(disk.as_ref(), &dir.join(file))?;
         }
         drop(Ledger::create(&staged, &id.to_string())?);
         disk.publish(&staged, &path, SyncPoint::StateFile).map_err(disk_fault("publish", &path))?;
     }
-    let ledger = Ledger::open(&path)?;
+    let ledger = Ledger::open(Arc::clone(disk), &path)?;
     let found = ledger.store_id()?;
     if found == id.to_string() {
         Ok(ledger)

@@ -3,7 +3,8 @@
 use super::render;
 use super::{Context, Failure, exit};
 use crate::app::config::{Config, SourceKind};
-use crate::app::exporter::{Exporter, ExporterFault, World};
+use crate::app::exporter::{Exporter, World};
+use crate::app::fault::ExporterFault;
 use crate::app::progress::Progress;
 use crate::app::store::StoreFault;
 use crate::disk::RealDisk;
@@ -11,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tracing::Level;
 
@@ -44,7 +45,7 @@ pub fn begin_log(context: &Context, log: Log) {
 /// The machine, and what is told while working.
 pub fn world(context: &Context, config: &Config) -> World {
     let progress: Arc<dyn Progress> = Arc::new(Teller::new(context, config));
-    World { disk: Arc::new(RealDisk), clock: context.clock(), progress, stop: Arc::new(AtomicBool::new(false)) }
+    World::new(Arc::new(RealDisk), context.clock(), progress)
 }
 
 /// Opens the exporter.

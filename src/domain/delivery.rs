@@ -208,6 +208,12 @@ impl DeliveryFact {
             Self::SettledAsDelivered(_) => "settled-as-delivered",
         }
     }
+
+    /// Whether it announces an act at the partner: it must be durable before the act.
+    #[must_use]
+    pub const fn is_intent(&self) -> bool {
+        matches!(self, Self::UploadIntended { .. } | Self::RenameIntended)
+    }
 }
 
 /// A fact that cannot follow the state the file is in: a fault of hourdrop or a damaged ledger.

@@ -4,6 +4,7 @@ pub(super) mod rows;
 
 use super::intake::{QuarantineRow, add_counts, insert_quarantine};
 use super::{Fact, Ledger, LedgerFault, Result, append_fact, row, run, signed, unsigned};
+use crate::disk::SyncPoint;
 use crate::domain::batch::{BatchFact, BatchId, BatchPlan, BatchState, HourCounts, PlannedFile, SealedFile};
 use crate::domain::counter::{CounterState, Sequence};
 use crate::domain::ids::{FeedId, FileName, Lsn, PartNumber, Revision, Sha256Digest};
@@ -106,7 +107,7 @@ impl Ledger {
         now: UtcTime,
     ) -> Result<()> {
         let subject = feed.to_string();
-        self.transact(|t| {
+        self.transact(SyncPoint::LedgerOther, |t| {
             run(
                 t,
                 "INSERT OR IGNORE INTO definition VALUES (?1, ?2, ?3)",
@@ -216,7 +217,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerFault`]; nothing was recorded then.
     pub fn decide(&mut self, decisions: &Decisions) -> Result<()> {
-        self.transact(|t| {
+        self.transact(SyncPoint::LedgerPlan, |t| {
             for (plan, quarantine) in &decisions.plans {
                 insert_plan(t, plan)?;
                 set_render_quarantine(t, &plan.id, (plan.from, plan.cut), quarantine)?;
@@ -316,7 +317,7 @@ impl Ledger {
         shadow: &dyn Fn(&FeedId) -> bool,
         now: UtcTime,
     ) -> Result<()> {
-        self.transact(|t| {
+        self.transact(SyncPoint::LedgerSealed, |t| {
             for (id, files) in sealed {
                 let batch = batch_row(t, id)?;
                 let mut state = apply(t, batch, BatchFact::Sealed)?;
@@ -341,7 +342,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerFault`].
     pub fn release_hour(&mut self, id: &BatchId, reason: &str, now: UtcTime) -> Result<BatchState> {
-        self.transact(|t| {
+        self.transact(SyncPoint::LedgerOther, |t| {
             let state = apply(t, batch_row(t, id)?, BatchFact::Released)?;
             append_fact(t, Fact { at: now, kind: "released", subject: &subject(id), detail: reason })?;
             Ok(state)

@@ -2,6 +2,7 @@
 
 use super::batches::{apply, parse_state, subject};
 use super::{Fact, Ledger, LedgerFault, Result, append_fact, row, run, signed, unsigned};
+use crate::disk::SyncPoint;
 use crate::domain::batch::{BatchFact, BatchId, BatchState};
 use crate::domain::delivery::{Attempt, DeliveryFact, FileState, HeldReason, Proof, Verified};
 use crate::domain::ids::{FeedId, FileName, PartNumber, Revision, Sha256Digest};
@@ -70,7 +71,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerFault`] when the batch is not held.
     pub fn release_batch(&mut self, batch: &BatchToSend, reason: &str, now: UtcTime) -> Result<()> {
-        self.transact(|t| {
+        self.transact(SyncPoint::LedgerOther, |t| {
             for file in batch.files.iter().filter(|file| matches!(file.state, FileState::Held { .. })) {
                 let next = file.state.clone().apply(&DeliveryFact::Released);
                 store_state(t, file.row, &next.map_err(|fault| LedgerFault::Row(fault.to_string()))?)?;
@@ -95,7 +96,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerFault`].
     pub fn record_expired(&mut self, file: i64, path: &str, now: UtcTime) -> Result<()> {
-        self.transact(|t| {
+        self.transact(SyncPoint::LedgerOther, |t| {
             run(t, "UPDATE file SET archive_path = NULL WHERE id = ?1", [file])?;
             append_fact(t, Fact { at: now, kind: "expired", subject: path, detail: "removed from the archive" })
         })
@@ -147,7 +148,8 @@ impl Ledger {
         now: UtcTime,
     ) -> Result<FileState> {
         let next = state.apply(fact).map_err(|fault| LedgerFault::Row(fault.to_string()))?;
-        self.transact(|t| {
+        let point = if fact.is_intent() { SyncPoint::LedgerIntent } else { SyncPoint::LedgerOutcome };
+        self.transact(point, |t| {
             store_state(t, file.row, &next)?;
             let detail = describe(fact);
             let name = format!("{} {}", batch.id.feed, file.name);

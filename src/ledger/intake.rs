@@ -2,6 +2,7 @@
 //! Frames at or below that mark are not told again, so after a crash nothing is counted twice.
 
 use super::{Fact, Ledger, Result, append_fact, run, signed, unsigned};
+use crate::disk::SyncPoint;
 use crate::domain::batch::HourCounts;
 use crate::domain::ids::{FeedId, Lsn, Sha256Digest, SourceId};
 use crate::domain::period::Partition;
@@ -174,7 +175,7 @@ impl Ledger {
     /// # Errors
     /// [`super::LedgerFault`]; nothing was recorded then.
     pub fn apply_intake(&mut self, applied: Lsn, entry: &IntakeEntry) -> Result<()> {
-        self.transact(|t| {
+        self.transact(SyncPoint::LedgerIntake, |t| {
             for (feed, partition, counts) in &entry.hours {
                 let (start, end) = partition.map_or((-1, -1), |p| (p.start, p.end));
                 add_counts(t, feed, start, end, *counts)?;
@@ -326,7 +327,7 @@ impl Ledger {
         if changes.raised.is_empty() && changes.cleared.is_empty() {
             return Ok(changes);
         }
-        self.transact(|t| {
+        self.transact(SyncPoint::LedgerOther, |t| {
             for (code, message, hint) in &changes.raised {
                 let insert = "INSERT OR IGNORE INTO alarm VALUES (?1, ?2, ?3, ?4, ?5)";
                 run(t, insert, params![subject, code, message, hint, now.nanos()])?;

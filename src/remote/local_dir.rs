@@ -199,6 +199,12 @@ mod tests {
         fn truncate(&mut self, length: u64) -> io::Result<()> {
             self.0.truncate(length)
         }
+        fn allocate(&mut self, length: u64) -> io::Result<bool> {
+            self.0.allocate(length)
+        }
+        fn seek_to(&mut self, offset: u64) -> io::Result<()> {
+            self.0.seek_to(offset)
+        }
     }
 
     impl Disk for ListingDisk {

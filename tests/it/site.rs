@@ -14,7 +14,6 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Receiver;
 
 /// Where the real records lie, when they are there.
@@ -130,12 +129,7 @@ pub fn open_with_input(config: &Path, now: &str, input: Option<Box<dyn Read + Se
 
 /// The machine's disk, and a clock that stands.
 pub fn world(now: &str) -> World {
-    World {
-        disk: Arc::new(RealDisk),
-        clock: Arc::new(StandingClock(time(now))),
-        progress: Arc::new(Silent),
-        stop: Arc::new(AtomicBool::new(false)),
-    }
+    World::new(Arc::new(RealDisk), Arc::new(StandingClock(time(now))), Arc::new(Silent))
 }
 
 pub fn once(config: &Path, now: &str) -> OnceReport {

@@ -2,7 +2,8 @@
 //! given twice and nothing is left out: numbers are given in closing order and recorded with the plan.
 
 use super::Planned;
-use crate::app::exporter::{Exporter, ExporterFault};
+use crate::app::exporter::Exporter;
+use crate::app::fault::ExporterFault;
 use crate::domain::batch::{BatchId, BatchPlan, PlannedFile};
 use crate::domain::counter::{CounterRule, CounterState};
 use crate::domain::ids::{FeedId, Lsn, PartNumber, Revision, SourceId};

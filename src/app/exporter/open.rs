@@ -1,0 +1,135 @@
+//! Opening: the state directory, the feeds, the spool from its oldest frame, and what a crash left half done.
+
+use super::{Exporter, Group, World};
+use crate::app::config::{Config, SourceKind};
+use crate::app::fault::ExporterFault;
+use crate::app::sealing::SealCounts;
+use crate::app::shared_ledger::SharedLedger;
+use crate::app::store::Store;
+use crate::app::{feeds, intake};
+use crate::archive::Archive;
+use crate::deliver::StoreMark;
+use crate::domain::ids::Lsn;
+use crate::domain::time::UtcTime;
+use crate::intake::Source;
+use crate::intake::files::FileSource;
+use crate::intake::stdin::StdinSource;
+use crate::ledger::intake::{IntakeEntry, QuarantineRow};
+use crate::record::Accepted;
+use crate::spool::OpenSegment;
+use std::io::Read;
+use std::sync::Arc;
+
+impl Exporter {
+    /// Opens the state directory, reads the spool, and finishes what a crash left half done. `input` is standard
+    /// input for a source that reads it; `to_the_end` waits for its end.
+    ///
+    /// # Errors
+    /// [`ExporterFault`].
+    pub fn open(
+        config: Config,
+        world: &World,
+        input: Option<Box<dyn Read + Send>>,
+        to_the_end: bool,
+    ) -> Result<Self, ExporterFault> {
+        let now = world.clock.now();
+        let Store { id, mut ledger, spool, is_fresh, lock } = Store::open(&world.disk, &config.state, world.limits)?;
+        if let Some((feed, records)) =
+            ledger.waiting_feeds()?.into_iter().find(|(feed, _)| config.feeds().all(|f| f.id != *feed))
+        {
+            return Err(ExporterFault::FeedGone { feed, records });
+        }
+        let mut feeds = Vec::new();
+        for definition in config.feeds() {
+            feeds.push(feeds::load(&mut ledger, definition, spool.first(), is_fresh, now)?);
+        }
+        let applied = ledger.applied()?;
+        let archive = Archive::new(Arc::clone(&world.disk), config.archive.clone());
+        let sources = open_sources(&config, input, to_the_end)?;
+        let mark = StoreMark::of(&id.0);
+        let mut exporter = Self {
+            config: Arc::new(config),
+            disk: Arc::clone(&world.disk),
+            clock: Arc::clone(&world.clock),
+            progress: Arc::clone(&world.progress),
+            ledger: Arc::new(SharedLedger::new(ledger)),
+            spool,
+            archive,
+            feeds,
+            sources,
+            group: Group::default(),
+            duplicates: IntakeEntry::default(),
+            payload: Vec::new(),
+            applied,
+            mark,
+            stop: Arc::clone(&world.stop),
+            finished: SealCounts::default(),
+            _lock: lock,
+        };
+        exporter.read_spool()?;
+        exporter.finished = exporter.finish_plans()?;
+        exporter.take_changes(now)?;
+        Ok(exporter)
+    }
+
+    /// Notes every frame of the spool again; the ledger is told what it has not been told.
+    fn read_spool(&mut self) -> Result<(), ExporterFault> {
+        let (mut open, mut payload) = (OpenSegment::default(), Vec::new());
+        let mut untold = IntakeEntry::default();
+        let durable = self.spool.durable();
+        // Of a feed without any count nothing has been told: it was added after these frames were written.
+        let mut added = Vec::new();
+        for feed in &self.feeds {
+            if !self.ledger.lock().has_counts(feed.id())? {
+                added.push(feed.id().clone());
+            }
+        }
+        for lsn in (self.spool.first().0..=durable.0).map(Lsn) {
+            let Some(kind) = self.spool.read(lsn, &mut open, &mut payload)? else { continue };
+            let accepted = Accepted::read(kind, &payload)?;
+            let mut entry = IntakeEntry::default();
+            intake::note(&mut self.feeds, &accepted, lsn, &mut entry)?;
+            if lsn > self.applied {
+                untold.append(entry);
+            } else {
+                untold.hours.extend(entry.hours.into_iter().filter(|(feed, ..)| added.contains(feed)));
+                let of_added = |row: &QuarantineRow| row.feed.as_ref().is_some_and(|feed| added.contains(feed));
+                untold.quarantine.extend(entry.quarantine.into_iter().filter(of_added));
+            }
+        }
+        if durable > self.applied || !untold.hours.is_empty() {
+            self.ledger.lock().apply_intake(durable, &untold)?;
+            self.applied = durable;
+        }
+        Ok(())
+    }
+
+    fn take_changes(&mut self, now: UtcTime) -> Result<(), ExporterFault> {
+        let mut ledger = self.ledger.lock();
+        for (feed, definition) in self.feeds.iter_mut().zip(self.config.feeds()) {
+            feeds::take_changes(&mut ledger, feed, definition, now)?;
+        }
+        Ok(())
+    }
+}
+
+fn open_sources(
+    config: &Config,
+    mut input: Option<Box<dyn Read + Send>>,
+    to_the_end: bool,
+) -> Result<Vec<Box<dyn Source>>, ExporterFault> {
+    let mut sources: Vec<Box<dyn Source>> = Vec::new();
+    for source in &config.sources {
+        let (id, dialect, read) = (source.id.clone(), source.format.dialect.clone(), Arc::clone(&source.read));
+        match &source.kind {
+            SourceKind::Files(rules) => sources.push(Box::new(FileSource::new(id, rules.clone(), dialect, read))),
+            SourceKind::Stdin => {
+                let reader = input.take().unwrap_or_else(|| Box::new(std::io::empty()));
+                let started =
+                    StdinSource::start(id, &dialect, &read, reader, to_the_end).map_err(ExporterFault::Start)?;
+                sources.push(Box::new(started));
+            }
+        }
+    }
+    Ok(sources)
+}

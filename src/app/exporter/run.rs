@@ -1,0 +1,77 @@
+//! `run`: turn after turn until somebody says stop.
+
+use super::{Exporter, panicked};
+use crate::app::delivery::{Until, deliver_partner};
+use crate::app::fault::ExporterFault;
+use crate::domain::time::UtcTime;
+use crate::seal::closing::Horizon;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+/// A source gets a new turn after this many bytes, so one backlog does not hold up the others.
+const TURN_BYTES: u64 = 64 << 20;
+
+impl Exporter {
+    /// Goes on until `stop` is set: reads, seals on time, delivers. `wake` ends waits early.
+    ///
+    /// # Errors
+    /// [`ExporterFault`] when nothing may go on until a person has looked.
+    pub fn run(mut self, wake: &Receiver<()>) -> Result<(), ExporterFault> {
+        let (mut wakers, mut threads) = (Vec::new(), Vec::new());
+        for partner in self.config.partners.clone() {
+            let (waker, woken): (SyncSender<()>, Receiver<()>) = sync_channel(1);
+            let context = self.delivery_context();
+            let name = format!("deliver {}", partner.id);
+            let spawned = std::thread::Builder::new()
+                .name(name)
+                .spawn(move || deliver_partner(&context, &partner, Until::Stopped, &woken));
+            threads.push(spawned.map_err(ExporterFault::Start)?);
+            wakers.push(waker);
+        }
+        let done = self.run_passes(wake, &wakers);
+        self.stop.store(true, Ordering::Relaxed);
+        drop(wakers);
+        let outcomes: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panicked())).collect();
+        done?;
+        match outcomes.into_iter().find(|outcome| outcome.stopped) {
+            Some(outcome) => Err(ExporterFault::Start(std::io::Error::other(outcome.fault.unwrap_or_default()))),
+            None => Ok(()),
+        }
+    }
+
+    fn run_passes(&mut self, wake: &Receiver<()>, wakers: &[SyncSender<()>]) -> Result<(), ExporterFault> {
+        while !self.stop.load(Ordering::Relaxed) {
+            let busy = self.turn(TURN_BYTES)?;
+            for waker in wakers {
+                // A partner whose channel is full is awake already.
+                waker.try_send(()).ok();
+            }
+            if !busy {
+                self.clock.wait(self.config.poll, wake);
+            }
+        }
+        tracing::info!("stopping");
+        Ok(())
+    }
+
+    /// One turn of `run`: reads at most `bytes_max` from each source, then seals what is due. True when there is more
+    /// to read.
+    ///
+    /// # Errors
+    /// [`ExporterFault`] when nothing may go on until a person has looked.
+    pub fn turn(&mut self, bytes_max: u64) -> Result<bool, ExporterFault> {
+        let read = self.read_sources(bytes_max)?;
+        let sealed = self.seal_due(self.clock.now(), Horizon::Clock)?;
+        if sealed.batches > 0 {
+            self.free_spool()?;
+            self.expire_archive()?;
+        }
+        Ok(self.sources.iter().any(|source| source.unread_bytes() > 0) || read.records > 0)
+    }
+
+    /// True when everything that was visible at the last look has been read.
+    #[must_use]
+    pub fn is_caught_up(&self) -> bool {
+        self.sources.iter().all(|source| source.caught_up_to() > UtcTime::MIN)
+    }
+}
