@@ -8,6 +8,7 @@
 
 mod open;
 mod run;
+mod stop;
 
 use super::config::Config;
 use super::delivery::{DeliveryContext, PartnerOutcome, Until, deliver_partner};
@@ -138,6 +139,7 @@ impl Exporter {
         let ledger = self.ledger.lock();
         let (held, alarms) = (ledger.held()?, ledger.alarms()?);
         drop(ledger);
+        self.leave();
         Ok(OnceReport { read, sealed, partners, held, alarms })
     }
 

@@ -33,7 +33,8 @@ impl Exporter {
         to_the_end: bool,
     ) -> Result<Self, ExporterFault> {
         let now = world.clock.now();
-        let Store { id, mut ledger, spool, is_fresh, lock } = Store::open(&world.disk, &config.state, world.limits)?;
+        let Store { id, mut ledger, spool, ledger_differs, is_fresh, lock } =
+            Store::open(&world.disk, &config.state, world.limits)?;
         if let Some((feed, records)) =
             ledger.waiting_feeds()?.into_iter().find(|(feed, _)| config.feeds().all(|f| f.id != *feed))
         {
@@ -66,6 +67,7 @@ impl Exporter {
             finished: SealCounts::default(),
             _lock: lock,
         };
+        exporter.tell_of_changed_ledger(ledger_differs)?;
         exporter.read_spool()?;
         exporter.finished = exporter.finish_plans()?;
         exporter.take_changes(now)?;

@@ -33,10 +33,11 @@ impl Exporter {
         drop(wakers);
         let outcomes: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panicked())).collect();
         done?;
-        match outcomes.into_iter().find(|outcome| outcome.stopped) {
-            Some(outcome) => Err(ExporterFault::Start(std::io::Error::other(outcome.fault.unwrap_or_default()))),
-            None => Ok(()),
+        if let Some(outcome) = outcomes.into_iter().find(|outcome| outcome.stopped) {
+            return Err(ExporterFault::Start(std::io::Error::other(outcome.fault.unwrap_or_default())));
         }
+        self.leave();
+        Ok(())
     }
 
     fn run_passes(&mut self, wake: &Receiver<()>, wakers: &[SyncSender<()>]) -> Result<(), ExporterFault> {
