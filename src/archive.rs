@@ -1,6 +1,10 @@
 //! The archive: the very bytes that are uploaded, read-only, below `<partner>/<feed>/YYYY/MM/DD/HH/` of the hour's
 //! start in UTC. A file gets its name here durably before the first byte of it leaves, and deliveries read it here.
 
+mod proved;
+
+pub use proved::Proved;
+
 use crate::disk::{Disk, DiskRead, SyncPoint, parent};
 use crate::domain::ids::{FeedId, FileName, Sha256Digest};
 use crate::domain::period::Partition;
@@ -86,6 +90,18 @@ impl Archive {
     /// What the disk says.
     pub fn open(&self, path: &str) -> io::Result<Box<dyn DiskRead>> {
         self.disk.open_read(&self.full_path(path))
+    }
+
+    /// Opens a file for delivery that must have this length and hash: see [`Proved`].
+    ///
+    /// # Errors
+    /// What the disk says; [`io::ErrorKind::InvalidData`] when the length is another one.
+    pub fn open_proved(&self, path: &str, bytes: u64, sha256: Sha256Digest) -> io::Result<Proved<Box<dyn DiskRead>>> {
+        let file = self.open(path)?;
+        if file.stat()?.bytes != bytes {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it has not the length that was archived"));
+        }
+        Ok(Proved::new(file, bytes, sha256))
     }
 
     /// Hash of an archived file.

@@ -4,6 +4,8 @@
 //! fault it drops the session, waits (longer each time, with jitter) and begins again from what the ledger says. A
 //! held file holds its feed; the partner's other feeds go on.
 
+mod damage;
+
 use super::config::{Config, PartnerConfig};
 use super::progress::Progress;
 use super::shared_ledger::SharedLedger;
@@ -279,12 +281,13 @@ fn send_batch(
         if let FileState::Held { reason, .. } = &next {
             tracing::warn!(partner = %partner.id, file = %file.name, ?reason, "file held");
         }
+        damage::report(context, row, &next)?;
         states.borrow_mut().insert(row.row, next);
         Ok(())
     };
     let mut open = |file: &FileToDeliver| -> std::io::Result<Box<dyn Read>> {
-        let path = row_of(file).map(|row| row.archive_path.as_str()).unwrap_or_default();
-        Ok(Box::new(context.archive.open(path)?))
+        let row = row_of(file).ok_or(std::io::ErrorKind::NotFound)?;
+        Ok(Box::new(context.archive.open_proved(&row.archive_path, row.bytes, row.sha256)?))
     };
     let mut pause = |look: u32| {
         let (never, silent) = std::sync::mpsc::channel::<()>();

@@ -159,6 +159,7 @@ impl Screen<'_> {
                 let words = match reason.as_str() {
                     "conflict" => "another file already has the name",
                     "in doubt" => "after a lost reply neither name was there: picked up, or lost",
+                    "damaged" => "the archived file is not as it was archived; put the right bytes back, then release",
                     other => other,
                 };
                 (

@@ -189,6 +189,7 @@ fn describe(fact: &DeliveryFact) -> String {
         }
         DeliveryFact::Conflict { found_bytes: Some(bytes) } => format!("another file of {bytes} bytes has its name"),
         DeliveryFact::Conflict { found_bytes: None } => "another file has its name".to_owned(),
+        DeliveryFact::ArchiveDamaged => "the archived file is not as it was archived".to_owned(),
         DeliveryFact::InDoubt => "neither the temporary nor the final name is there".to_owned(),
         DeliveryFact::UploadAbandoned
         | DeliveryFact::RenameIntended
@@ -209,8 +210,12 @@ struct StoredState {
     bytes: u64,
 }
 
-const REASONS: [(&str, HeldReason); 3] =
-    [("conflict", HeldReason::Conflict), ("in doubt", HeldReason::InDoubt), ("ordered", HeldReason::Ordered)];
+const REASONS: [(&str, HeldReason); 4] = [
+    ("conflict", HeldReason::Conflict),
+    ("in doubt", HeldReason::InDoubt),
+    ("ordered", HeldReason::Ordered),
+    ("damaged", HeldReason::Damaged),
+];
 
 impl StoredState {
     fn read(&self) -> Result<FileState> {

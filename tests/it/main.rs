@@ -11,6 +11,7 @@
 
 mod cli_reports;
 mod crash;
+mod damaged_archive;
 mod delivering;
 mod delivery_crash;
 mod hard_cases;
