@@ -4,7 +4,7 @@
 //! - [`store`]: the state directory: lock, identity, ledger and spool.
 //! - [`exporter`]: `once` and `run`, made of [`intake`], [`sealing`] and [`delivery`]; [`fault`]: why they stop.
 //! - [`progress`]: how all of them tell what they do.
-//! - [`report`], [`readback`], [`preview`], [`init`], [`quarantine`]: what the other commands need.
+//! - [`report`], [`readback`], [`preview`], [`init`], [`quarantine`], [`verify`]: what the other commands need.
 
 pub mod config;
 pub mod delivery;
@@ -23,3 +23,4 @@ pub mod report;
 pub mod sealing;
 pub mod shared_ledger;
 pub mod store;
+pub mod verify;

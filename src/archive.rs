@@ -109,6 +109,14 @@ impl Archive {
     /// # Errors
     /// [`ArchiveFault::Disk`].
     pub fn hash(&self, path: &str) -> Result<Sha256Digest, ArchiveFault> {
+        self.hash_telling(path, &mut |_| ())
+    }
+
+    /// Hash of an archived file; `told` is given the length of each piece that was read.
+    ///
+    /// # Errors
+    /// [`ArchiveFault::Disk`].
+    pub fn hash_telling(&self, path: &str, told: &mut dyn FnMut(u64)) -> Result<Sha256Digest, ArchiveFault> {
         let full = self.full_path(path);
         let mut reader = self.open(path).map_err(disk_fault("open", &full))?;
         let mut hash = Sha256::new();
@@ -119,6 +127,7 @@ impl Archive {
                 return Ok(Sha256Digest(hash.finalize().into()));
             }
             hash.update(piece.get(..count).unwrap_or_default());
+            told(count as u64);
         }
     }
 

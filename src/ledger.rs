@@ -18,6 +18,7 @@ use facts::append_fact;
 
 use crate::disk::{Disk, RealDisk, SyncPoint};
 use crate::domain::ids::Lsn;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, OptionalExtension, Transaction, params};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -133,7 +134,10 @@ impl Ledger {
     /// As [`Ledger::open`].
     pub fn open_read_only(path: &Path) -> Result<Self> {
         // A reader of a WAL database needs the -shm file, so the file is opened for writing and writing is forbidden.
-        let ledger = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?.with_known_schema()?;
+        let ledger = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        // What lies in SQLite's log is brought into the file by those who write, who look at the log before.
+        ledger.check(ledger.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true))?;
+        let ledger = ledger.with_known_schema()?;
         ledger.check(ledger.connection.pragma_update(None, "query_only", true))?;
         Ok(ledger)
     }
@@ -226,6 +230,21 @@ mod tests {
 
     fn ledger(dir: &Path) -> Ledger {
         Ledger::create(&dir.join("ledger.db"), "0a").expect("ledger")
+    }
+
+    #[test]
+    fn readers_leave_the_file_and_the_log_as_they_are() {
+        let dir = tempfile::tempdir().expect("directory");
+        let path = dir.path().join("ledger.db");
+        let mut writer = ledger(dir.path());
+        writer.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).expect("as if killed");
+        let fact = Fact { at: crate::domain::time::UtcTime::MIN, kind: "k", subject: "s", detail: "d" };
+        writer.transact(SyncPoint::LedgerOther, |t| append_fact(t, fact)).expect("fact");
+        drop(writer);
+        let bytes = |path: &Path| std::fs::read(path).expect("read");
+        let before = (bytes(&path), bytes(&wal::log_path(&path)));
+        assert_eq!(Ledger::open_read_only(&path).expect("reader").verify_facts().expect("facts"), 1);
+        assert!(!before.1.is_empty() && (bytes(&path), bytes(&wal::log_path(&path))) == before);
     }
 
     #[test]

@@ -123,6 +123,17 @@ fn identity(disk: &dyn Disk, dir: &Path) -> Result<StoreId, StoreFault> {
     Ok(id)
 }
 
+/// The identity that `STORE_ID` in the state directory `dir` states; `None` when it is missing or not readable.
+pub(super) fn stored_id(disk: &dyn Disk, dir: &Path) -> io::Result<Option<StoreId>> {
+    let path = dir.join("STORE_ID");
+    if disk.stat(&path)?.is_none() {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    disk.open_read(&path)?.read_to_end(&mut bytes)?;
+    Ok(std::str::from_utf8(&bytes).ok().and_then(|text| parse_id(text.trim())))
+}
+
 fn parse_id(text: &str) -> Option<StoreId> {
     let mut id = [0; 16];
     if text.len() != 32 {

@@ -1,6 +1,7 @@
 //! What sealing asks and tells: definitions, counters, plans, sealed files, held and skipped hours.
 
 pub(super) mod rows;
+mod sealed;
 
 use super::intake::{QuarantineRow, add_counts, insert_quarantine};
 use super::{Fact, Ledger, LedgerFault, Result, append_fact, row, run, signed, unsigned};

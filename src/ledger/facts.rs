@@ -71,10 +71,12 @@ impl Ledger {
     /// [`LedgerFault::Damaged`] names the first fact that was changed.
     pub fn verify_facts(&self) -> Result<u64> {
         let damaged = |what| LedgerFault::Damaged { path: self.path.clone(), what };
-        let mut statement = self
-            .check(self.connection.prepare("SELECT id, at, kind, subject, detail, \"check\" FROM fact ORDER BY id"))?;
-        let mut rows = self.check(statement.query([]))?;
-        let (mut previous, mut count) = (Vec::new(), 0);
+        // One statement sees the history and its end as they were at one moment, whoever writes meanwhile.
+        let query = "SELECT id, at, kind, subject, detail, \"check\", (SELECT value FROM store WHERE key = ?1)
+                     FROM fact ORDER BY id";
+        let mut statement = self.check(self.connection.prepare(query))?;
+        let mut rows = self.check(statement.query([LAST_FACT]))?;
+        let (mut previous, mut count, mut last) = (Vec::new(), 0, None);
         while let Some(row) = self.check(rows.next())? {
             let id: i64 = self.check(row.get(0))?;
             let fact = Fact {
@@ -87,9 +89,13 @@ impl Ledger {
             if id != count + 1 || fact.check(&previous) != stored {
                 return Err(damaged(format!("fact {id} does not follow from the fact before it")));
             }
+            if last.is_none() {
+                last = self.check(row.get::<_, Option<String>>(6))?;
+            }
             (previous, count) = (stored, id);
         }
-        if self.store_value(LAST_FACT)?.unwrap_or_default() != mark(count, &previous) {
+        let last = if count == 0 { self.store_value(LAST_FACT)? } else { last };
+        if last.unwrap_or_default() != mark(count, &previous) {
             return Err(damaged(format!("fact {count} is the last one, and another was written last")));
         }
         Ok(u64::try_from(count).unwrap_or(0))

@@ -14,6 +14,7 @@ mod crash;
 mod damaged_archive;
 mod delivering;
 mod delivery_crash;
+mod flips;
 mod hard_cases;
 mod hour_end_to_end;
 mod lost_replies;
