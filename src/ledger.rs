@@ -12,7 +12,7 @@ pub mod reports;
 use crate::disk::{Disk, RealDisk, SyncPoint};
 use crate::domain::ids::Lsn;
 use crate::domain::time::UtcTime;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, params};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,6 +50,21 @@ pub enum LedgerFault {
     /// A row holds something that hourdrop never writes.
     #[error("ledger row is not readable: {0}")]
     Row(String),
+}
+
+impl LedgerFault {
+    /// True when SQLite found no room on the disk.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Sqlite { source, .. } if source.sqlite_error_code() == Some(ErrorCode::DiskFull))
+    }
+
+    /// True when the system refused SQLite something while it wrote; it does not say what.
+    #[must_use]
+    pub fn is_refused_write(&self) -> bool {
+        let codes = [Some(ErrorCode::SystemIoFailure), Some(ErrorCode::CannotOpen)];
+        matches!(self, Self::Sqlite { source, .. } if codes.contains(&source.sqlite_error_code()))
+    }
 }
 
 /// The ledger, open.
