@@ -69,6 +69,21 @@ pub enum LedgerFault {
     Row(String),
 }
 
+impl LedgerFault {
+    /// True when SQLite found no room on the disk.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Sqlite { source, .. } if source.sqlite_error_code() == Some(ErrorCode::DiskFull))
+    }
+
+    /// True when the system refused SQLite something while it wrote; it does not say what.
+    #[must_use]
+    pub fn is_refused_write(&self) -> bool {
+        let codes = [Some(ErrorCode::SystemIoFailure), Some(ErrorCode::CannotOpen)];
+        matches!(self, Self::Sqlite { source, .. } if codes.contains(&source.sqlite_error_code()))
+    }
+}
+
 /// The ledger, open.
 pub struct Ledger {
     connection: Connection,

@@ -6,11 +6,13 @@
 //! state/ledger.db    the ledger
 //! state/ledger.sum   the ledger is as a clean stop left it; missing while an instance works
 //! state/journal/     the spool
+//! state/RESERVE      takes up space that is given up when the disk is full
 //! ```
 //! A missing part is never mistaken for a fresh start: only a directory without any of them is new.
 
 mod clean_stop;
 
+use super::space::make_way;
 use crate::disk::{Disk, SyncPoint};
 use crate::ledger::{Ledger, LedgerFault};
 use crate::spool::{Spool, SpoolFault, SpoolLimits, StoreId};
@@ -75,6 +77,7 @@ impl Store {
     pub fn open(disk: &Arc<dyn Disk>, dir: &Path, limits: SpoolLimits) -> Result<Self, StoreFault> {
         disk.create_dir_all(dir, SyncPoint::StateFile).map_err(disk_fault("create", dir))?;
         let lock = lock(dir)?;
+        make_way(disk.as_ref(), dir)?;
         let id = identity(disk.as_ref(), dir)?;
         let (ledger, ledger_differs) = open_ledger(disk, dir, id)?;
         let applied = ledger.applied()?;
