@@ -17,6 +17,7 @@
 pub mod frame;
 pub mod recovery;
 pub mod segment;
+mod settle;
 
 use crate::disk::{Disk, DiskFile, SyncPoint};
 use crate::domain::ids::Lsn;
@@ -133,6 +134,7 @@ impl Spool {
     ) -> Result<Self, SpoolFault> {
         disk.create_dir_all(dir, SyncPoint::SpoolDirectory).map_err(disk_fault("create directory", dir))?;
         let found = recovery::recover(disk.as_ref(), dir, store, expected)?;
+        settle::settle(disk.as_ref(), dir, &found.segments, expected)?;
         let mut spool = Self {
             disk,
             dir: dir.to_owned(),

@@ -63,7 +63,9 @@ impl LocalDirectory {
         }
         check_length(copied, bytes)?;
         file.flush().map_err(|error| failed(&error))?;
-        file.sync(SyncPoint::LocalDropFile).map_err(|error| failed(&error))
+        file.sync(SyncPoint::LocalDropFile).map_err(|error| failed(&error))?;
+        // The rename will be announced for a name that a power cut does not take away.
+        self.disk.sync_dir(parent(to), SyncPoint::LocalDropDirectory).map_err(|error| failed(&error))
     }
 }
 
@@ -261,6 +263,7 @@ mod tests {
         let expected = [
             "create",
             "sync LocalDropFile",
+            "sync LocalDropDirectory tmp",
             "rename",
             "sync LocalDropDirectory out",
             "sync LocalDropDirectory tmp",
