@@ -284,7 +284,8 @@ impl Spool {
         segment.read(self.disk.as_ref(), lsn, open, payload).map(Some)
     }
 
-    /// Removes segments whose frames all lie below `lsn`. The newest segment stays: it is written to.
+    /// Removes segments whose frames all lie below `lsn`. The newest segment stays: it is written to. Each removal is
+    /// durable before the next, so that a power cut leaves no gap.
     ///
     /// # Errors
     /// [`SpoolFault::Disk`] when a segment cannot be removed.
@@ -295,6 +296,9 @@ impl Spool {
             }
             self.disk.remove(&first.path).map_err(disk_fault("remove", &first.path))?;
             self.segments.remove(0);
+            self.disk
+                .sync_dir(&self.dir, SyncPoint::SpoolDirectory)
+                .map_err(disk_fault("sync directory", &self.dir))?;
         }
         Ok(())
     }

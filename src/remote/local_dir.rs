@@ -140,13 +140,18 @@ impl Remote for LocalDirectory {
         if parent(&from) == parent(&to) { Ok(()) } else { sync(parent(&from)) }
     }
 
+    /// Durable as well: what was given up must not come back.
     fn remove(&mut self, path: &RemotePath) -> Result<(), RemoteFault> {
-        match self.disk.remove(&self.place(path)) {
+        let place = self.place(path);
+        match self.disk.remove(&place) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(RemoteFault::io(&error, "remove", Outcome::NotDone))
+                return Err(RemoteFault::io(&error, "remove", Outcome::NotDone));
             }
-            Ok(()) | Err(_) => Ok(()),
+            Ok(()) | Err(_) => {}
         }
+        self.disk
+            .sync_dir(parent(&place), SyncPoint::LocalDropDirectory)
+            .map_err(|error| RemoteFault::io(&error, "remove", Outcome::Unknown))
     }
 }
 
