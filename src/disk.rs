@@ -185,6 +185,42 @@ pub fn room(path: &Path) -> io::Result<Room> {
     Ok(Room { free_bytes: bytes(found.f_bavail), bytes: bytes(found.f_blocks) })
 }
 
+/// How a disk that can `make` one directory, and tell whether one `is_empty`, does what [`Disk::create_dir_all`]
+/// promises.
+///
+/// An entry is made only in a directory whose own entry is durable. So a directory that holds something is durable;
+/// an empty one may have been left by a process that was killed before it had synced the directory above.
+///
+/// # Errors
+/// What the disk says.
+pub fn create_dirs(
+    disk: &dyn Disk,
+    dir: &Path,
+    point: SyncPoint,
+    make: &dyn Fn(&Path) -> io::Result<()>,
+    is_empty: &dyn Fn(&Path) -> io::Result<bool>,
+) -> io::Result<()> {
+    let above = parent(dir);
+    if disk.stat(dir)?.is_some_and(|stat| stat.kind == Kind::Directory) {
+        if above == dir || !is_empty(dir)? {
+            return Ok(());
+        }
+        return match disk.sync_dir(above, point) {
+            // We make directories only where we may look, so somebody else made this one.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            done => done,
+        };
+    }
+    if above != dir {
+        create_dirs(disk, above, point, make, is_empty)?;
+    }
+    match make(dir) {
+        Ok(()) => disk.sync_dir(above, point),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// The file system of this machine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RealDisk;
@@ -229,18 +265,8 @@ impl Disk for RealDisk {
 
     fn create_dir_all(&self, dir: &Path, point: SyncPoint) -> io::Result<()> {
         use std::os::unix::fs::DirBuilderExt;
-        if self.stat(dir)?.is_some_and(|stat| stat.kind == Kind::Directory) {
-            return Ok(());
-        }
-        let above = parent(dir);
-        if above != dir {
-            self.create_dir_all(above, point)?;
-        }
-        match fs::DirBuilder::new().mode(0o750).create(dir) {
-            Ok(()) => self.sync_dir(above, point),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => Err(error),
-        }
+        let make = |dir: &Path| fs::DirBuilder::new().mode(0o750).create(dir);
+        create_dirs(self, dir, point, &make, &|dir| Ok(fs::read_dir(dir)?.next().is_none()))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

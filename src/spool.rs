@@ -318,7 +318,8 @@ impl Spool {
         segment.read(self.disk.as_ref(), lsn, open, payload).map(Some)
     }
 
-    /// Removes segments whose frames all lie below `lsn`. The newest segment stays: it is written to.
+    /// Removes segments whose frames all lie below `lsn`. The newest segment stays: it is written to. Each removal is
+    /// durable before the next, so that a power cut leaves no gap.
     ///
     /// # Errors
     /// [`SpoolFault`] when a segment cannot be removed, durably.

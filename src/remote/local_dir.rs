@@ -63,7 +63,9 @@ impl LocalDirectory {
         }
         check_length(copied, bytes)?;
         file.flush().map_err(|error| failed(&error))?;
-        file.sync(SyncPoint::LocalDropFile).map_err(|error| failed(&error))
+        file.sync(SyncPoint::LocalDropFile).map_err(|error| failed(&error))?;
+        // The rename will be announced for a name that a power cut does not take away.
+        self.disk.sync_dir(parent(to), SyncPoint::LocalDropDirectory).map_err(|error| failed(&error))
     }
 }
 
@@ -138,13 +140,18 @@ impl Remote for LocalDirectory {
         if parent(&from) == parent(&to) { Ok(()) } else { sync(parent(&from)) }
     }
 
+    /// Durable as well: what was given up must not come back.
     fn remove(&mut self, path: &RemotePath) -> Result<(), RemoteFault> {
-        match self.disk.remove(&self.place(path)) {
+        let place = self.place(path);
+        match self.disk.remove(&place) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(RemoteFault::io(&error, "remove", Outcome::NotDone))
+                return Err(RemoteFault::io(&error, "remove", Outcome::NotDone));
             }
-            Ok(()) | Err(_) => Ok(()),
+            Ok(()) | Err(_) => {}
         }
+        self.disk
+            .sync_dir(parent(&place), SyncPoint::LocalDropDirectory)
+            .map_err(|error| RemoteFault::io(&error, "remove", Outcome::Unknown))
     }
 }
 
@@ -261,6 +268,7 @@ mod tests {
         let expected = [
             "create",
             "sync LocalDropFile",
+            "sync LocalDropDirectory tmp",
             "rename",
             "sync LocalDropDirectory out",
             "sync LocalDropDirectory tmp",

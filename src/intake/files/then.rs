@@ -3,7 +3,7 @@
 
 use super::ThenRule;
 use crate::disk::{Disk, SyncPoint, parent};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 pub(super) fn apply(disk: &dyn Disk, rule: &ThenRule, path: &Path, marker: &Path) -> io::Result<()> {
@@ -29,37 +29,60 @@ pub(super) fn apply(disk: &dyn Disk, rule: &ThenRule, path: &Path, marker: &Path
 }
 
 fn move_to(disk: &dyn Disk, file: &Path, dir: &Path) -> io::Result<()> {
-    let target = free_name(disk, dir, file)?;
+    let target = free_name(disk, dir, file, &|_| Ok(false))?;
     match disk.rename(file, &target) {
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy_to(disk, file, &target)?,
-        done => done?,
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy_to(disk, file, dir),
+        done => done.and_then(|()| disk.sync_dir(dir, SyncPoint::InputDirectory)),
     }
-    disk.sync_dir(dir, SyncPoint::InputDirectory)
 }
 
-/// A file of the same name may lie there already; nothing is ever replaced.
-fn free_name(disk: &dyn Disk, dir: &Path, file: &Path) -> io::Result<PathBuf> {
+/// A file of the same name may lie there already; nothing is ever replaced. `is_it` tells the copy of an earlier try.
+fn free_name(
+    disk: &dyn Disk,
+    dir: &Path,
+    file: &Path,
+    is_it: &dyn Fn(&Path) -> io::Result<bool>,
+) -> io::Result<PathBuf> {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let mut target = dir.join(&*name);
     let mut number = 1;
-    while disk.stat(&target)?.is_some() {
+    while disk.stat(&target)?.is_some() && !is_it(&target)? {
         number += 1;
         target = dir.join(format!("{name}.{number}"));
     }
     Ok(target)
 }
 
-fn copy_to(disk: &dyn Disk, file: &Path, target: &Path) -> io::Result<()> {
-    let mut reader = disk.open_read(file)?;
-    let mut writer = disk.create_new(target)?;
-    let mut piece = vec![0; 1 << 20];
-    loop {
-        let count = reader.read(&mut piece)?;
-        if count == 0 {
-            break;
+/// Another file system: a durable copy with its name, then the file goes. A crash in between leaves both, and the
+/// next try goes on with the copy it finds.
+fn copy_to(disk: &dyn Disk, file: &Path, dir: &Path) -> io::Result<()> {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let target = free_name(disk, dir, file, &|found| same_content(disk, file, found))?;
+    if disk.stat(&target)?.is_none() {
+        let partial = dir.join(format!(".{name}.part"));
+        if disk.stat(&partial)?.is_some() {
+            disk.remove(&partial)?;
         }
-        writer.write_all(piece.get(..count).unwrap_or_default())?;
+        let (mut reader, mut writer) = (disk.open_read(file)?, disk.create_new(&partial)?);
+        io::copy(&mut reader, &mut writer)?;
+        writer.sync(SyncPoint::InputFile)?;
+        disk.rename(&partial, &target)?;
     }
-    writer.sync(SyncPoint::InputFile)?;
+    disk.sync_dir(dir, SyncPoint::InputDirectory)?;
     disk.remove(file)
+}
+
+fn same_content(disk: &dyn Disk, one: &Path, other: &Path) -> io::Result<bool> {
+    const PIECE_BYTES: u64 = 256 << 10;
+    let (mut one, mut other) = (disk.open_read(one)?, disk.open_read(other)?);
+    let (mut a, mut b) = (Vec::new(), Vec::new());
+    loop {
+        a.clear();
+        b.clear();
+        (&mut one).take(PIECE_BYTES).read_to_end(&mut a)?;
+        (&mut other).take(PIECE_BYTES).read_to_end(&mut b)?;
+        if a != b || a.is_empty() {
+            return Ok(a == b);
+        }
+    }
 }
