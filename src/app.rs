@@ -1,11 +1,14 @@
 //! The application: configuration, and the one place where things happen.
 //!
 //! - [`config`]: the configuration file with all its problems.
-//! - [`store`]: the state directory: lock, identity, ledger and spool.
-//! - [`exporter`]: `once` and `run`, made of [`intake`], [`sealing`] and [`delivery`]; [`fault`]: why they stop.
+//! - [`store`]: the state directory: lock, identity, ledger and spool; [`beside`]: whether it fits the archive.
+//! - [`exporter`]: `once` and `run`, made of [`intake`], [`sealing`] and [`delivery`]; [`fault`]: why they stop; [`ahead`]: whether
+//!   a partner knows more than the ledger.
 //! - [`progress`]: how all of them tell what they do.
 //! - [`report`], [`readback`], [`preview`], [`init`], [`quarantine`]: what the other commands need.
 
+pub mod ahead;
+pub mod beside;
 pub mod config;
 pub mod delivery;
 pub mod demo;

@@ -5,6 +5,7 @@
 //! the act that it permits. The ledger stores and answers; it decides nothing.
 
 pub mod batches;
+pub mod copy;
 pub mod delivery;
 pub mod intake;
 pub mod reports;
@@ -58,6 +59,8 @@ pub struct Ledger {
     path: PathBuf,
     /// Asked before each commit.
     disk: Arc<dyn Disk>,
+    /// What the copy beside the archive has got and the file does not say yet.
+    told: Option<copy::Told>,
 }
 
 type Result<T> = std::result::Result<T, LedgerFault>;
@@ -69,8 +72,9 @@ impl Ledger {
     /// [`LedgerFault`] when SQLite refuses or the file exists.
     pub fn create(path: &Path, store: &str) -> Result<Self> {
         let ledger = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
-        ledger.check(ledger.connection.execute_batch(&format!("BEGIN;{SCHEMA}")))?;
-        for (key, value) in [("schema_version", SCHEMA_VERSION), ("store_id", store), ("applied_lsn", "0")] {
+        ledger.check(ledger.connection.execute_batch(&format!("BEGIN;{SCHEMA}{}", copy::triggers())))?;
+        let facts = [("schema_version", SCHEMA_VERSION), ("store_id", store), ("applied_lsn", "0"), ("log_number", "0")];
+        for (key, value) in facts {
             let insert = "INSERT INTO store VALUES (?1, ?2)";
             ledger.check(ledger.connection.execute(insert, params![key, value]))?;
         }
@@ -106,7 +110,7 @@ impl Ledger {
         connection.pragma_update(None, "synchronous", "full").map_err(fault)?;
         connection.pragma_update(None, "foreign_keys", true).map_err(fault)?;
         connection.set_prepared_statement_cache_capacity(64);
-        Ok(Self { connection, path: path.to_owned(), disk: Arc::new(RealDisk) })
+        Ok(Self { connection, path: path.to_owned(), disk: Arc::new(RealDisk), told: None })
     }
 
     fn with_known_schema(self) -> Result<Self> {
@@ -147,9 +151,13 @@ impl Ledger {
         let refused = |source| LedgerFault::Refused { path: path.clone(), source };
         let transaction =
             self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(fault)?;
+        if let Some(told) = self.told {
+            copy::note(&transaction, told)?;
+        }
         let value = write(&transaction)?;
         self.disk.before_ledger_commit(point).map_err(refused)?;
         transaction.commit().map_err(fault)?;
+        self.told = None;
         self.disk.after_ledger_commit(point).map_err(refused)?;
         Ok(value)
     }

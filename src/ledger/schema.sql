@@ -3,7 +3,7 @@
 -- views v_hours, v_files, v_inputs and v_quarantine: they stay stable; the tables behind them may change.
 
 CREATE TABLE store (                    -- facts about the store itself
-  key   TEXT PRIMARY KEY,               -- schema_version, store_id, applied_lsn
+  key   TEXT PRIMARY KEY,               -- schema_version, store_id, applied_lsn, log_number
   value TEXT NOT NULL
 ) WITHOUT ROWID;
 
@@ -164,6 +164,13 @@ CREATE TABLE alarm (                    -- what needs a person now
   since   INTEGER NOT NULL,
   PRIMARY KEY (subject, code, message)
 ) WITHOUT ROWID;
+
+CREATE TABLE touched (                  -- keys of rows that changed since the archive's log got them
+  id      INTEGER PRIMARY KEY,
+  "table" TEXT NOT NULL,
+  key     TEXT NOT NULL,                -- JSON list
+  UNIQUE ("table", key)
+);
 
 CREATE VIEW v_hours AS
 SELECT h.feed, datetime(h.start_second, 'unixepoch') || 'Z' AS hour_utc, h.start_second, h.end_second,

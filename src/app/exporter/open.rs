@@ -1,6 +1,7 @@
 //! Opening: the state directory, the feeds, the spool from its oldest frame, and what a crash left half done.
 
 use super::{Exporter, Group, World};
+use crate::app::beside::Beside;
 use crate::app::config::{Config, SourceKind};
 use crate::app::fault::ExporterFault;
 use crate::app::sealing::SealCounts;
@@ -33,7 +34,9 @@ impl Exporter {
         to_the_end: bool,
     ) -> Result<Self, ExporterFault> {
         let now = world.clock.now();
-        let Store { id, mut ledger, spool, is_fresh, lock } = Store::open(&world.disk, &config.state, world.limits)?;
+        let beside = Beside { archive: config.archive.clone(), feeds: config.feeds().map(|feed| feed.id.clone()).collect() };
+        let Store { id, mut ledger, spool, log, is_fresh, lock } =
+            Store::open(&world.disk, &config.state, world.limits, &beside)?;
         if let Some((feed, records)) =
             ledger.waiting_feeds()?.into_iter().find(|(feed, _)| config.feeds().all(|f| f.id != *feed))
         {
@@ -52,7 +55,7 @@ impl Exporter {
             disk: Arc::clone(&world.disk),
             clock: Arc::clone(&world.clock),
             progress: Arc::clone(&world.progress),
-            ledger: Arc::new(SharedLedger::new(ledger)),
+            ledger: Arc::new(SharedLedger::new(ledger, log)),
             spool,
             archive,
             feeds,
@@ -69,6 +72,7 @@ impl Exporter {
         exporter.read_spool()?;
         exporter.finished = exporter.finish_plans()?;
         exporter.take_changes(now)?;
+        exporter.ledger.tell(now)?;
         Ok(exporter)
     }
 
