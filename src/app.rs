@@ -4,6 +4,7 @@
 //! - [`store`]: the state directory: lock, identity, ledger and spool; [`beside`]: whether it fits the archive.
 //! - [`exporter`]: `once` and `run`, made of [`intake`], [`sealing`] and [`delivery`]; [`fault`]: why they stop; [`ahead`]: whether
 //!   a partner knows more than the ledger.
+//! - [`recover`]: the ledger again, from the archive and its log.
 //! - [`progress`]: how all of them tell what they do.
 //! - [`report`], [`readback`], [`preview`], [`init`], [`quarantine`]: what the other commands need.
 
@@ -22,6 +23,7 @@ pub mod preview;
 pub mod progress;
 pub mod quarantine;
 pub mod readback;
+pub mod recover;
 pub mod report;
 pub mod sealing;
 pub mod shared_ledger;

@@ -15,6 +15,7 @@ mod json;
 mod once;
 mod preview;
 mod quarantine;
+mod recover;
 mod release;
 pub mod render;
 mod run;
@@ -82,6 +83,7 @@ fn dispatch(context: &Context, command: Command) -> Result<Answer, Failure> {
             quarantine::retry::run(context, &arguments)
         }
         Command::Release(arguments) => release::run(context, &arguments),
+        Command::Recover(arguments) => recover::run(context, &arguments),
         Command::VerifyFile(arguments) => verify_file::run(context, &arguments),
         Command::Init(arguments) => init::run(context, &arguments),
         Command::Demo(arguments) => demo::run(context, &arguments),

@@ -7,6 +7,7 @@
 pub mod batches;
 pub mod copy;
 pub mod delivery;
+pub mod doubt;
 pub mod intake;
 pub mod reports;
 

@@ -10,7 +10,7 @@
 //! archive that nobody has written to.
 
 use super::beside::{Beside, BesideFault};
-use crate::archive::log::ArchiveLog;
+use crate::archive::log::{ArchiveLog, LogFault};
 use crate::disk::{Disk, SyncPoint};
 use crate::domain::batch::BatchId;
 use crate::ledger::{Ledger, LedgerFault};
@@ -62,6 +62,20 @@ pub enum StoreFault {
     /// The spool.
     #[error(transparent)]
     Spool(#[from] SpoolFault),
+}
+
+impl StoreFault {
+    /// True when the journal is missing, was rolled back or is another one's.
+    #[must_use]
+    pub const fn lacks_journal(&self) -> bool {
+        matches!(self, Self::Spool(SpoolFault::Missing { .. } | SpoolFault::ForeignStore { .. }))
+    }
+
+    /// True when a line of the archive's log cannot be read.
+    #[must_use]
+    pub const fn log_is_damaged(&self) -> bool {
+        matches!(self, Self::Beside(BesideFault::Log(LogFault::Damaged { .. })))
+    }
 }
 
 /// The state directory, open.

@@ -214,7 +214,7 @@ pub fn read_all<E: From<LogFault>>(
     take: &mut dyn FnMut(Entry) -> Result<(), E>,
 ) -> Result<Vec<LogFault>, E> {
     let files = log_files(disk, archive)?;
-    let mut damage = Vec::new();
+    let (mut damage, mut swallowed) = (Vec::new(), false);
     let (mut expected, mut open): (Option<u64>, Vec<Entry>) = (None, Vec::new());
     for path in files {
         let file = disk.open_read(&path).map_err(disk_fault("open", &path))?;
@@ -230,6 +230,7 @@ pub fn read_all<E: From<LogFault>>(
                 damage.push(damaged("it does not pass its checksum"));
                 open.clear();
                 expected = None;
+                swallowed |= line::swallows_another(&bytes);
                 continue;
             };
             if expected.is_some_and(|expected| entry.number != expected) {
@@ -244,7 +245,7 @@ pub fn read_all<E: From<LogFault>>(
         }
     }
     // The last line of all may be torn; it was never relied on. Only then nothing follows the break.
-    if expected.is_none() && damage.len() == 1 {
+    if expected.is_none() && damage.len() == 1 && !swallowed {
         damage.clear();
     }
     Ok(damage)

@@ -73,6 +73,8 @@ pub enum Command {
     },
     /// Let a held hour or file go on
     Release(ReleaseArguments),
+    /// Build a lost, damaged or rolled-back ledger again from the archive and its log
+    Recover(RecoverArguments),
     /// Check a file against a format, as the partner would (exit 4 when something is wrong)
     VerifyFile(VerifyFileArguments),
     /// Write a first configuration
@@ -231,6 +233,25 @@ pub struct ReleaseArguments {
     /// Why; kept in the history for ever
     #[arg(long)]
     pub reason: String,
+}
+
+#[derive(Debug, Args)]
+pub struct RecoverArguments {
+    /// Why; kept in the history for ever
+    #[arg(long)]
+    pub reason: String,
+    /// Say what would be done, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Look into the partners' directories for higher numbers and for files that arrived
+    #[arg(long)]
+    pub ask_partners: bool,
+    /// The archive is a backup: what it does not show as delivered is in doubt
+    #[arg(long)]
+    pub archive_from_backup: bool,
+    /// What is in doubt of hours that ended before this time counts as delivered (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub delivered_before: Option<String>,
 }
 
 #[derive(Debug, Args)]

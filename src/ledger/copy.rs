@@ -50,7 +50,7 @@ pub(super) struct Told {
     mark: i64,
 }
 
-/// The triggers that note what changes.
+/// The triggers that note what changes. A conflict clause would be overruled by that of the statement that fires.
 pub(super) fn triggers() -> String {
     let mut sql = String::new();
     for (table, key) in COPIED {
@@ -63,7 +63,8 @@ pub(super) fn triggers() -> String {
             let written = write!(
                 sql,
                 "CREATE TRIGGER {table}_{act} AFTER {act} ON {table} {} BEGIN
-                 INSERT OR IGNORE INTO touched (\"table\", key) VALUES ('{table}', json_array({})); END;\n",
+                 INSERT INTO touched (\"table\", key) SELECT '{table}', k FROM (SELECT json_array({}) AS k)
+                 WHERE NOT EXISTS (SELECT 1 FROM touched WHERE \"table\" = '{table}' AND key = k); END;\n",
                 only(side),
                 of(side)
             );
@@ -72,7 +73,8 @@ pub(super) fn triggers() -> String {
         let written = write!(
             sql,
             "CREATE TRIGGER {table}_MOVE AFTER UPDATE OF {} ON {table} WHEN json_array({}) != json_array({}) BEGIN
-             INSERT OR IGNORE INTO touched (\"table\", key) VALUES ('{table}', json_array({})); END;\n",
+             INSERT INTO touched (\"table\", key) SELECT '{table}', k FROM (SELECT json_array({}) AS k)
+                 WHERE NOT EXISTS (SELECT 1 FROM touched WHERE \"table\" = '{table}' AND key = k); END;\n",
             key.join(", "),
             of("OLD"),
             of("NEW"),

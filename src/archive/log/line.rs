@@ -64,7 +64,7 @@ pub(super) fn read(line: &[u8]) -> Option<Entry> {
     let text = std::str::from_utf8(line).ok()?;
     let (covered, rest) = text.split_at_checked(text.len().checked_sub(CRC.len() + 10)?)?;
     let crc = rest.strip_prefix(CRC)?.strip_suffix("\"}")?;
-    if u32::from_str_radix(crc, 16).ok()? != crc32c::crc32c(covered.as_bytes()) {
+    if crc != format!("{:08x}", crc32c::crc32c(covered.as_bytes())) {
         return None;
     }
     let line: Map<String, Value> = serde_json::from_str(text).ok()?;
@@ -82,4 +82,11 @@ pub(super) fn read(line: &[u8]) -> Option<Entry> {
         more: truth("more"),
         rows: line.get("rows").and_then(Value::as_array).cloned().unwrap_or_default(),
     })
+}
+
+/// True when a line that cannot be read holds a whole one behind its beginning: so it was not torn.
+pub(super) fn swallows_another(line: &[u8]) -> bool {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let mut starts = memchr::memmem::find_iter(line, b"{\"n\":").filter(|at| *at > 0);
+    starts.any(|at| line.get(at..).is_some_and(|rest| read(rest).is_some()))
 }

@@ -103,7 +103,11 @@ impl FileTail {
             let begin = at;
             at += line.len() as u64;
             let Some(entry) = line.strip_suffix(b"\n").and_then(line::read) else {
-                bad = bad.or(Some((begin, "it does not pass its checksum")));
+                let broken = (begin, "it does not pass its checksum");
+                if line::swallows_another(line) {
+                    return Err(broken);
+                }
+                bad = bad.or(Some(broken));
                 continue;
             };
             let before = open.last().or(found.entries.last()).map(|entry: &Entry| entry.number);
