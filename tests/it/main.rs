@@ -26,6 +26,7 @@ mod run_command;
 mod sample_data;
 mod scripted_server;
 mod servers;
+mod sim;
 mod site;
 mod sources;
 mod stopping_disk;
