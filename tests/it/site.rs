@@ -45,7 +45,16 @@ pub struct Site {
 
 impl Site {
     pub fn new() -> Self {
-        let site = Self { root: tempfile::tempdir().expect("temporary directory") };
+        Self::at(tempfile::tempdir())
+    }
+
+    /// In the machine's memory, where there is such a place: for tests that end no machine and sync often.
+    pub fn in_memory() -> Self {
+        Self::at(tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()))
+    }
+
+    fn at(root: std::io::Result<tempfile::TempDir>) -> Self {
+        let site = Self { root: root.expect("temporary directory") };
         copy_dir(&project().join("formats"), &site.path("formats"));
         site
     }
