@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_look_alone_does_not_say_that_everything_was_read() {
-        let text = "kind = \"delimited\"\n[read]\nfields = [{ name = \"a\" }]\n".to_owned();
+        let text = include_str!("../../formats/kamailio-acc-cdrs.toml").to_owned();
         let format = read_format(Document { name: "f".to_owned(), text }, "f", &Problems::default()).expect("a format");
         let read = format.read.clone().expect("it reads");
         let (reader, _writer) = io::pipe().expect("a pipe");
