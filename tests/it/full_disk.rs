@@ -247,6 +247,42 @@ fn the_reserve_lets_the_hours_in_hand_be_finished() {
 }
 
 #[test]
+fn only_sealing_waits_when_only_the_archive_is_full() {
+    let site = Site::new();
+    let config = configured(&site, "reserve = \"2MiB\"");
+    site.write("in/1.log", call_line(1, "a"));
+    let (disk, clock) = (small_disk(&site), MovedClock::at("2024-11-03T02:30:00Z"));
+    fs::create_dir(site.path("archive")).expect("where it is mounted");
+    disk.account().elsewhere = Some(site.path("archive"));
+    let world = world_on(&disk, Arc::clone(&clock) as Arc<dyn Clock>);
+    let mut exporter = Exporter::open(load(&config, NOW), &world, None, false).expect("exporter");
+    while exporter.turn(u64::MAX).expect("a turn") {}
+
+    disk.account().elsewhere_is_full = true;
+    clock.move_to("2024-11-03T03:30:00Z");
+    exporter.turn(u64::MAX).expect("a turn");
+    site.write("in/2.log", call_line(63, "b"));
+    for _ in 0..3 {
+        exporter.turn(u64::MAX).expect("a turn");
+    }
+    let standing = alarms(&site);
+    assert_eq!(standing.len(), 1, "{standing:?}");
+    assert!(standing[0].message.starts_with("nothing is sealed"), "{standing:?}");
+    assert!(standing[0].message.contains("archive"), "the place is named: {standing:?}");
+    assert!(site.path("state/RESERVE").exists(), "giving it up would not help");
+    let ledger = Ledger::open_read_only(&site.path("state/ledger.db")).expect("ledger");
+    assert_eq!(ledger.source_totals().expect("totals")[0].records, 2, "reading goes on");
+
+    disk.account().elsewhere_is_full = false;
+    while exporter.turn(u64::MAX).expect("a turn") {}
+    exporter.turn(u64::MAX).expect("a turn");
+    assert_eq!(codes(&site), [""; 0]);
+    drop(exporter);
+    assert_eq!(once(&config, NOW).exit_code(), 0);
+    assert_eq!(all_calls(&site), ["a", "b"]);
+}
+
+#[test]
 fn a_start_on_a_full_disk_gives_the_reserve_up_for_the_ledger() {
     let site = Site::new();
     let config = configured(&site, "reserve = \"2MiB\"");

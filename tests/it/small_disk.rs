@@ -25,6 +25,9 @@ pub struct Account {
     /// The sync with this number fails, and what was written since the last one is lost when `loses` says so.
     pub failing_sync: Option<u64>,
     pub loses: bool,
+    /// A directory that lies on another file system, and whether that one is full.
+    pub elsewhere: Option<PathBuf>,
+    pub elsewhere_is_full: bool,
     files: BTreeMap<PathBuf, u64>,
 }
 
@@ -43,9 +46,16 @@ impl Account {
         io::ErrorKind::StorageFull.into()
     }
 
-    /// Counts an operation that needs room.
-    fn count(&mut self) -> io::Result<()> {
+    fn is_elsewhere(&self, path: &Path) -> bool {
+        self.elsewhere.as_ref().is_some_and(|dir| path.starts_with(dir))
+    }
+
+    /// Counts an operation that needs room for `path`.
+    fn count(&mut self, path: &Path) -> io::Result<()> {
         self.operations += 1;
+        if self.elsewhere_is_full && self.is_elsewhere(path) {
+            return Err(self.full());
+        }
         match self.full_from {
             Some(from) if self.operations > from => Err(self.full()),
             _ => Ok(()),
@@ -99,7 +109,7 @@ impl SmallDisk {
 impl Disk for SmallDisk {
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         if self.counts(path) {
-            self.account().count()?;
+            self.account().count(path)?;
         }
         Ok(self.open(path, RealDisk.create_new(path)?, 0))
     }
@@ -112,20 +122,22 @@ impl Disk for SmallDisk {
         RealDisk.open_read(path)
     }
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
-        RealDisk.stat(path)
+        let stat = RealDisk.stat(path)?;
+        let device = u64::from(self.account().is_elsewhere(path));
+        Ok(stat.map(|stat| Stat { identity: (stat.identity.0 + device, stat.identity.1), ..stat }))
     }
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
         RealDisk.list(dir)
     }
     fn create_dir_all(&self, dir: &Path, point: SyncPoint) -> io::Result<()> {
         if self.counts(dir) && self.stat(dir)?.is_none() {
-            self.account().count()?;
+            self.account().count(dir)?;
         }
         RealDisk.create_dir_all(dir, point)
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         if self.counts(to) {
-            self.account().count()?;
+            self.account().count(to)?;
         }
         RealDisk.rename(from, to)?;
         let mut account = self.account();
@@ -147,8 +159,8 @@ impl Disk for SmallDisk {
     fn before_ledger_commit(&self, _point: SyncPoint) -> io::Result<()> {
         const COMMIT_BYTES: u64 = 8 << 10;
         let mut account = self.account();
-        account.count()?;
         let path = Path::new("ledger");
+        account.count(path)?;
         let wanted = account.files.get(path).copied().unwrap_or(0) + COMMIT_BYTES;
         if account.grow(path, wanted) < wanted { Err(account.full()) } else { Ok(()) }
     }
@@ -166,7 +178,7 @@ struct SmallFile {
 impl Write for SmallFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut account = self.disk.account();
-        account.count()?;
+        account.count(&self.path)?;
         let length = account.grow(&self.path, self.at + bytes.len() as u64);
         let taken = usize::try_from(length.saturating_sub(self.at)).expect("small").min(bytes.len());
         if taken == 0 && !bytes.is_empty() {
@@ -203,7 +215,7 @@ impl DiskFile for SmallFile {
     }
     fn allocate(&mut self, length: u64) -> io::Result<bool> {
         let mut account = self.disk.account();
-        account.count()?;
+        account.count(&self.path)?;
         let before = account.files.get(&self.path).copied().unwrap_or(0);
         if account.grow(&self.path, length) < length {
             account.files.insert(self.path.clone(), before);
