@@ -9,6 +9,7 @@ pub mod copy;
 pub mod delivery;
 pub mod doubt;
 pub mod intake;
+pub mod mend;
 pub mod reports;
 
 use crate::disk::{Disk, RealDisk, SyncPoint};
@@ -74,7 +75,8 @@ impl Ledger {
     pub fn create(path: &Path, store: &str) -> Result<Self> {
         let ledger = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         ledger.check(ledger.connection.execute_batch(&format!("BEGIN;{SCHEMA}{}", copy::triggers())))?;
-        let facts = [("schema_version", SCHEMA_VERSION), ("store_id", store), ("applied_lsn", "0"), ("log_number", "0")];
+        let facts =
+            [("schema_version", SCHEMA_VERSION), ("store_id", store), ("applied_lsn", "0"), ("log_number", "0")];
         for (key, value) in facts {
             let insert = "INSERT INTO store VALUES (?1, ?2)";
             ledger.check(ledger.connection.execute(insert, params![key, value]))?;

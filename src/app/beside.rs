@@ -105,12 +105,7 @@ impl Beside {
     ///
     /// # Errors
     /// [`BesideFault`].
-    pub fn open_log(
-        &self,
-        disk: &Arc<dyn Disk>,
-        ledger: &mut Ledger,
-        store: &str,
-    ) -> Result<ArchiveLog, BesideFault> {
+    pub fn open_log(&self, disk: &Arc<dyn Disk>, ledger: &mut Ledger, store: &str) -> Result<ArchiveLog, BesideFault> {
         let known = ledger.log_number()?;
         let tail = Tail::read(disk.as_ref(), &self.archive, known)?;
         if let Some(found) = tail.store.clone().filter(|found| found != store) {

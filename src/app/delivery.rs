@@ -175,10 +175,13 @@ fn stopped(
         SendFault::Ahead(_) => {
             ("HD0601", "state and archive were rolled back: `hourdrop recover --ask-partners` continues above it")
         }
-        _ => ("HD0203", "correct what is wrong and start hourdrop again; nothing is delivered until then"),
+        SendFault::Secret(_) | SendFault::Remote(_) | SendFault::Batch { .. } | SendFault::Ledger(_) => {
+            ("HD0203", "correct what is wrong and start hourdrop again; nothing is delivered until then")
+        }
     };
     let subject = format!("partner {}", partner.id);
-    let raised = context.ledger.lock().replace_alarms(&subject, &[(code, message, hint.to_owned())], context.clock.now());
+    let raised =
+        context.ledger.lock().replace_alarms(&subject, &[(code, message, hint.to_owned())], context.clock.now());
     if let Err(fault) = raised {
         tracing::error!("cannot record an alarm: {fault}");
     }
@@ -264,11 +267,7 @@ fn send(
 }
 
 /// Once in a process, before anything is uploaded: what lies at the partner must not be ahead of the ledger.
-fn refuse_ahead(
-    context: &DeliveryContext,
-    partner: &PartnerConfig,
-    listing: &[RemoteEntry],
-) -> Result<(), SendFault> {
+fn refuse_ahead(context: &DeliveryContext, partner: &PartnerConfig, listing: &[RemoteEntry]) -> Result<(), SendFault> {
     let ledger = context.ledger.lock();
     for feed in partner.feeds.iter().filter(|feed| !feed.shadow) {
         if let Some(ahead) = files_ahead(&ledger, feed, listing)?.into_iter().next() {

@@ -19,10 +19,10 @@ use crate::feed::pending::ClosedHour;
 use crate::format::encode::Layout;
 use crate::ledger::batches::{Decisions, HeldHour};
 use crate::ledger::intake::QuarantineRow;
+use crate::seal::SealFault;
 use crate::seal::closing::{Closing, Due, Horizon, SourceView, closing};
 use crate::seal::finish::{ManifestContext, ReadyFile, clear_stage, finish_manifest, finish_parts};
 use crate::seal::render::{RenderJob, RenderedHour, render};
-use crate::seal::SealFault;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

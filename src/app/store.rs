@@ -100,12 +100,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreFault`].
-    pub fn open(
-        disk: &Arc<dyn Disk>,
-        dir: &Path,
-        limits: SpoolLimits,
-        beside: &Beside,
-    ) -> Result<Self, StoreFault> {
+    pub fn open(disk: &Arc<dyn Disk>, dir: &Path, limits: SpoolLimits, beside: &Beside) -> Result<Self, StoreFault> {
         disk.create_dir_all(dir, SyncPoint::StateFile).map_err(disk_fault("create", dir))?;
         let lock = lock(dir)?;
         let id = identity(disk.as_ref(), dir, beside)?;

@@ -177,7 +177,9 @@ impl ArchiveLog {
             return Ok(());
         }
         self.sync()?;
-        self.disk.create_dir_all(&self.dir, SyncPoint::ArchiveLog).map_err(disk_fault("create directory", &self.dir))?;
+        self.disk
+            .create_dir_all(&self.dir, SyncPoint::ArchiveLog)
+            .map_err(disk_fault("create directory", &self.dir))?;
         let path = self.dir.join(format!("{month}.jsonl"));
         let file = self.disk.create_new(&path).map_err(disk_fault("create", &path))?;
         self.file = Some(OpenFile { month, path, file, bytes: 0 });

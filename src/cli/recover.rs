@@ -51,7 +51,10 @@ fn text(context: &Context, config: &Config, report: &Recovered) -> String {
     };
     say("store", format!("{} (from {})", report.store, report.identity_from));
     say("from", report.old_ledger.clone());
-    say("", format!("{} of the archive's log, which ends with {}", counted(report.log_lines, "line"), report.log_number));
+    say(
+        "",
+        format!("{} of the archive's log, which ends with {}", counted(report.log_lines, "line"), report.log_number),
+    );
     let [batches, files, inputs, quarantine] = report.counts;
     say("rebuilt", format!("{}, {}", counted(batches, "batch"), counted(files, "file")));
     say("", format!("{} read, {} in quarantine", counted(inputs, "input"), counted(quarantine, "record")));
@@ -59,7 +62,13 @@ fn text(context: &Context, config: &Config, report: &Recovered) -> String {
         let before = before.map_or_else(|| "unknown".to_owned(), |number| number.to_string());
         say("counter", format!("{name}: goes on behind {now} (the old ledger: {before})"));
     }
-    say("archive", format!("{} compared by size; those that wait to be delivered by hash, too", counted(report.files_checked, "file")));
+    say(
+        "archive",
+        format!(
+            "{} compared by size; those that wait to be delivered by hash, too",
+            counted(report.files_checked, "file")
+        ),
+    );
     for (topic, list) in [
         ("WRONG", &report.files_wrong),
         ("UNKNOWN", &report.files_unknown),
@@ -72,12 +81,18 @@ fn text(context: &Context, config: &Config, report: &Recovered) -> String {
         }
     }
     if let Some((first, last)) = report.lost {
-        say("LOST", format!("the journal lacks lsn {first} to {last}; records of these frames that were not sealed are gone"));
+        say(
+            "LOST",
+            format!("the journal lacks lsn {first} to {last}; records of these frames that were not sealed are gone"),
+        );
         if report.lost_hours.is_empty() {
             say("", "as far as the archive's log tells, all of them were sealed".to_owned());
         }
         for (feed, of, count) in report.lost_hours.iter().take(NAMED_MAX) {
-            say("", format!("{feed} {}: at most {} accepted and not sealed", hour(feed, *of), counted(*count, "record")));
+            say(
+                "",
+                format!("{feed} {}: at most {} accepted and not sealed", hour(feed, *of), counted(*count, "record")),
+            );
         }
         say("", "give the source these records again, under new file names, then release the hours".to_owned());
     }
@@ -96,9 +111,7 @@ fn text(context: &Context, config: &Config, report: &Recovered) -> String {
 
 fn json(report: &Recovered) -> Value {
     let hours = |list: &[(FeedId, Partition, u64)]| -> Vec<Value> {
-        let line = |(feed, hour, records): &(FeedId, Partition, u64)| {
-            json!({ "feed": feed.to_string(), "start_second": hour.start, "end_second": hour.end, "records": records })
-        };
+        let line = |(feed, hour, records): &(FeedId, Partition, u64)| json!({ "feed": feed.to_string(), "start_second": hour.start, "end_second": hour.end, "records": records });
         list.iter().map(line).collect()
     };
     let [batches, files, inputs, quarantine] = report.counts;

@@ -26,5 +26,6 @@ mod scripted_server;
 mod servers;
 mod site;
 mod sources;
+mod state_fixture;
 mod stopping_disk;
 mod tidy;

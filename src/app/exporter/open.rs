@@ -34,7 +34,8 @@ impl Exporter {
         to_the_end: bool,
     ) -> Result<Self, ExporterFault> {
         let now = world.clock.now();
-        let beside = Beside { archive: config.archive.clone(), feeds: config.feeds().map(|feed| feed.id.clone()).collect() };
+        let beside =
+            Beside { archive: config.archive.clone(), feeds: config.feeds().map(|feed| feed.id.clone()).collect() };
         let Store { id, mut ledger, spool, log, is_fresh, lock } =
             Store::open(&world.disk, &config.state, world.limits, &beside)?;
         if let Some((feed, records)) =

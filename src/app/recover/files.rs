@@ -174,7 +174,12 @@ impl Recovery<'_> {
                 Some((latest, _)) if latest >= wanted => latest.next(),
                 Some(_) | None => wanted,
             };
-            self.adopt_batch(ledger, definition, BatchId { feed: definition.id.clone(), partition: hour, revision }, files)?;
+            self.adopt_batch(
+                ledger,
+                definition,
+                &BatchId { feed: definition.id.clone(), partition: hour, revision },
+                files,
+            )?;
         }
         Ok(())
     }
@@ -183,7 +188,7 @@ impl Recovery<'_> {
         &self,
         ledger: &mut Ledger,
         definition: &Arc<FeedDefinition>,
-        id: BatchId,
+        id: &BatchId,
         mut found: Vec<Unknown>,
     ) -> Result<(), RecoverFault> {
         found.sort_by_key(|unknown| (unknown.file.sequence, unknown.file.part));
@@ -226,7 +231,7 @@ impl Recovery<'_> {
         self.raise(ledger, definition, &files, id.partition)?;
         ledger.seal(&[(id.clone(), files)], &|_| definition.shadow, self.now)?;
         let waiting = ledger.batches_to_send(&id.feed, u32::MAX >> 1)?;
-        if let Some(batch) = waiting.iter().find(|batch| batch.id == id) {
+        if let Some(batch) = waiting.iter().find(|batch| batch.id == *id) {
             ledger.doubt(batch, "found in the archive; neither ledger nor log knew it", self.now)?;
         }
         Ok(())
