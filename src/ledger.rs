@@ -11,6 +11,7 @@ pub mod delivery;
 pub mod doubt;
 mod facts;
 pub mod intake;
+pub mod mend;
 pub mod proof;
 pub mod reports;
 mod wal;

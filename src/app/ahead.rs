@@ -19,7 +19,7 @@ pub struct Ahead {
     pub file: String,
     /// Its number.
     pub number: u64,
-    /// The last number that was given here, or the one before the first.
+    /// The last number that was sent from here, or the one before the first.
     pub last: u64,
     /// The hour that the name shows.
     pub hour: Option<Partition>,
@@ -30,11 +30,15 @@ pub struct Ahead {
 impl std::fmt::Display for Ahead {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { counter, file, number, last, .. } = self;
-        write!(f, "{file} lies at the partner with number {number}; the ledger's last number of {counter} is {last}")
+        write!(
+            f,
+            "{file} lies at the partner with number {number}; the last one of {counter} that this ledger sent is {last}"
+        )
     }
 }
 
-/// The files of a listing that show a number above the last one given, highest first.
+/// The files of a listing that show a number above the last one sent, highest first. Numbers that were given and not sent
+/// yet do not count: a ledger that was rolled back gives the same ones again.
 ///
 /// # Errors
 /// [`LedgerFault`].
@@ -44,7 +48,8 @@ pub fn files_ahead(ledger: &Ledger, feed: &FeedDefinition, listing: &[RemoteEntr
     let templates = std::iter::once((&feed.name, feed.sequence.first, feed.counter_name())).chain(manifest);
     let mut found = Vec::new();
     for ((template, first, counter), is_manifest) in templates.zip([false, true]) {
-        let last = ledger.counter(&counter)?.given.map_or(first.saturating_sub(1), |given| given.number);
+        let last = ledger.last_sent(&feed.id, is_manifest)?.unwrap_or(first.saturating_sub(1));
+        let last = last.max(ledger.seen(&counter)?);
         for entry in listing.iter().filter(|entry| entry.kind != EntryKind::Directory) {
             let Some(shown) = read_name(feed, template, &entry.name) else { continue };
             let Some(number) = shown.number(Variable::Seq).filter(|number| *number > last) else { continue };

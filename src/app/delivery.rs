@@ -185,7 +185,9 @@ fn stopped(
         SendFault::Ahead(_) => {
             ("HD0601", "state and archive were rolled back: `hourdrop recover --ask-partners` continues above it")
         }
-        _ => ("HD0203", "correct what is wrong and start hourdrop again; nothing is delivered until then"),
+        SendFault::Secret(_) | SendFault::Remote(_) | SendFault::Batch { .. } | SendFault::Ledger(_) => {
+            ("HD0203", "correct what is wrong and start hourdrop again; nothing is delivered until then")
+        }
     };
     let subject = format!("partner {}", partner.id);
     let raised =

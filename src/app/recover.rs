@@ -149,6 +149,8 @@ struct Recovery<'a> {
     report: Recovered,
     /// Nobody knows what was delivered since the log.
     doubts: bool,
+    /// Lines of the log are damaged that the old ledger did not know.
+    has_gap: bool,
     /// The log has to begin anew.
     rewrite_log: bool,
 }
@@ -176,6 +178,7 @@ pub fn recover(config: &Config, world: &World, orders: &RecoverOrders) -> Result
             ..Recovered::default()
         },
         doubts: orders.from_backup,
+        has_gap: false,
         rewrite_log: false,
     };
     let staged = config.state.join("ledger.recovering");
@@ -207,6 +210,9 @@ impl Recovery<'_> {
         let mut ledger = self.begin(staged)?;
         for definition in self.config.feeds() {
             super::feeds::ensure_stored(&mut ledger, definition, self.now)?;
+        }
+        if self.has_gap {
+            self.mend(&mut ledger)?;
         }
         self.check_files(&ledger)?;
         self.repair_journal(&mut ledger)?;
@@ -240,7 +246,10 @@ impl Recovery<'_> {
     /// What is left of the old ledger, and the rows of the log behind it.
     fn begin(&mut self, staged: &Path) -> Result<Ledger, RecoverFault> {
         let mut facts = LogFacts::default();
-        let damage = read_all::<RecoverFault>(self.disk(), &self.config.archive, &mut |entry| facts.see(&entry))?;
+        let damage = read_all::<RecoverFault>(self.disk(), &self.config.archive, &mut |entry| {
+            facts.see(&entry);
+            Ok(())
+        })?;
         self.report.log_damage = damage.iter().map(ToString::to_string).collect();
         self.report.log_number = facts.last;
         let old = self.old_ledger(facts.begins)?;
@@ -263,7 +272,9 @@ impl Recovery<'_> {
         let known = ledger.log_number()?;
         if !damage.is_empty() {
             self.rewrite_log = true;
-            self.doubts |= known < facts.last;
+            // A ledger that knew the last line needs none of the others.
+            self.has_gap = known < facts.last;
+            self.doubts |= self.has_gap;
         }
         let (mut rows, mut number, mut lines): (Vec<Value>, u64, u64) = (Vec::new(), known, 0);
         let from = known.max(facts.begins.saturating_sub(1));
@@ -303,6 +314,19 @@ impl Recovery<'_> {
             Ok((_, number, _)) if number + 1 < log_begins => Err("the archive's log began anew after it".to_owned()),
             Ok((_, _, ledger)) => Ok(ledger),
         })
+    }
+
+    /// What a gap in the log leaves half known is forgotten, to be found again in the archive.
+    fn mend(&self, ledger: &mut Ledger) -> Result<(), RecoverFault> {
+        ledger.mend()?;
+        for plan in ledger.unfinished_plans()? {
+            let mut names = plan.parts.iter().chain(&plan.manifest).map(|file| &file.name);
+            let place = |name| self.archive.full_path(&Archive::path_of(&plan.id.feed, plan.id.partition, name));
+            if names.any(|name| self.disk().stat(&place(name)).ok().flatten().is_some()) {
+                ledger.forget_batch(&plan.id)?;
+            }
+        }
+        Ok(())
     }
 
     fn log_text(&self) -> String {
@@ -394,12 +418,11 @@ struct LogFacts {
 }
 
 impl LogFacts {
-    fn see(&mut self, entry: &Entry) -> Result<(), RecoverFault> {
+    fn see(&mut self, entry: &Entry) {
         if entry.header.as_ref().is_some_and(|header| header.whole) {
             self.begins = entry.number;
         }
         self.last = entry.number;
-        Ok(())
     }
 }
 

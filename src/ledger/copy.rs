@@ -164,7 +164,7 @@ impl Ledger {
         let query = format!("SELECT * FROM \"{table}\" WHERE {}", condition(key_of(table)?));
         let key: Vec<Cell> = key.iter().map(cell).collect::<Result<_>>()?;
         let mut statement = self.check(self.connection.prepare_cached(&query))?;
-        let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let read = |row: &rusqlite::Row<'_>| {
             let mut image = Map::new();
             for (index, column) in columns.iter().enumerate() {
@@ -329,8 +329,7 @@ mod tests {
             byte: 3,
             prefix_crc: u32::MAX,
         };
-        let mut entry = IntakeEntry::default();
-        entry.positions = vec![position("a"), position("b")];
+        let mut entry = IntakeEntry { positions: vec![position("a"), position("b")], ..IntakeEntry::default() };
         let counts = HourCounts { received: 7, ..HourCounts::default() };
         entry.hours.push((feed(), Some(Partition { start: 0, end: 3600 }), counts));
         entry.quarantine.push(QuarantineRow {
@@ -370,7 +369,7 @@ mod tests {
             let mut statement = ledger.connection.prepare(&query).expect("query");
             let width = statement.column_count();
             let text = |row: &rusqlite::Row<'_>| {
-                Ok((0..width).map(|at| format!("{:?}|", row.get_ref(at).expect("value"))).collect::<String>())
+                Ok((0..width).map(|at| format!("{:?}", row.get_ref(at).expect("value"))).collect::<Vec<_>>().join("|"))
             };
             statement.query_map([], text).expect("rows").collect::<rusqlite::Result<Vec<String>>>().expect("rows")
         };

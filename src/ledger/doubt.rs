@@ -10,7 +10,7 @@ use crate::domain::delivery::{Attempt, FileState, HeldReason, Proof, Verified};
 use crate::domain::ids::{FeedId, FileName, Lsn};
 use crate::domain::period::Partition;
 use crate::domain::time::UtcTime;
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 use std::sync::Arc;
 
 /// A file that should lie in the archive.
@@ -55,6 +55,40 @@ impl Ledger {
     pub fn counters(&self) -> Result<Vec<(String, u64)>> {
         let query = "SELECT name, number FROM counter WHERE name NOT LIKE '%@%' ORDER BY name";
         self.rows(query, [], |row| Ok((row.get(0)?, unsigned(row.get(1)?))))
+    }
+
+    /// The number of the part file (or manifest) of a feed that was delivered last.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn last_sent(&self, feed: &FeedId, manifest: bool) -> Result<Option<u64>> {
+        // From the newest batch back, without the index by feed.
+        let query = "SELECT f.number FROM batch b CROSS JOIN file f ON f.batch = b.id WHERE +b.feed = ?1
+                     AND (f.part = 0) = ?2 AND f.state = 'delivered' AND f.number IS NOT NULL
+                     ORDER BY b.id DESC, f.part DESC LIMIT 1";
+        let found = self.connection.query_row(query, params![feed.to_string(), manifest], |row| row.get(0)).optional();
+        Ok(self.check(found)?.map(unsigned))
+    }
+
+    /// Notes that names with numbers up to this one lie at a partner, and that a person knows.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn note_seen(&mut self, counter: &str, number: u64) -> Result<()> {
+        let number = number.max(self.seen(counter)?);
+        self.transact(SyncPoint::LedgerOther, |t| {
+            let insert = "INSERT OR REPLACE INTO main.store (key, value) VALUES ('seen ' || ?1, ?2)";
+            run(t, insert, params![counter, number.to_string()]).map(|_| ())
+        })
+    }
+
+    /// The highest number of a counter that [`Ledger::note_seen`] was told; 0 without any.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn seen(&self, counter: &str) -> Result<u64> {
+        let text = self.store_value(&format!("seen {counter}"))?;
+        Ok(text.and_then(|text| text.parse().ok()).unwrap_or(0))
     }
 
     /// How many rows a table of things has: `batch`, `file`, `input` or `quarantine`.

@@ -5,7 +5,8 @@
 -- program can read the file; only hourdrop, which knows row_check, can write it.
 
 CREATE TABLE store (                    -- facts about the store itself
-  key   TEXT PRIMARY KEY,               -- schema_version, store_id, applied_lsn, log_number, last_fact (number and check)
+  key   TEXT PRIMARY KEY,               -- schema_version, store_id, applied_lsn, log_number, seen COUNTER,
+                                        -- last_fact (number and check)
   value TEXT NOT NULL,
   "check" INTEGER NOT NULL AS (row_check('store', key, value)) STORED
 ) WITHOUT ROWID;

@@ -31,5 +31,6 @@ mod sim;
 mod site;
 mod small_disk;
 mod sources;
+mod state_fixture;
 mod stopping_disk;
 mod tidy;

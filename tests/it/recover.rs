@@ -20,14 +20,13 @@ const TIMES: [&str; 3] = ["2024-11-03T03:30:00Z", "2024-11-03T05:30:00Z", "2024-
 const LATER: &str = "2024-11-03T08:30:00Z";
 
 fn configured(site: &Site, patience: &str) -> PathBuf {
-    let source = "files = \"in\"\nfinished = \"renamed\"\nthen = \"move:done\"\nreject_after = 9";
-    let source = source.trim_end_matches("\nreject_after = 9");
+    let source = "files = \"in\"\nfinished = \"renamed\"\nthen = \"move:done\"";
     let config = one_feed(site, source, "", "forever");
     let text = fs::read_to_string(&config).expect("configuration");
     site.configure(&format!("once_deliver_for = \"{patience}\"\n{}", text.trim_start()))
 }
 
-/// What the switch writes for pass `number`: records of this and of the next hour, and one that cannot be read.
+/// What the switch writes for pass `number`: records of an hour that closes then, and of the next one.
 fn input(site: &Site, number: i64) {
     let begin = number * 120;
     let mut text = call_line(begin + 1, &format!("{number}a")) + &call_line(begin + 2, &format!("{number}b"));
@@ -188,28 +187,28 @@ fn stop_lose_and_go_on(stop_at: usize) -> bool {
     disk.operations() <= stop_at
 }
 
-/// Every third operation; the others are stopped by the other two tests.
-fn stop_at_every_third(first: usize) {
+/// Every sixth operation; what is lost depends on the first.
+fn stop_at_every_sixth(first: usize) {
     let mut stop_at = first;
     while !stop_lose_and_go_on(stop_at) {
-        stop_at += 3;
+        stop_at += 6;
     }
     assert!(stop_at > 60, "a pass has many operations: {stop_at}");
 }
 
 #[test]
 fn stopped_anywhere_with_its_ledger_lost_it_goes_on() {
-    stop_at_every_third(0);
+    stop_at_every_sixth(0);
 }
 
 #[test]
 fn stopped_anywhere_with_an_old_ledger_restored_it_goes_on() {
-    stop_at_every_third(1);
+    stop_at_every_sixth(1);
 }
 
 #[test]
 fn stopped_anywhere_with_ledger_and_identity_lost_it_goes_on() {
-    stop_at_every_third(2);
+    stop_at_every_sixth(2);
 }
 
 #[test]
@@ -229,12 +228,12 @@ fn a_state_directory_that_was_rolled_back_is_refused_with_both_numbers() {
     // The journal was rolled back, too: what was accepted and not sealed is gone, and that is said.
     let report = recovered(&config);
     assert!(report.lost.is_some() && report.old_ledger.starts_with("the old ledger"), "{report:?}");
-    assert_eq!(report.lost_hours.iter().map(|(_, _, count)| *count).sum::<u64>(), 1, "{report:?}");
+    assert_eq!(report.lost_hours.iter().map(|(_, _, count)| *count).sum::<u64>(), 2, "{report:?}");
     assert_eq!(report.held.len(), 1, "{report:?}");
     let counter = report.counters.iter().find(|(name, ..)| name == "huaxin/voice").expect("the counter");
     assert_eq!((counter.1, counter.2), (Some(1), 3));
-    // The operator gives the lost record again under another name, and lets the hour go.
-    site.write("in/again.log", call_line(120 + 95, "1d"));
+    // The operator gives the lost records again under another name, and lets the hour go.
+    site.write("in/again.log", call_line(120 + 61, "1c") + &call_line(120 + 95, "1d"));
     once(&config, LATER);
     release(&config, 1_730_599_200 + 3 * 3600);
     finish(&site, &config, 2, "rolled back");
@@ -264,8 +263,8 @@ fn an_empty_state_directory_beside_an_archive_is_no_fresh_start() {
     // The journal is gone with it.
     let report = recovered(&config);
     assert!(report.lost.is_some() && report.identity_from == "the archive's log", "{report:?}");
-    assert_eq!(report.lost_hours.iter().map(|(_, _, count)| *count).sum::<u64>(), 1);
-    site.write("in/again.log", call_line(120 + 95, "1d"));
+    assert_eq!(report.lost_hours.iter().map(|(_, _, count)| *count).sum::<u64>(), 2);
+    site.write("in/again.log", call_line(120 + 61, "1c") + &call_line(120 + 95, "1d"));
     once(&config, LATER);
     release(&config, 1_730_599_200 + 3 * 3600);
     finish(&site, &config, 2, "state emptied");
@@ -290,7 +289,7 @@ fn a_lost_journal_is_refused_and_recovery_says_what_may_be_lost() {
     assert!(matches!(fault, ExporterFault::Store(StoreFault::Spool(SpoolFault::Missing { .. }))), "{fault}");
     let report = recovered(&config);
     assert!(report.lost.is_some() && report.lost_hours.len() == 1 && report.held.len() == 1, "{report:?}");
-    site.write("in/again.log", call_line(120 + 95, "1d"));
+    site.write("in/again.log", call_line(120 + 61, "1c") + &call_line(120 + 95, "1d"));
     once(&config, LATER);
     release(&config, 1_730_599_200 + 3 * 3600);
     finish(&site, &config, 2, "journal lost");
@@ -330,12 +329,33 @@ fn a_partner_that_is_ahead_of_state_and_archive_gets_nothing() {
     assert_eq!((report.exit_code(), report.alarms[0].code.as_str()), (1, "HD0601"), "{report:?}");
     let message = &report.alarms[0].message;
     assert!(
-        message.contains(
-            "HX_2024110305_00003.dat lies at the partner with number 3; the ledger's last number of huaxin/voice is 2"
-        ),
+        message.contains("HX_2024110304_00003.dat lies at the partner with number 3; the last one of huaxin/voice that this ledger sent is 1"),
         "{message}"
     );
     assert_eq!(before, site.everything_dropped());
+}
+
+/// The same after the next pass has given numbers of its own.
+#[test]
+fn what_was_numbered_beside_a_partner_that_is_ahead_comes_into_doubt() {
+    let (site, config) = after_passes(1);
+    let snapshot = tempfile::tempdir().expect("directory");
+    for part in ["state", "archive"] {
+        copy(&site.path(part), &snapshot.path().join(part));
+    }
+    input(&site, 1);
+    once(&config, TIMES[1]);
+    for part in ["state", "archive"] {
+        remove_dir(&site.path(part));
+        copy(&snapshot.path().join(part), &site.path(part));
+    }
+    input(&site, 2);
+    assert_eq!(try_once(&config, TIMES[2]).expect("a pass").exit_code(), 1);
+    let before = site.everything_dropped();
+    let report = try_recover(&config, &RecoverOrders { ask_partners: true, ..orders() }).expect("a ledger");
+    assert!(report.held.iter().any(|(_, _, reason)| reason.contains("in doubt")), "{report:?}");
+    let report = try_once(&config, TIMES[2]).expect("a pass");
+    assert_eq!((report.exit_code(), before), (4, site.everything_dropped()), "{report:?}");
 }
 
 #[test]
@@ -405,37 +425,54 @@ fn a_log_that_is_missing_or_damaged_is_refused_and_written_anew() {
     assert!(recovered(&config).held.is_empty());
     once(&config, LATER);
     assert_partner_saw(&site, &ids(3), "log written anew");
-
-    let mut bytes = fs::read(&file).expect("log");
-    let length = bytes.len();
-    bytes[length - 3] ^= 1;
-    let line = bytes.iter().filter(|byte| **byte == b'\n').count();
-    bytes.extend_from_slice(b"{\"n\":1}\n");
-    fs::write(&file, &bytes).expect("damage");
-    let fault = beside(try_once(&config, LATER));
-    assert!(fault.to_string().contains("ends with") || fault.to_string().contains(&format!("line {line}")), "{fault}");
-    recovered(&config);
-    once(&config, LATER);
-    assert_partner_saw(&site, &ids(3), "log damaged");
 }
 
+/// Each line of the log is damaged once, with the ledger and without it.
 #[test]
-fn damage_within_the_log_brings_what_is_not_delivered_into_doubt() {
-    let (site, config) = after_passes(2);
-    let file = site.path("archive/.log/2024-11.jsonl");
-    let mut bytes = fs::read(&file).expect("log");
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&file, &bytes).expect("damage");
-    // The end is read alone, and it is whole.
-    once(&config, LATER);
-    lose_ledger(&site);
-    let report = recovered(&config);
-    assert_eq!(report.log_damage.len(), 1, "{report:?}");
-    assert!(report.log_damage[0].contains("2024-11.jsonl, line "), "{report:?}");
-    let before = delivered_calls(&site);
-    drop(try_once(&config, LATER).expect("a pass"));
-    assert_eq!(before, delivered_calls(&site), "nothing is sent twice");
+fn damage_within_the_log_is_named_and_nothing_is_given_or_sent_twice() {
+    let (base, _) = after_passes(2);
+    let log = fs::read_to_string(base.path("archive/.log/2024-11.jsonl")).expect("log");
+    let mut begin = 0;
+    for (number, line) in log.lines().enumerate() {
+        let middle = begin + line.len() / 2;
+        begin += line.len() + 1;
+        for with_ledger in [true, false] {
+            let context = format!("line {}, with ledger: {with_ledger}", number + 1);
+            let site = Site::new();
+            for (name, bytes) in files_in(&base.path("")) {
+                site.write(&name, bytes);
+            }
+            let config = configured(&site, "60s");
+            let mut bytes = log.clone().into_bytes();
+            bytes[middle] ^= 1;
+            site.write("archive/.log/2024-11.jsonl", bytes);
+            let is_last = begin == log.len();
+            if with_ledger && !is_last {
+                let fault = beside(try_once(&config, LATER)).to_string();
+                assert!(fault.contains(&format!("2024-11.jsonl, line {}", number + 1)), "{context}: {fault}");
+            }
+            if !with_ledger {
+                lose_ledger(&site);
+            }
+            let report = recovered(&config);
+            assert!(is_last || report.log_damage.len() == 1, "{context}: {report:?}");
+            input(&site, 2);
+            drop(try_once(&config, TIMES[2]).unwrap_or_else(|fault| panic!("{context}: {fault}")));
+            if with_ledger {
+                once(&config, LATER);
+                assert_partner_saw(&site, &ids(3), &context);
+            }
+            let files = delivered_calls(&site);
+            let numbers: Vec<&str> = files.iter().map(|(name, _)| &name[14..19]).collect();
+            let found: Vec<&String> = files.iter().flat_map(|(_, ids)| ids).collect();
+            for (at, number) in numbers.iter().enumerate() {
+                assert!(!numbers[..at].contains(number), "{context}: {files:?}");
+            }
+            for (at, id) in found.iter().enumerate() {
+                assert!(!found[..at].contains(id), "{context}: {files:?}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -469,4 +506,41 @@ fn a_plan_of_another_encoder_stops_the_start_before_anything_is_touched() {
     drop(ledger);
     once(&config, TIMES[1]);
     finish(&site, &config, 2, "planned before");
+}
+
+fn command(config: &Path, arguments: &[&str]) -> (i32, serde_json::Value, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_hourdrop"))
+        .args(arguments)
+        .args(["--json", "--config"])
+        .arg(config)
+        .env("HOURDROP_TEST_CLOCK", LATER)
+        .output()
+        .expect("the program runs");
+    let text = if output.stdout.is_empty() { output.stderr.clone() } else { output.stdout };
+    let json = serde_json::from_slice(&text).unwrap_or_default();
+    (output.status.code().unwrap_or(-1), json, String::from_utf8_lossy(&text).into_owned())
+}
+
+#[test]
+fn the_command_tells_what_was_rebuilt_and_the_refusal_names_it() {
+    let (site, config) = after_passes(2);
+    assert_eq!(command(&config, &["recover"]).0, 2, "a reason is needed");
+    lose_ledger(&site);
+    let (code, _, text) = command(&config, &["once"]);
+    assert!(code == 1 && text.contains("hourdrop recover"), "{text}");
+    let (code, dry, text) = command(&config, &["recover", "--dry-run", "--reason", "disk lost"]);
+    assert!(code == 0 && dry["dry_run"] == true && dry["rebuilt"]["batches"] == 3, "{text}");
+    let holder = Exporter::open(load(&config, LATER), &world(LATER), None, true);
+    assert!(holder.is_err(), "still refused");
+    let (code, done, text) = command(&config, &["recover", "--reason", "disk lost"]);
+    assert_eq!((code, &done["rebuilt"]), (0, &dry["rebuilt"]), "{text}");
+    assert_eq!(done["counters"][0]["now"], 3, "{text}");
+    assert_eq!(command(&config, &["once"]).0, 0);
+    let holder = Exporter::open(load(&config, LATER), &world(LATER), None, true).expect("an exporter");
+    assert_eq!(command(&config, &["recover", "--reason", "another one works"]).0, 75);
+    drop(holder);
+    let ledger = rusqlite::Connection::open(site.path("state/ledger.db")).expect("ledger");
+    let reason: String =
+        ledger.query_row("SELECT detail FROM fact WHERE kind = 'recovered'", [], |row| row.get(0)).expect("a fact");
+    assert!(reason.starts_with("disk lost"), "{reason}");
 }

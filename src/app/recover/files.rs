@@ -177,7 +177,7 @@ impl Recovery<'_> {
             self.adopt_batch(
                 ledger,
                 definition,
-                BatchId { feed: definition.id.clone(), partition: hour, revision },
+                &BatchId { feed: definition.id.clone(), partition: hour, revision },
                 files,
             )?;
         }
@@ -188,7 +188,7 @@ impl Recovery<'_> {
         &self,
         ledger: &mut Ledger,
         definition: &Arc<FeedDefinition>,
-        id: BatchId,
+        id: &BatchId,
         mut found: Vec<Unknown>,
     ) -> Result<(), RecoverFault> {
         found.sort_by_key(|unknown| (unknown.file.sequence, unknown.file.part));
@@ -231,7 +231,7 @@ impl Recovery<'_> {
         self.raise(ledger, definition, &files, id.partition)?;
         ledger.seal(&[(id.clone(), files)], &|_| definition.shadow, self.now)?;
         let waiting = ledger.batches_to_send(&id.feed, u32::MAX >> 1)?;
-        if let Some(batch) = waiting.iter().find(|batch| batch.id == id) {
+        if let Some(batch) = waiting.iter().find(|batch| batch.id == *id) {
             ledger.doubt(batch, "found in the archive; neither ledger nor log knew it", self.now)?;
         }
         Ok(())

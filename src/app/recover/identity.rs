@@ -14,11 +14,11 @@ use std::io::Read;
 pub(super) struct Identity {
     pub id: StoreId,
     pub from: &'static str,
-    /// STORE_ID has to be written.
+    /// The file `STORE_ID` has to be written.
     pub rewrite: bool,
 }
 
-/// Asks every part. The parts must agree; only STORE_ID itself may be another one's.
+/// Asks every part. The parts must agree; only the file `STORE_ID` may be another one's.
 pub(super) fn find(disk: &dyn Disk, config: &Config) -> Result<Identity, RecoverFault> {
     let own = own(disk, config)?;
     let witnesses = [

@@ -5,6 +5,7 @@ use super::{RecoverFault, Recovery};
 use crate::domain::batch::BatchId;
 use crate::domain::ids::{FeedId, Lsn, Revision};
 use crate::domain::period::Partition;
+use crate::domain::time::UtcTime;
 use crate::ledger::Ledger;
 use crate::ledger::batches::{Decisions, HeldHour};
 use crate::record::accepted::KIND_BATCH;
@@ -90,10 +91,10 @@ impl Recovery<'_> {
         let waiting = ledger.waiting_hours()?;
         let first = waiting.iter().find(|(known, hour, _)| known == feed && hour.end > hour.start);
         let progress = ledger.progress(feed)?;
-        let begin = progress.closed_second.or_else(|| definition.starts_at.map(|start| start.seconds()));
+        let begin = progress.closed_second.or_else(|| definition.starts_at.map(UtcTime::seconds));
         let Some(begin) = begin.or(first.map(|(_, hour, _)| hour.start)) else { return Ok(()) };
         let mut decisions = Decisions::default();
-        let start = crate::domain::time::UtcTime::from_seconds(begin).unwrap_or(self.now);
+        let start = UtcTime::from_seconds(begin).unwrap_or(self.now);
         let mut hour = definition.period.partition_at(start);
         let cut = ledger.applied()?.next();
         while hour.start < end && decisions.held.len() < HELD_MAX {
@@ -112,7 +113,7 @@ impl Recovery<'_> {
 }
 
 /// A frame that holds nothing and is of no source.
-fn empty_frame(now: crate::domain::time::UtcTime) -> AcceptedBatch {
+fn empty_frame(now: UtcTime) -> AcceptedBatch {
     AcceptedBatch {
         source: String::new(),
         input: String::new(),

@@ -40,10 +40,12 @@ impl Recovery<'_> {
     ) -> Result<(), RecoverFault> {
         for feed in partner.feeds.iter().filter(|feed| !feed.shadow) {
             let ahead = files_ahead(ledger, feed, listing)?;
+            ahead.iter().try_for_each(|file| ledger.note_seen(&file.counter, file.number))?;
             let mut raised = BTreeSet::new();
             // The highest number of a counter comes first.
             for file in &ahead {
-                if raised.insert(&file.counter) {
+                let given = ledger.counter(&file.counter)?.given.map_or(0, |given| given.number);
+                if raised.insert(&file.counter) && file.number > given {
                     let rule = match (&feed.manifest, file.is_manifest) {
                         (Some(manifest), true) => manifest.sequence,
                         (_, _) => feed.sequence,
@@ -63,6 +65,13 @@ impl Recovery<'_> {
                 })?;
             }
             self.settle_seen(ledger, partner, &feed.id, listing)?;
+            if let Some(file) = ahead.first() {
+                // These hours, or these numbers, went to the partner in a time that is forgotten.
+                let reason = format!("{} lies at the partner, and this ledger does not know it", file.file);
+                for batch in ledger.batches_to_send(&feed.id, u32::MAX >> 1)? {
+                    ledger.doubt(&batch, &reason, self.now)?;
+                }
+            }
         }
         Ok(())
     }

@@ -1,3 +1,5 @@
+#![expect(clippy::disallowed_methods, reason = "tests damage files")]
+
 use super::*;
 use crate::disk::RealDisk;
 use serde_json::json;
