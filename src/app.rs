@@ -3,6 +3,7 @@
 //! - [`config`]: the configuration file with all its problems.
 //! - [`store`]: the state directory: lock, identity, ledger and spool.
 //! - [`exporter`]: `once` and `run`, made of [`intake`], [`sealing`] and [`delivery`]; [`fault`]: why they stop.
+//! - [`operator`]: what persons order; [`requests`]: how they order it while an instance works.
 //! - [`progress`]: how all of them tell what they do.
 //! - [`report`], [`readback`], [`preview`], [`init`], [`quarantine`]: what the other commands need.
 
@@ -15,11 +16,13 @@ pub mod feeds;
 pub mod history;
 pub mod init;
 pub mod intake;
+pub mod operator;
 pub mod preview;
 pub mod progress;
 pub mod quarantine;
 pub mod readback;
 pub mod report;
+pub mod requests;
 pub mod sealing;
 pub mod shared_ledger;
 pub mod store;

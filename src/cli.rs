@@ -13,9 +13,9 @@ mod hours;
 mod init;
 mod json;
 mod once;
+mod operator;
 mod preview;
 mod quarantine;
-mod release;
 pub mod render;
 mod run;
 mod show;
@@ -81,7 +81,12 @@ fn dispatch(context: &Context, command: Command) -> Result<Answer, Failure> {
         Command::Quarantine { command: QuarantineCommand::Retry(arguments) } => {
             quarantine::retry::run(context, &arguments)
         }
-        Command::Release(arguments) => release::run(context, &arguments),
+        Command::Pause(arguments) => operator::pause(context, &arguments),
+        Command::Resume(arguments) => operator::resume(context, &arguments),
+        Command::Hold(arguments) => operator::hold(context, &arguments),
+        Command::Release(arguments) => operator::release(context, &arguments),
+        Command::Void(arguments) => operator::void(context, &arguments),
+        Command::Settle(arguments) => operator::settle(context, &arguments),
         Command::VerifyFile(arguments) => verify_file::run(context, &arguments),
         Command::Init(arguments) => init::run(context, &arguments),
         Command::Demo(arguments) => demo::run(context, &arguments),

@@ -7,6 +7,7 @@
 pub mod batches;
 pub mod delivery;
 pub mod intake;
+pub mod operator;
 pub mod reports;
 
 use crate::disk::{Disk, RealDisk, SyncPoint};
@@ -46,6 +47,12 @@ pub enum LedgerFault {
         path: PathBuf,
         /// Its version.
         found: String,
+    },
+    /// A person, or somebody else, changed the file in the meantime.
+    #[error("{name} was changed in the meantime")]
+    Overtaken {
+        /// The file's name.
+        name: String,
     },
     /// A row holds something that hourdrop never writes.
     #[error("ledger row is not readable: {0}")]

@@ -11,7 +11,7 @@ use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::deliver::retry::RetryPolicy;
 use crate::deliver::{
-    BatchOutcome, DeliverFault, FileToDeliver, StoreMark, Surroundings, TemporaryPlace, deliver_batch,
+    BatchFault, BatchOutcome, DeliverFault, FileToDeliver, StoreMark, Surroundings, TemporaryPlace, deliver_batch,
 };
 use crate::disk::Disk;
 use crate::domain::delivery::{DeliveryFact, FileState};
@@ -191,12 +191,15 @@ fn wait(context: &DeliveryContext, until: Until, delay: Length, wake: &Receiver<
     true
 }
 
-/// The batches to send, feed by feed, up to the first that is held.
+/// The batches to send, feed by feed, up to the first that is held. Of what rests there is nothing to send.
 fn work_for(context: &DeliveryContext, partner: &PartnerConfig) -> Result<Vec<Vec<BatchToSend>>, LedgerFault> {
     let ledger = context.ledger.lock();
     let feeds = partner.feeds.iter().filter(|feed| !feed.shadow);
     feeds
         .map(|feed| {
+            if ledger.rests(&feed.id)? {
+                return Ok(Vec::new());
+            }
             let batches = ledger.batches_to_send(&feed.id, BATCHES_AT_ONCE)?;
             Ok(batches.into_iter().take_while(|batch| !is_held(batch)).collect())
         })
@@ -233,6 +236,7 @@ fn send(
             TemporaryPlace::Directory { path, private: false }
         }
     };
+    sweep(context, partner, session.as_mut())?;
     for batch in work.iter().flatten() {
         if context.stop.load(Ordering::Relaxed) {
             return Ok(());
@@ -240,8 +244,22 @@ fn send(
         if send_batch(context, partner, session.as_mut(), batch, directory, &temporary)? {
             *delivered += 1;
         } else {
-            // The feed is held; the next look leaves it out.
+            // The feed is held or rests; the next look leaves it out.
             return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Removes the temporary files that void and settled files have left at the partner.
+fn sweep(context: &DeliveryContext, partner: &PartnerConfig, session: &mut dyn Remote) -> Result<(), SendFault> {
+    for feed in &partner.feeds {
+        let leftovers = context.ledger.lock().leftovers(&feed.id)?;
+        for (row, name, path) in leftovers {
+            if let Ok(path) = RemotePath::parse(&path) {
+                session.remove(&path)?;
+            }
+            context.ledger.lock().record_swept(&feed.id, row, &name, context.clock.now())?;
         }
     }
     Ok(())
@@ -262,8 +280,10 @@ fn send_batch(
         store: context.mark.clone(),
         bytes: file.bytes,
         state: file.state.clone(),
+        in_doubt: partner.in_doubt,
     };
-    let (parts, manifest): (Vec<&FileToSend>, Vec<&FileToSend>) = batch.files.iter().partition(|file| file.part.0 > 0);
+    let files = batch.files.iter().filter(|file| file.state != FileState::Void);
+    let (parts, manifest): (Vec<&FileToSend>, Vec<&FileToSend>) = files.partition(|file| file.part.0 > 0);
     let parts: Vec<FileToDeliver> = parts.into_iter().map(to_deliver).collect();
     let manifest: Option<FileToDeliver> = manifest.into_iter().next().map(to_deliver);
     let states: RefCell<BTreeMap<i64, FileState>> = RefCell::default();
@@ -271,7 +291,12 @@ fn send_batch(
     let mut record = |file: &FileToDeliver, fact: DeliveryFact| -> Result<(), LedgerFault> {
         let Some(row) = row_of(file) else { return Ok(()) };
         let state = states.borrow().get(&row.row).cloned().unwrap_or_else(|| row.state.clone());
-        let next = context.ledger.lock().record_delivery(batch, row, state, &fact, context.clock.now())?;
+        let mut ledger = context.ledger.lock();
+        if matches!(fact, DeliveryFact::UploadIntended { .. }) && ledger.rests(&batch.id.feed)? {
+            return Err(LedgerFault::Overtaken { name: file.name.to_string() });
+        }
+        let next = ledger.record_delivery(batch, row, state, &fact, context.clock.now())?;
+        drop(ledger);
         if let FileState::Delivered { proof } = &next {
             tracing::info!(partner = %partner.id, file = %file.name, bytes = file.bytes, how = proof.how.as_str(), "file delivered");
             context.progress.delivered(partner.id.as_str(), file.name.as_str());
@@ -297,6 +322,8 @@ fn send_batch(
     match done {
         Ok(BatchOutcome::Delivered) => Ok(true),
         Ok(BatchOutcome::Stopped { .. }) => Ok(false),
+        // A person has ordered something else meanwhile.
+        Err(BatchFault { fault: DeliverFault::Record(LedgerFault::Overtaken { .. }), .. }) => Ok(false),
         Err(fault) => Err(SendFault::Batch {
             what: fault.to_string(),
             disposition: fault.fault.disposition(),

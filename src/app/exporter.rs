@@ -20,13 +20,14 @@ use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::deliver::StoreMark;
 use crate::disk::Disk;
-use crate::domain::ids::{FeedId, Lsn};
+use crate::domain::ids::{FeedId, Lsn, SourceId};
 use crate::domain::period::Partition;
 use crate::feed::pending::FeedHours;
 use crate::intake::Source;
 use crate::ledger::intake::IntakeEntry;
 use crate::seal::closing::Horizon;
 use crate::spool::{Spool, SpoolLimits};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::sync_channel;
@@ -77,6 +78,8 @@ pub struct Exporter {
     pub(super) duplicates: IntakeEntry,
     pub(super) payload: Vec<u8>,
     pub(super) applied: Lsn,
+    /// Sources that a person has paused, as of this turn.
+    pub(super) resting: BTreeSet<SourceId>,
     mark: StoreMark,
     stop: Arc<AtomicBool>,
     /// What was finished from before the restart.
@@ -126,6 +129,7 @@ impl Exporter {
     /// # Errors
     /// [`ExporterFault`]; the next pass goes on where this one stopped.
     pub fn once(mut self) -> Result<OnceReport, ExporterFault> {
+        self.execute_requests()?;
         let read = self.read_sources(u64::MAX)?;
         let mut sealed = self.seal_due(self.clock.now(), Horizon::LastRecord)?;
         sealed.batches += self.finished.batches;
@@ -134,6 +138,7 @@ impl Exporter {
         self.free_spool()?;
         let until = Until::Delivered(Instant::now() + self.config.once_deliver_for.as_std());
         let partners = self.deliver(until);
+        self.execute_requests()?;
         self.expire_archive()?;
         let ledger = self.ledger.lock();
         let (held, alarms) = (ledger.held()?, ledger.alarms()?);

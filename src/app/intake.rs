@@ -34,7 +34,11 @@ impl Exporter {
     /// [`ExporterFault`] when the spool or the ledger fails. What goes wrong at a source is an alarm.
     pub(super) fn read_sources(&mut self, bytes_max: u64) -> Result<IntakeCounts, ExporterFault> {
         let mut counts = IntakeCounts::default();
+        self.look_who_rests()?;
         for index in 0..self.sources.len() {
+            if self.sources.get(index).is_some_and(|source| self.resting.contains(source.id())) {
+                continue;
+            }
             let fault = match self.read_source(index, bytes_max, &mut counts) {
                 Ok(()) => None,
                 Err(ExporterFault::Intake(fault)) => Some(fault.to_string()),
@@ -45,6 +49,13 @@ impl Exporter {
             self.raise_source_alarms(index, fault)?;
         }
         Ok(counts)
+    }
+
+    fn look_who_rests(&mut self) -> Result<(), ExporterFault> {
+        let paused = self.ledger.lock().paused()?;
+        let sources = paused.iter().filter_map(|paused| paused.subject.strip_prefix("source "));
+        self.resting = sources.filter_map(|name| SourceId::parse(name).ok()).collect();
+        Ok(())
     }
 
     fn read_source(&mut self, index: usize, bytes_max: u64, counts: &mut IntakeCounts) -> Result<(), ExporterFault> {

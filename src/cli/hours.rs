@@ -205,6 +205,7 @@ fn note(line: &HourLine) -> String {
             BatchState::PickedUp => "picked up".to_owned(),
             BatchState::Superseded => "superseded".to_owned(),
             BatchState::Open => "open".to_owned(),
+            BatchState::Void => format!("VOID {}", line.reason.as_deref().unwrap_or_default()),
         },
     };
     format!("{said}{incomplete}").trim().to_owned()

@@ -71,8 +71,6 @@ pub fn failure(fault: ExporterFault) -> Failure {
         ExporterFault::Store(StoreFault::Inconsistent { .. }) => Failure::new("the state directory is not complete")
             .because(&fault)
             .hint("put the missing part back; it is never made anew beside the others"),
-        ExporterFault::NotHeld { .. } => Failure { exit: exit::USAGE, ..Failure::new(fault.to_string()) }
-            .hint("`hourdrop status` shows what is held"),
         _ => Failure::new("the export stopped").because(&fault).hint("what was accepted is safe; a restart goes on"),
     }
 }

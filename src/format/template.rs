@@ -42,6 +42,8 @@ pub struct FileFacts<'a> {
     pub parts: u32,
     /// SHA-256 of the feed's manifest before this one.
     pub previous_manifest: Option<Sha256Digest>,
+    /// Numbers of part files that were given up and that this manifest states.
+    pub voided: &'a [u64],
 }
 
 /// A name that may stand in braces.
@@ -75,9 +77,11 @@ pub enum Variable {
     Records,
     /// SHA-256 of the feed's manifest before this one, or nothing.
     Previous,
+    /// Numbers of part files that were given up, with blanks between them, or nothing.
+    Voided,
 }
 
-const VARIABLES: [(&str, Variable); 14] = [
+const VARIABLES: [(&str, Variable); 15] = [
     ("start", Variable::Start),
     ("end", Variable::End),
     ("end_inclusive", Variable::EndInclusive),
@@ -92,6 +96,7 @@ const VARIABLES: [(&str, Variable); 14] = [
     ("file", Variable::File),
     ("records", Variable::Records),
     ("previous", Variable::Previous),
+    ("voided", Variable::Voided),
 ];
 
 impl Variable {
@@ -285,7 +290,8 @@ fn time_of(variable: Variable, facts: &FileFacts<'_>) -> UtcTime {
         | Variable::Offset
         | Variable::File
         | Variable::Records
-        | Variable::Previous => facts.partition.start_time(),
+        | Variable::Previous
+        | Variable::Voided => facts.partition.start_time(),
     }
 }
 
@@ -304,7 +310,8 @@ fn number_of(variable: Variable, facts: &FileFacts<'_>, records: Option<u64>) ->
         | Variable::Feed
         | Variable::Offset
         | Variable::File
-        | Variable::Previous => None,
+        | Variable::Previous
+        | Variable::Voided => None,
     }
 }
 
@@ -322,6 +329,11 @@ fn push_word(variable: Variable, facts: &FileFacts<'_>, out: &mut String) {
         Variable::Previous => {
             if let Some(digest) = facts.previous_manifest {
                 push(out, format_args!("{digest}"));
+            }
+        }
+        Variable::Voided => {
+            for (index, number) in facts.voided.iter().enumerate() {
+                push(out, format_args!("{}{number}", if index > 0 { " " } else { "" }));
             }
         }
         Variable::Start

@@ -3,6 +3,7 @@
 pub(super) mod rows;
 
 use super::intake::{QuarantineRow, add_counts, insert_quarantine};
+use super::operator::state_void_numbers;
 use super::{Fact, Ledger, LedgerFault, Result, append_fact, row, run, signed, unsigned};
 use crate::disk::SyncPoint;
 use crate::domain::batch::{BatchFact, BatchId, BatchPlan, BatchState, HourCounts, PlannedFile, SealedFile};
@@ -293,7 +294,7 @@ impl Ledger {
         let query =
             "SELECT b.revision, f.part, f.name, f.cycle, f.number, f.archive_path, f.records, f.bytes, f.sha256,
                      f.first_event, f.last_event, f.totals FROM file f JOIN batch b ON b.id = f.batch
-                     WHERE b.feed = ?1 AND b.start_second = ?2 AND f.part > 0 AND f.sha256 IS NOT NULL
+                     WHERE b.feed = ?1 AND b.start_second = ?2 AND f.part > 0 AND f.sha256 IS NOT NULL AND f.state != 'void'
                      ORDER BY b.revision, f.part";
         let rows = self.rows(query, params![feed.to_string(), start_second], |row| {
             Ok((Revision(row.get(0)?), row.get::<_, String>(2)?, row.get::<_, String>(8)?, read_sealed(row)?))
@@ -337,16 +338,14 @@ impl Ledger {
         })
     }
 
-    /// Lets a held hour go on: it is opened again and sealed at the next look, whatever its quarantine.
+    /// Why an hour was held that was released now; `None` when a person had ordered it.
     ///
     /// # Errors
     /// [`LedgerFault`].
-    pub fn release_hour(&mut self, id: &BatchId, reason: &str, now: UtcTime) -> Result<BatchState> {
-        self.transact(SyncPoint::LedgerOther, |t| {
-            let state = apply(t, batch_row(t, id)?, BatchFact::Released)?;
-            append_fact(t, Fact { at: now, kind: "released", subject: &subject(id), detail: reason })?;
-            Ok(state)
-        })
+    pub fn hold_reason(&self, id: &BatchId) -> Result<Option<String>> {
+        let query = "SELECT reason FROM batch WHERE feed = ?1 AND start_second = ?2 AND revision = ?3";
+        let values = params![id.feed.to_string(), id.partition.start, id.revision.0];
+        Ok(self.check(self.connection.query_row(query, values, |row| row.get(0)).optional())?.flatten())
     }
 }
 
@@ -392,6 +391,9 @@ fn insert_plan(t: &Transaction<'_>, plan: &BatchPlan) -> Result<()> {
         let values = params![batch, file.part.0, file.name.as_str(), cycle, number, signed(file.records)?];
         run(t, insert, values)?;
     }
+    if plan.manifest.is_some() {
+        state_void_numbers(t, &plan.id.feed, batch)?;
+    }
     let names: Vec<&str> = plan.parts.iter().chain(&plan.manifest).map(|file| file.name.as_str()).collect();
     let detail = format!("lsn {} to {}, {}", plan.from, plan.cut, names.join(" "));
     append_plan_fact(t, plan, "planned", &detail)
@@ -404,7 +406,8 @@ fn insert_batch(t: &Transaction<'_>, plan: &BatchPlan, state: BatchState) -> Res
                   encoder_revision, sealed_at, source_incomplete, received, filtered, quarantined, duplicate, records)
                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
                   ON CONFLICT (feed, start_second, revision) DO UPDATE SET id = (SELECT max(id) + 1 FROM batch),
-                  state = excluded.state, reason = NULL, from_lsn = excluded.from_lsn, cut_lsn = excluded.cut_lsn, definition = excluded.definition,
+                  state = excluded.state, reason = NULL, from_lsn = excluded.from_lsn,
+                  cut_lsn = excluded.cut_lsn, definition = excluded.definition,
                   encoder_revision = excluded.encoder_revision, sealed_at = excluded.sealed_at,
                   source_incomplete = excluded.source_incomplete, received = excluded.received,
                   filtered = excluded.filtered, quarantined = excluded.quarantined, duplicate = excluded.duplicate,

@@ -61,6 +61,7 @@ impl Exporter {
             duplicates: IntakeEntry::default(),
             payload: Vec::new(),
             applied,
+            resting: std::collections::BTreeSet::new(),
             mark,
             stop: Arc::clone(&world.stop),
             finished: SealCounts::default(),
