@@ -295,7 +295,7 @@ fn send_batch(
         if matches!(fact, DeliveryFact::UploadIntended { .. }) && ledger.rests(&batch.id.feed)? {
             return Err(LedgerFault::Overtaken { name: file.name.to_string() });
         }
-        let next = ledger.record_delivery(batch, row, state, &fact, context.clock.now())?;
+        let next = ledger.record_delivery(batch, row, &state, &fact, context.clock.now())?;
         drop(ledger);
         if let FileState::Delivered { proof } = &next {
             tracing::info!(partner = %partner.id, file = %file.name, bytes = file.bytes, how = proof.how.as_str(), "file delivered");

@@ -97,6 +97,15 @@ pub struct Done {
     pub retry: RetryReport,
 }
 
+/// The request that an order came by.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// Its name.
+    pub id: &'a str,
+    /// Puts into a text what the request is told; it is recorded with the order.
+    pub tell: fn(&Done) -> String,
+}
+
 /// Why an order is not carried out: nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
@@ -113,12 +122,13 @@ impl Refusal {
     }
 }
 
-/// What is to be recorded, or why not.
-type Judged = Result<(Vec<Act>, Done), Refusal>;
+/// What is to be recorded, and what is told then.
+type Change = (Vec<Act>, Done);
+/// The same, or why not.
+type Judged = Result<Change, Refusal>;
 
 impl Exporter {
-    /// Carries out an order, once. `request` is the name of the request that it came by; `tell` puts into words what
-    /// the request is told, which is recorded with the order.
+    /// Carries out an order, once, with the request that it came by.
     ///
     /// # Errors
     /// [`ExporterFault`] when the ledger or the spool fails; nothing was changed then.
@@ -126,13 +136,10 @@ impl Exporter {
         &mut self,
         order: &Order,
         reason: &str,
-        request: Option<(&str, &dyn Fn(&Done) -> String)>,
+        request: Option<Asked<'_>>,
     ) -> Result<Result<Done, Refusal>, ExporterFault> {
         let now = self.clock.now();
-        let retry = match order {
-            Order::Retry(filters) => Some(self.retry_all(filters)?),
-            _ => None,
-        };
+        let retry = if let Order::Retry(filters) = order { Some(self.retry_all(filters)?) } else { None };
         // The deliveries wait meanwhile: what is judged is what is changed.
         let mut ledger = self.ledger.lock();
         let (acts, done) = match (order, retry) {
@@ -142,7 +149,7 @@ impl Exporter {
                 Err(refusal) => return Ok(Err(refusal)),
             },
         };
-        let told = request.map(|(id, tell)| (id, tell(&done)));
+        let told = request.map(|asked| (asked.id, (asked.tell)(&done)));
         let request = told.as_ref().map(|(id, outcome)| (*id, outcome.as_str()));
         let entry = OrderEntry { acts, reason, request };
         if !entry.acts.is_empty() || request.is_some() {
@@ -188,13 +195,15 @@ impl Exporter {
             Order::Release(Target::File(feed, name)) => files::release(ledger, feed, name)?,
             Order::Void(Target::File(feed, name)) => files::void(ledger, feed, name)?,
             Order::VoidWaiting(feed) => waiting::void_all(ledger, feed, self.applied.next())?,
-            Order::Settle(target, how) => files::settle(ledger, target, &|name| self.settled(target, name, *how, at))?,
+            Order::Settle(target, how) => {
+                files::settle(ledger, target, *how, &|name| self.settled(target, name, *how, at))?
+            }
             Order::SettleAll(feed, how) => {
                 let target = Target::File(feed.clone(), String::new());
                 files::settle_all(ledger, feed, &|name| self.settled(&target, name, *how, at))?
             }
             // It has been carried out.
-            Order::Retry(_) => Ok((Vec::new(), Done::default())),
+            Order::Retry(_) => Ok(Change::default()),
         })
     }
 
@@ -229,11 +238,10 @@ impl Exporter {
             Act::VoidWaiting(hour) => {
                 feed.held_back.remove(&hour.partition.start);
                 let known = feed.closed.get(&hour.partition.start).copied();
-                let open = |closed: &ClosedHour| {
-                    matches!(closed.state, BatchState::Open | BatchState::Held(HeldFrom::Open))
-                };
+                let open =
+                    |closed: &ClosedHour| matches!(closed.state, BatchState::Open | BatchState::Held(HeldFrom::Open));
                 let state = known.filter(|known| !open(known)).map_or(BatchState::Void, |known| known.state);
-                let revision = known.map(|known| known.revision).unwrap_or(Revision(0));
+                let revision = known.map_or(Revision(0), |known| known.revision);
                 feed.close(ClosedHour::new(hour.partition, revision, state, hour.cut));
                 feed.closed_second = feed.closed_second.max(Some(hour.partition.end));
             }
@@ -243,7 +251,7 @@ impl Exporter {
 }
 
 /// An act that is needed or not.
-fn once(needed: bool, act: Act) -> (Vec<Act>, Done) {
+fn once(needed: bool, act: Act) -> Change {
     let acts = if needed { vec![act] } else { Vec::new() };
     (acts, Done { changed: needed, ..Done::default() })
 }

@@ -13,7 +13,7 @@ mod codec;
 
 use super::exporter::Exporter;
 use super::fault::ExporterFault;
-use super::operator::{Done, Refusal};
+use super::operator::{Asked, Done, Refusal};
 use crate::disk::{Disk, SyncPoint};
 use crate::domain::time::{Length, UtcTime};
 pub use codec::Request;
@@ -129,11 +129,12 @@ impl Exporter {
 
     fn execute(&mut self, name: &str, text: &str) -> Result<String, ExporterFault> {
         let Some(request) = Request::read(text) else {
-            let refusal = Refusal { what: "the request cannot be understood".to_owned(), advice: "give it again".to_owned() };
+            let refusal =
+                Refusal { what: "the request cannot be understood".to_owned(), advice: "give it again".to_owned() };
             return Ok(write_answer(&Err(refusal)));
         };
         let tell = |done: &Done| write_answer(&Ok(done.clone()));
-        let done = self.order(&request.order, &request.reason, Some((name, &tell)))?;
+        let done = self.order(&request.order, &request.reason, Some(Asked { id: name, tell }))?;
         Ok(write_answer(&done))
     }
 
@@ -157,4 +158,3 @@ impl Exporter {
         Ok(())
     }
 }
-

@@ -36,7 +36,7 @@ pub fn pause(context: &Context, arguments: &PauseArguments) -> Result<Answer, Fa
     let config = begin(context)?;
     let subject = subject(&config, &arguments.subject)?;
     let what = subject.to_string();
-    carry_out(context, config, Order::Pause(subject), &what, &arguments.why.reason, &arguments.why.wait)
+    carry_out(context, &config, Order::Pause(subject), &what, &arguments.why.reason, &arguments.why.wait)
 }
 
 /// `resume`.
@@ -44,21 +44,21 @@ pub fn resume(context: &Context, arguments: &PauseArguments) -> Result<Answer, F
     let config = begin(context)?;
     let subject = subject(&config, &arguments.subject)?;
     let what = subject.to_string();
-    carry_out(context, config, Order::Resume(subject), &what, &arguments.why.reason, &arguments.why.wait)
+    carry_out(context, &config, Order::Resume(subject), &what, &arguments.why.reason, &arguments.why.wait)
 }
 
 /// `hold`.
 pub fn hold(context: &Context, arguments: &HoldArguments) -> Result<Answer, Failure> {
     let config = begin(context)?;
     let (target, what) = target(context, &config, &arguments.target)?;
-    carry_out(context, config, Order::Hold(target), &what, &arguments.why.reason, &arguments.why.wait)
+    carry_out(context, &config, Order::Hold(target), &what, &arguments.why.reason, &arguments.why.wait)
 }
 
 /// `release`.
 pub fn release(context: &Context, arguments: &ReleaseArguments) -> Result<Answer, Failure> {
     let config = begin(context)?;
     let (target, what) = target(context, &config, &arguments.target)?;
-    carry_out(context, config, Order::Release(target), &what, &arguments.why.reason, &arguments.why.wait)
+    carry_out(context, &config, Order::Release(target), &what, &arguments.why.reason, &arguments.why.wait)
 }
 
 /// `void`.
@@ -72,7 +72,7 @@ pub fn void(context: &Context, arguments: &VoidArguments) -> Result<Answer, Fail
         let (target, what) = target(context, &config, &arguments.target)?;
         (Order::Void(target), what)
     };
-    carry_out(context, config, order, &what, &arguments.why.reason, &arguments.why.wait)
+    carry_out(context, &config, order, &what, &arguments.why.reason, &arguments.why.wait)
 }
 
 /// `settle`.
@@ -90,7 +90,7 @@ pub fn settle(context: &Context, arguments: &SettleArguments) -> Result<Answer, 
         let (target, what) = target(context, &config, &arguments.target)?;
         (Order::Settle(target, how), what)
     };
-    carry_out(context, config, order, &what, &arguments.why.reason, &arguments.why.wait)
+    carry_out(context, &config, order, &what, &arguments.why.reason, &arguments.why.wait)
 }
 
 fn begin(context: &Context) -> Result<Config, Failure> {
@@ -150,9 +150,9 @@ fn target(context: &Context, config: &Config, typed: &TargetArguments) -> Result
             None => None,
             Some(ledger) => {
                 let books = context.books(config, ledger, Some(&definition.id.to_string()))?;
-                books.first().and_then(|book| {
-                    hours(book).into_iter().map(|hour| hour.partition).find(|hour| hour.contains(at))
-                })
+                books
+                    .first()
+                    .and_then(|book| hours(book).into_iter().map(|hour| hour.partition).find(|hour| hour.contains(at)))
             }
         };
         let hour = known.unwrap_or_else(|| definition.period.partition_at(at));
@@ -180,7 +180,7 @@ fn target(context: &Context, config: &Config, typed: &TargetArguments) -> Result
 
 fn carry_out(
     context: &Context,
-    config: Config,
+    config: &Config,
     order: Order,
     what: &str,
     reason: &str,
@@ -208,22 +208,21 @@ fn carry_out(
 ///
 /// # Errors
 /// Why it is refused, or what failed.
-pub fn give(context: &Context, config: Config, order: Order, reason: &str, wait: &Wait) -> Result<Told, Failure> {
-    let world = world(context, &config);
+pub fn give(context: &Context, config: &Config, order: Order, reason: &str, wait: &Wait) -> Result<Told, Failure> {
+    let world = world(context, config);
     let done = |answer| Ok(Told { answer: Some(answer), is_ours: true });
     match Exporter::open(config.clone(), &world, None, false) {
         Ok(mut exporter) => {
             exporter.execute_requests().map_err(failure)?;
             exporter.order(&order, reason, None).map_err(failure)?.map_err(refused).and_then(done)
         }
-        Err(ExporterFault::Store(StoreFault::Locked(_))) => ask(&config, &world, order, reason, wait),
-        Err(fault @ (ExporterFault::FeedGone { .. } | ExporterFault::SourceChanged { .. })) => match &order {
-            Order::VoidWaiting(feed) => {
+        Err(ExporterFault::Store(StoreFault::Locked(_))) => ask(config, &world, order, reason, wait),
+        Err(fault) => match (&fault, &order) {
+            (ExporterFault::FeedGone { .. } | ExporterFault::SourceChanged { .. }, Order::VoidWaiting(feed)) => {
                 waiting::let_go(&config.state, &world, feed, reason).map_err(failure)?.map_err(refused).and_then(done)
             }
             _ => Err(failure(fault)),
         },
-        Err(fault) => Err(failure(fault)),
     }
 }
 
@@ -250,7 +249,6 @@ fn ask(config: &Config, world: &World, order: Order, reason: &str, wait: &Wait) 
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 fn refused(refusal: Refusal) -> Failure {
     Failure::new(refusal.what).hint(refusal.advice)
 }

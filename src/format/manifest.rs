@@ -290,7 +290,8 @@ header = [ { text = "H" }, { value = "{seq:04}" }, { value = "{revision:02}" }, 
 record = [ { field = "file" }, { field = "bytes", unit = "kB", round = "up" }, { field = "records" }, { field = "revision" }, { field = "first_event_time", time = "%H%M%S" }, { field = "sum.duration" }, { value = "{start:%Y%m%d}" }, { count = "record" } ]
 trailer = [ { count = "record" }, { sum = "records" }, { sum = "bytes" }, { sum = "sum.duration" }, { value = "{previous}" }, { value = "{voided}" } ]
 "#;
-        let expected = "H|0012|01|2\nA|14|135|0|101229|405|20241103|1\nB|1|3|1|101229|9|20241103|2\n2|138|15|414||5 6\n";
+        let expected =
+            "H|0012|01|2\nA|14|135|0|101229|405|20241103|1\nB|1|3|1|101229|9|20241103|2\n2|138|15|414||5 6\n";
         assert_eq!(rendered(text, vec![file("A", 135, 0), file("B", 3, 1)]), expected);
     }
 

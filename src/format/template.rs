@@ -404,6 +404,7 @@ mod tests {
             part: 2,
             parts: 3,
             previous_manifest: Some(Sha256Digest([0xab; 32])),
+            voided: &[950, 951],
         }
     }
 
@@ -418,6 +419,7 @@ mod tests {
         let cases = [
             ("HX_{start:%Y%m%d%H}_{seq:05}.dat", "HX_2024110310_04712.dat"),
             ("{start}", "2024110310"),
+            ("{voided}", "950 951"),
             ("{start@UTC}-{end:%H%M@-05:00}", "2024110302-2200"),
             ("{end:%Y%m%d%H%M%S} {end_inclusive:%Y%m%d%H%M%S}", "20241103110000 20241103105959"),
             ("{sealed:%Y%m%d%H%M%S}", "20241103111005"),

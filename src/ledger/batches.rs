@@ -337,16 +337,6 @@ impl Ledger {
             Ok(())
         })
     }
-
-    /// Why an hour was held that was released now; `None` when a person had ordered it.
-    ///
-    /// # Errors
-    /// [`LedgerFault`].
-    pub fn hold_reason(&self, id: &BatchId) -> Result<Option<String>> {
-        let query = "SELECT reason FROM batch WHERE feed = ?1 AND start_second = ?2 AND revision = ?3";
-        let values = params![id.feed.to_string(), id.partition.start, id.revision.0];
-        Ok(self.check(self.connection.query_row(query, values, |row| row.get(0)).optional())?.flatten())
-    }
 }
 
 fn set_counter(t: &Transaction<'_>, name: &str, given: Sequence, label: &str) -> Result<()> {

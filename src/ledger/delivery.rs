@@ -132,14 +132,14 @@ impl Ledger {
         &mut self,
         batch: &BatchToSend,
         file: &FileToSend,
-        state: FileState,
+        state: &FileState,
         fact: &DeliveryFact,
         now: UtcTime,
     ) -> Result<FileState> {
         let next = state.clone().apply(fact).map_err(|fault| LedgerFault::Row(fault.to_string()))?;
         let point = if fact.is_intent() { SyncPoint::LedgerIntent } else { SyncPoint::LedgerOutcome };
         self.transact(point, |t| {
-            expect_state(t, file.row, &state)?;
+            expect_state(t, file.row, state)?;
             change_file(t, &batch.id, file, fact, &next, &describe(fact), now)?;
             begin_batch(t, batch.row)?;
             follow_files(t, batch.row, &batch.id, now)

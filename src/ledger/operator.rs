@@ -175,6 +175,16 @@ impl Ledger {
             .collect()
     }
 
+    /// Why an hour was held that was released now; `None` when a person had ordered it.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn hold_reason(&self, id: &BatchId) -> Result<Option<String>> {
+        let query = "SELECT reason FROM batch WHERE feed = ?1 AND start_second = ?2 AND revision = ?3";
+        let values = params![id.feed.to_string(), id.partition.start, id.revision.0];
+        Ok(self.check(self.connection.query_row(query, values, |row| row.get(0)).optional())?.flatten())
+    }
+
     /// The hours of a feed with records that no plan has taken, in order.
     ///
     /// # Errors
@@ -271,15 +281,19 @@ fn change_files(
     follow_files(t, batch.row, &batch.id, now)?;
     let after: String = row(t.query_row("SELECT state FROM batch WHERE id = ?1", [batch.row], |row| row.get(0)))?;
     let (was_held, is_held) = (before.starts_with("held"), after.starts_with("held"));
+    let ordered = changes.len() > 1 && changes.iter().any(|(_, fact)| *fact == DeliveryFact::HoldOrdered);
     let kind = match after.as_str() {
         "void" => "voided",
         _ if is_held && !was_held => "held",
         _ if was_held && !is_held => "released",
         _ => return Ok(()),
     };
-    if after == "void" {
-        run(t, "UPDATE main.batch SET reason = ?2 WHERE id = ?1", params![batch.row, reason])?;
-    }
+    let kept = match kind {
+        "voided" => Some(reason.to_owned()),
+        "held" if ordered => Some(format!("by order: {reason}")),
+        _ => None,
+    };
+    run(t, "UPDATE main.batch SET reason = ?2 WHERE id = ?1", params![batch.row, kept])?;
     append_fact(t, Fact { at: now, kind, subject: &subject(&batch.id), detail: reason })
 }
 
@@ -320,14 +334,21 @@ fn void_waiting(t: &Transaction<'_>, hour: &WaitingHour, reason: &str, now: UtcT
             run(t, "UPDATE main.batch SET reason = ?2 WHERE id = ?1", params![batch, reason])?;
         }
     } else {
-        let insert = "INSERT INTO main.batch (feed, start_second, end_second, revision, state, reason, from_lsn, cut_lsn,
+        let insert =
+            "INSERT INTO main.batch (feed, start_second, end_second, revision, state, reason, from_lsn, cut_lsn,
                       definition, encoder_revision, sealed_at, source_incomplete, received, filtered, quarantined,
                       duplicate, records)
                       VALUES (?1, ?2, ?3, 0, 'void', ?4, 0, ?5, ?6, 0, ?7, 0, 0, 0, 0, 0, 0)";
         let values = params![feed, partition.start, partition.end, reason, cut, hour.definition, now.nanos()];
         run(t, insert, values)?;
     }
-    super::intake::add_counts(t, &hour.feed, partition.start, partition.end, crate::domain::batch::HourCounts::default())?;
+    super::intake::add_counts(
+        t,
+        &hour.feed,
+        partition.start,
+        partition.end,
+        crate::domain::batch::HourCounts::default(),
+    )?;
     let update = "UPDATE main.hour SET voided = voided + ?3 WHERE feed = ?1 AND start_second = ?2";
     run(t, update, params![feed, partition.start, signed(hour.records)?])?;
     let update = "UPDATE main.feed SET closed_second = max(coalesce(closed_second, ?2), ?2) WHERE feed = ?1";

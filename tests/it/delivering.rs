@@ -1,7 +1,9 @@
 //! What tests of deliveries have in common.
 
 use hourdrop::clock::{Clock, SystemClock};
-use hourdrop::deliver::{DeliverFault, FileToDeliver, InDoubtRule, StoreMark, Surroundings, TemporaryPlace, deliver_file};
+use hourdrop::deliver::{
+    DeliverFault, FileToDeliver, InDoubtRule, StoreMark, Surroundings, TemporaryPlace, deliver_file,
+};
 use hourdrop::domain::delivery::{DeliveryFact, FileState, Verified};
 use hourdrop::domain::ids::FileName;
 use hourdrop::remote::{Remote, RemotePath};

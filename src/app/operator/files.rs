@@ -1,6 +1,6 @@
 //! Orders about files of sealed batches.
 
-use super::{Done, Judged, Refusal, SettleAs, Target};
+use super::{Change, Done, Judged, Refusal, SettleAs, Target};
 use crate::app::exporter::Exporter;
 use crate::domain::delivery::{DeliveryFact, FileState, HeldReason, Proof, Verified};
 use crate::domain::ids::{FeedId, FileName};
@@ -46,14 +46,10 @@ fn ended(name: &str, state: Option<&str>) -> Refusal {
 }
 
 /// One file changes.
-fn change(found: Found, fact: DeliveryFact) -> Judged {
+fn change(found: Found, fact: DeliveryFact) -> Change {
     let Found { batch, file } = found;
     let done = Done { changed: true, files: vec![file.name.to_string()], ..Done::default() };
-    Ok((vec![Act::Files { batch, changes: vec![(file, fact)] }], done))
-}
-
-fn nothing() -> Judged {
-    Ok((Vec::new(), Done::default()))
+    (vec![Act::Files { batch, changes: vec![(file, fact)] }], done)
 }
 
 pub(super) fn hold(ledger: &Ledger, feed: &FeedId, name: &str) -> Result<Judged, LedgerFault> {
@@ -62,11 +58,11 @@ pub(super) fn hold(ledger: &Ledger, feed: &FeedId, name: &str) -> Result<Judged,
         Err(state) => return Ok(Err(ended(name, state.as_deref()))),
     };
     Ok(match &found.file.state {
-        FileState::Held { .. } => nothing(),
+        FileState::Held { .. } => Ok(Change::default()),
         FileState::Pending { .. }
         | FileState::Uploading { .. }
         | FileState::Uploaded { .. }
-        | FileState::Renaming { .. } => change(found, DeliveryFact::HoldOrdered),
+        | FileState::Renaming { .. } => Ok(change(found, DeliveryFact::HoldOrdered)),
         FileState::Delivered { .. } | FileState::Void => Err(ended(name, Some(found.file.state.name()))),
     })
 }
@@ -76,22 +72,23 @@ pub(super) fn release(ledger: &Ledger, feed: &FeedId, name: &str) -> Result<Judg
         Ok(found) => found,
         Err(state) => return Ok(Err(ended(name, state.as_deref()))),
     };
-    Ok(match found.file.state {
-        FileState::Held { .. } => change(found, DeliveryFact::Released),
-        _ => Err(Refusal::new(format!("{name} is not held"), "`hourdrop status` shows what is held")),
-    })
+    if matches!(found.file.state, FileState::Held { .. }) {
+        return Ok(Ok(change(found, DeliveryFact::Released)));
+    }
+    Ok(Err(Refusal::new(format!("{name} is not held"), "`hourdrop status` shows what is held")))
 }
 
 pub(super) fn void(ledger: &Ledger, feed: &FeedId, name: &str) -> Result<Judged, LedgerFault> {
     let found = match find(ledger, feed, name)? {
         Ok(found) => found,
-        Err(Some(state)) if state == "void" => return Ok(nothing()),
+        Err(Some(state)) if state == "void" => return Ok(Ok(Change::default())),
         Err(state) => return Ok(Err(ended(name, state.as_deref()))),
     };
-    let whole_hour = || format!("`hourdrop void {feed} HOUR --reason ...` ends the hour with all that is not delivered");
+    let whole_hour =
+        || format!("`hourdrop void {feed} HOUR --reason ...` ends the hour with all that is not delivered");
     let Found { batch, file } = &found;
     if file.state == FileState::Void {
-        return Ok(nothing());
+        return Ok(Ok(Change::default()));
     }
     if file.state.is_delivered() {
         return Ok(Err(ended(name, Some("delivered"))));
@@ -110,14 +107,18 @@ pub(super) fn void(ledger: &Ledger, feed: &FeedId, name: &str) -> Result<Judged,
         return Ok(Err(Refusal::new(what, whole_hour())));
     }
     let records = voided_records(ledger, feed, std::slice::from_ref(file))?;
-    Ok(change(found, DeliveryFact::Voided).map(|(acts, done)| (acts, Done { records, ..done })))
+    let (acts, done) = change(found, DeliveryFact::Voided);
+    Ok(Ok((acts, Done { records, ..done })))
 }
 
 /// Nobody knows at this moment whether its rename was carried out.
 pub(super) fn on_its_way(file: &FileToSend) -> Refusal {
     Refusal::new(
         format!("{} is just getting its final name at the partner", file.name),
-        format!("try again in a moment; if the partner cannot be reached, `hourdrop hold {} --reason ...` first", file.name),
+        format!(
+            "try again in a moment; if the partner cannot be reached, `hourdrop hold {} --reason ...` first",
+            file.name
+        ),
     )
 }
 
@@ -136,14 +137,18 @@ const fn is_doubted(state: &FileState) -> bool {
 /// Makes the fact that settles a file.
 type Settling<'a> = dyn Fn(&FileToSend) -> DeliveryFact + 'a;
 
-pub(super) fn settle(ledger: &Ledger, target: &Target, fact: &Settling<'_>) -> Result<Judged, LedgerFault> {
+pub(super) fn settle(
+    ledger: &Ledger,
+    target: &Target,
+    how: SettleAs,
+    fact: &Settling<'_>,
+) -> Result<Judged, LedgerFault> {
     let (feed, hour, name) = match target {
         Target::Hour(feed, hour) => (feed, Some(hour.start), None),
         Target::File(feed, name) => (feed, None, Some(name.as_str())),
     };
     let chosen = |batch: &BatchToSend, file: &FileToSend| {
-        hour.is_none_or(|start| batch.id.partition.start == start)
-            && name.is_none_or(|name| file.name.as_str() == name)
+        hour.is_none_or(|start| batch.id.partition.start == start) && name.is_none_or(|name| file.name.as_str() == name)
     };
     let judged = settle_chosen(ledger, feed, &chosen, fact)?;
     let (Ok((acts, _)), Some(name)) = (&judged, name) else { return Ok(judged) };
@@ -155,7 +160,7 @@ pub(super) fn settle(ledger: &Ledger, target: &Target, fact: &Settling<'_>) -> R
             format!("{name} is {} and not in doubt", found.file.state.name()),
             format!("`hourdrop show {name}` shows it; `hourdrop release {name} --reason ...` lets a held file go on"),
         ),
-        Err(Some(state)) if state == "delivered" => return Ok(nothing()),
+        Err(Some(state)) if state == "delivered" && how == SettleAs::Delivered => return Ok(Ok(Change::default())),
         Err(state) => ended(name, state.as_deref()),
     }))
 }

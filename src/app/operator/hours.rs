@@ -1,7 +1,7 @@
 //! Orders about hours: those that are open, those that wait to be sealed, and those that are on their way.
 
 use super::files::{ALL, on_its_way, voided_records};
-use super::{Done, Judged, Refusal};
+use super::{Change, Done, Judged, Refusal};
 use crate::domain::batch::{BatchId, BatchState, HeldFrom};
 use crate::domain::delivery::{DeliveryFact, FileState};
 use crate::domain::ids::{FeedId, Lsn};
@@ -26,16 +26,12 @@ fn name(hours: Option<&FeedHours>, feed: &FeedId, hour: Partition) -> String {
     )
 }
 
-fn nothing() -> Judged {
-    Ok((Vec::new(), Done::default()))
-}
-
-fn one_hour(act: Act) -> Judged {
-    Ok((vec![act], Done { changed: true, hours: 1, ..Done::default() }))
+fn one_hour(act: Act) -> Change {
+    (vec![act], Done { changed: true, hours: 1, ..Done::default() })
 }
 
 /// Changes the files of batches that `fact` has a fact for.
-fn change_files(batches: Vec<BatchToSend>, fact: &dyn Fn(&FileToSend) -> Option<DeliveryFact>) -> (Vec<Act>, Done) {
+fn change_files(batches: Vec<BatchToSend>, fact: &dyn Fn(&FileToSend) -> Option<DeliveryFact>) -> Change {
     let mut done = Done::default();
     let mut acts = Vec::new();
     for batch in batches {
@@ -59,10 +55,7 @@ pub(super) fn hold(
     let batches = on_the_way(ledger, feed, hour)?;
     if !batches.is_empty() {
         let may_be_held = |file: &FileToSend| {
-            matches!(
-                file.state,
-                FileState::Pending { .. } | FileState::Uploading { .. } | FileState::Uploaded { .. }
-            )
+            matches!(file.state, FileState::Pending { .. } | FileState::Uploading { .. } | FileState::Uploaded { .. })
         };
         let is_held = batches.iter().any(|batch| batch.is_held);
         let (acts, done) = change_files(batches, &|file| may_be_held(file).then_some(DeliveryFact::HoldOrdered));
@@ -78,7 +71,7 @@ pub(super) fn hold(
     };
     let state = known.closed.get(&hour.start).map(|closed| closed.state);
     Ok(match state {
-        Some(BatchState::Held(HeldFrom::Open)) => nothing(),
+        Some(BatchState::Held(HeldFrom::Open)) => Ok(Change::default()),
         Some(BatchState::Open) => Err(Refusal::new(
             format!("{} was released and is sealed by the next pass", name(hours, feed, hour)),
             "hold it when it is sealed",
@@ -87,8 +80,8 @@ pub(super) fn hold(
             format!("nothing of {} is left to be held", name(hours, feed, hour)),
             format!("`hourdrop hours {feed}` shows what became of it"),
         )),
-        _ if known.held_back.contains(&hour.start) => nothing(),
-        _ => one_hour(Act::HoldBack(feed.clone(), hour)),
+        _ if known.held_back.contains(&hour.start) => Ok(Change::default()),
+        _ => Ok(one_hour(Act::HoldBack(feed.clone(), hour))),
     })
 }
 
@@ -102,7 +95,7 @@ pub(super) fn release(
     let ordered = hours.is_some_and(|known| known.held_back.contains(&hour.start));
     if let Some(ClosedHour { partition, revision, state: BatchState::Held(HeldFrom::Open), .. }) = closed.copied() {
         let id = BatchId { feed: feed.clone(), partition, revision };
-        return Ok(one_hour(Act::Reopen { id, was_ordered: ordered }));
+        return Ok(Ok(one_hour(Act::Reopen { id, was_ordered: ordered })));
     }
     let batches = on_the_way(ledger, feed, hour)?;
     let held = |file: &FileToSend| matches!(file.state, FileState::Held { .. });
@@ -111,7 +104,7 @@ pub(super) fn release(
         return Ok(Ok((acts, done)));
     }
     if ordered {
-        return Ok(one_hour(Act::LetGo(feed.clone(), hour)));
+        return Ok(Ok(one_hour(Act::LetGo(feed.clone(), hour))));
     }
     let what = format!("{} is not held", name(hours, feed, hour));
     Ok(Err(Refusal::new(what, "`hourdrop status` shows what is held")))
@@ -146,8 +139,8 @@ pub(super) fn void(
             let hour = waiting_hour(ledger, feed, partition, records, cut)?;
             Ok(Ok((vec![Act::VoidWaiting(hour)], Done { changed: true, hours: 1, records, ..Done::default() })))
         }
-        None if is_held => Ok(one_hour(Act::VoidWaiting(waiting_hour(ledger, feed, hour, 0, cut)?))),
-        _ if closed.is_some_and(|closed| closed.state == BatchState::Void) => Ok(nothing()),
+        None if is_held => Ok(Ok(one_hour(Act::VoidWaiting(waiting_hour(ledger, feed, hour, 0, cut)?)))),
+        _ if is_void(ledger, feed, hour)? => Ok(Ok(Change::default())),
         Some(_) => Ok(Err(Refusal::new(
             format!("{} is open: records still come", name(hours, feed, hour)),
             format!("hold it until it is sealed, or let everything go that waits: `hourdrop void {feed} --waiting`"),
@@ -157,6 +150,11 @@ pub(super) fn void(
             format!("`hourdrop hours {feed}` shows what became of it"),
         ))),
     }
+}
+
+fn is_void(ledger: &Ledger, feed: &FeedId, hour: Partition) -> Result<bool, LedgerFault> {
+    let batches = ledger.batch_rows(feed)?;
+    Ok(batches.iter().any(|batch| batch.partition.start == hour.start && batch.state == BatchState::Void))
 }
 
 /// An hour whose waiting records are let go.

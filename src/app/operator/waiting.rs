@@ -20,7 +20,12 @@ const HOURS_MAX: usize = 100_000;
 ///
 /// # Errors
 /// [`ExporterFault`]; nothing was changed then.
-pub fn let_go(state: &Path, world: &World, feed: &FeedId, reason: &str) -> Result<Result<Done, Refusal>, ExporterFault> {
+pub fn let_go(
+    state: &Path,
+    world: &World,
+    feed: &FeedId,
+    reason: &str,
+) -> Result<Result<Done, Refusal>, ExporterFault> {
     let mut store = Store::open(&world.disk, state, world.limits)?;
     // Frames behind what the ledger knows are not counted yet: they are not let go unseen.
     let cut = store.ledger.applied()?.next();

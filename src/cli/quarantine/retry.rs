@@ -28,7 +28,7 @@ pub fn run(context: &Context, arguments: &QuarantineRetryArguments) -> Result<An
     } else {
         arguments.ids.iter().map(|id| QuarantineFilter { id: Some(*id), ..all.clone() }).collect()
     };
-    let told = give(context, config, Order::Retry(filters), "retried", &arguments.wait)?;
+    let told = give(context, &config, Order::Retry(filters), "retried", &arguments.wait)?;
     let Some(Done { retry: report, .. }) = told.answer else {
         return Ok(Answer {
             text: "the instance that works has not come to it yet; it is done as soon as it does\n".to_owned(),
