@@ -126,6 +126,10 @@ pub fn deliver_partner(
         }
         if outcome.left == 0 {
             outcome.fault = None;
+            if rests(context, partner) {
+                // What a person has paused is no alarm.
+                report(context, &partner.id, None);
+            }
             match until {
                 Until::Delivered(_) => return outcome,
                 Until::Stopped => {
@@ -154,6 +158,10 @@ pub fn deliver_partner(
             }
         }
     }
+}
+
+fn rests(context: &DeliveryContext, partner: &PartnerConfig) -> bool {
+    context.ledger.lock().is_paused(&format!("partner {}", partner.id)).unwrap_or(false)
 }
 
 /// Nothing more goes to the partner before a restart: that is an alarm as long as it stands.

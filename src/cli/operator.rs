@@ -42,7 +42,10 @@ pub fn pause(context: &Context, arguments: &PauseArguments) -> Result<Answer, Fa
 /// `resume`.
 pub fn resume(context: &Context, arguments: &PauseArguments) -> Result<Answer, Failure> {
     let config = begin(context)?;
-    let subject = subject(&config, &arguments.subject)?;
+    let subject = match paused_subject(context, &config, &arguments.subject)? {
+        Some(subject) => subject,
+        None => subject(&config, &arguments.subject)?,
+    };
     let what = subject.to_string();
     carry_out(context, &config, Order::Resume(subject), &what, &arguments.why.reason, &arguments.why.wait)
 }
@@ -96,6 +99,24 @@ pub fn settle(context: &Context, arguments: &SettleArguments) -> Result<Answer, 
 fn begin(context: &Context) -> Result<Config, Failure> {
     begin_log(context, Log::Trouble);
     context.config(false)
+}
+
+/// What is paused under that name, even if the configuration does not have it any more.
+fn paused_subject(context: &Context, config: &Config, typed: &str) -> Result<Option<Subject>, Failure> {
+    let Some(ledger) = context.ledger(config)? else { return Ok(None) };
+    let paused = ledger.paused()?;
+    let named =
+        |subject: &str| argument_of(subject) == typed || subject.split_once(' ').is_some_and(|(_, name)| name == typed);
+    let mut found = paused.iter().filter(|paused| named(&paused.subject)).filter_map(|paused| {
+        match paused.subject.split_once(' ')? {
+            ("partner", name) => PartnerId::parse(name).ok().map(Subject::Partner),
+            ("feed", name) => FeedId::parse(name).ok().map(Subject::Feed),
+            (_, name) => SourceId::parse(name).ok().map(Subject::Source),
+        }
+    });
+    let first = found.next();
+    // Two of one name are told apart by the configuration.
+    Ok(first.filter(|_| found.next().is_none()))
 }
 
 /// The partner, feed or source of that name.

@@ -3,7 +3,7 @@
 mod matrix;
 
 use crate::site::{
-    FIRST_HOUR, Site, call_line, delivered_calls, files_in, load, once, one_feed, open, order, release, world,
+    FIRST_HOUR, Site, call_line, delivered_calls, files_in, load, once, one_feed, open, order, release, time, world,
 };
 use hourdrop::app::exporter::{Exporter, World};
 use hourdrop::app::fault::ExporterFault;
@@ -11,10 +11,13 @@ use hourdrop::app::operator::{Done, Order, Refusal, SettleAs, Subject, Target, w
 use hourdrop::app::progress::Progress;
 use hourdrop::app::report::hours::hours;
 use hourdrop::app::report::{FeedBook, books};
+use hourdrop::disk::RealDisk;
+use hourdrop::domain::delivery::{DeliveryFact, FileState};
 use hourdrop::domain::ids::{FeedId, PartnerId, SourceId};
 use hourdrop::domain::period::Partition;
 use hourdrop::format::manifest::{ManifestStatement, parse_json};
 use hourdrop::ledger::Ledger;
+use hourdrop::ledger::operator::{Act, OrderEntry};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -169,6 +172,21 @@ impl Progress for PauseAfterTheFirst {
 }
 
 #[test]
+fn what_rests_is_no_alarm_even_when_it_was_one_before() {
+    let site = Site::new();
+    let config = sealed_and_waiting(&site);
+    go_on(&config);
+    let text = std::fs::read_to_string(&config).expect("text");
+    let drop_dir = site.drop_dir("huaxin").display().to_string();
+    site.configure(&format!("once_deliver_for = \"0s\"\n{}", text.replace(&drop_dir, &format!("{drop_dir}-away"))));
+    let report = once(&config, NOW);
+    assert_eq!((report.exit_code(), report.alarms.len()), (5, 1), "{report:?}");
+    say(&config, &Order::Pause(partner())).expect("paused");
+    let report = once(&config, NOW);
+    assert_eq!((report.exit_code(), report.alarms.len()), (0, 0), "{report:?}");
+}
+
+#[test]
 fn a_pause_ends_deliveries_before_the_next_file() {
     for subject in ["partner huaxin", "feed huaxin/voice"] {
         let site = Site::new();
@@ -182,6 +200,36 @@ fn a_pause_ends_deliveries_before_the_next_file() {
         once(&config, NOW);
         assert_eq!(site.everything_dropped().len(), 6);
         assert_the_partner_misses_nothing(&site);
+    }
+}
+
+/// Orders something about the files of the hour when the first of them is delivered.
+struct OrderAfterTheFirst(PathBuf, DeliveryFact);
+
+impl Progress for OrderAfterTheFirst {
+    fn delivered(&self, _partner: &str, _file: &str) {
+        let mut ledger = Ledger::open(Arc::new(RealDisk), &self.0).expect("ledger");
+        let Some(batch) = ledger.batches_to_send(&voice(), 1).expect("batches").pop() else { return };
+        let waiting = batch.files.iter().filter(|file| matches!(file.state, FileState::Pending { .. }));
+        let changes: Vec<_> = waiting.map(|file| (file.clone(), self.1.clone())).collect();
+        if !changes.is_empty() && batch.id.partition == hour(0) {
+            let entry = OrderEntry { acts: vec![Act::Files { batch, changes }], reason: "by the test", request: None };
+            ledger.record_order(&entry, time(NOW)).expect("ordered");
+        }
+    }
+}
+
+#[test]
+fn an_order_overtakes_a_delivery_that_has_begun() {
+    for (fact, there) in [(DeliveryFact::HoldOrdered, 1), (DeliveryFact::Voided, 5)] {
+        let site = Site::new();
+        let config = sealed_and_waiting(&site);
+        go_on(&config);
+        let progress = Arc::new(OrderAfterTheFirst(site.path("state/ledger.db"), fact.clone()));
+        let world = World { progress, ..world(NOW) };
+        let report = Exporter::open(load(&config, NOW), &world, None, true).expect("open").once().expect("a pass");
+        assert!(report.partners.iter().all(|(_, partner)| !partner.stopped), "{report:?}");
+        assert_eq!(site.everything_dropped().len(), there, "{fact:?}: {:?}", site.everything_dropped().keys());
     }
 }
 

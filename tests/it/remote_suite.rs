@@ -542,6 +542,13 @@ fn the_table_of_doubt_holds(ground: &Ground<'_>) {
             let there: Vec<String> = there.iter().map(|line| (*line).to_owned()).collect();
             assert_eq!((told.as_str(), found), (*expected, there), "row {row}, {rule:?}");
             assert_eq!(state.is_delivered(), held(&state).is_none(), "row {row}, {rule:?}");
+            if held(&state) == Some(HeldReason::Conflict) {
+                // The other file goes, and a person releases ours: nothing is left beside it.
+                ground.session().remove(&ground.path("a.dat")).expect("removed by the partner");
+                let state = state.apply(&DeliveryFact::Released).expect("legal");
+                let (state, _) = ground.deliver(&FileToDeliver { state, ..ground.file("a.dat", 5) }, b"hello");
+                assert_eq!((how(&state), ground.names()), (Some(Verified::ReplyAndSize), vec!["a.dat".to_owned()]));
+            }
             for name in ground.names() {
                 ground.session().remove(&ground.path(&name)).expect("cleared");
             }

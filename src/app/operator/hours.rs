@@ -92,7 +92,7 @@ pub(super) fn release(
     hour: Partition,
 ) -> Result<Judged, LedgerFault> {
     let closed = hours.and_then(|known| known.closed.get(&hour.start));
-    let ordered = hours.is_some_and(|known| known.held_back.contains(&hour.start));
+    let ordered = ledger.held_back()?.iter().any(|held| held.feed == *feed && held.partition.start == hour.start);
     if let Some(ClosedHour { partition, revision, state: BatchState::Held(HeldFrom::Open), .. }) = closed.copied() {
         let id = BatchId { feed: feed.clone(), partition, revision };
         return Ok(Ok(one_hour(Act::Reopen { id, was_ordered: ordered })));
