@@ -4,6 +4,7 @@
 //! - [`store`]: the state directory: lock, identity, ledger and spool; [`beside`]: whether it fits the archive.
 //! - [`exporter`]: `once` and `run`, made of [`intake`], [`sealing`] and [`delivery`]; [`fault`]: why they stop; [`ahead`]: whether
 //!   a partner knows more than the ledger; [`space`]: what is done when there is no room on a disk or in the spool.
+//! - [`operator`]: what persons order; [`requests`]: how they order it while an instance works.
 //! - [`recover`]: the ledger again, from the archive and its log.
 //! - [`progress`]: how all of them tell what they do.
 //! - [`report`], [`readback`], [`preview`], [`init`], [`quarantine`], [`verify`]: what the other commands need.
@@ -19,12 +20,14 @@ pub mod feeds;
 pub mod history;
 pub mod init;
 pub mod intake;
+pub mod operator;
 pub mod preview;
 pub mod progress;
 pub mod quarantine;
 pub mod readback;
 pub mod recover;
 pub mod report;
+pub mod requests;
 pub mod sealing;
 pub mod shared_ledger;
 pub mod space;

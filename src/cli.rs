@@ -13,10 +13,10 @@ mod hours;
 mod init;
 mod json;
 mod once;
+mod operator;
 mod preview;
 mod quarantine;
 mod recover;
-mod release;
 pub mod render;
 mod run;
 mod show;
@@ -83,7 +83,12 @@ fn dispatch(context: &Context, command: Command) -> Result<Answer, Failure> {
         Command::Quarantine { command: QuarantineCommand::Retry(arguments) } => {
             quarantine::retry::run(context, &arguments)
         }
-        Command::Release(arguments) => release::run(context, &arguments),
+        Command::Pause(arguments) => operator::pause(context, &arguments),
+        Command::Resume(arguments) => operator::resume(context, &arguments),
+        Command::Hold(arguments) => operator::hold(context, &arguments),
+        Command::Release(arguments) => operator::release(context, &arguments),
+        Command::Void(arguments) => operator::void(context, &arguments),
+        Command::Settle(arguments) => operator::settle(context, &arguments),
         Command::Verify(arguments) => verify::run(context, &arguments),
         Command::Recover(arguments) => recover::run(context, &arguments),
         Command::VerifyFile(arguments) => verify_file::run(context, &arguments),

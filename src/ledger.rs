@@ -12,6 +12,7 @@ pub mod doubt;
 mod facts;
 pub mod intake;
 pub mod mend;
+pub mod operator;
 pub mod proof;
 pub mod reports;
 mod wal;
@@ -66,6 +67,12 @@ pub enum LedgerFault {
         path: PathBuf,
         /// What and where: a table and the key of its row, or what SQLite says.
         what: String,
+    },
+    /// A person, or somebody else, changed the file in the meantime.
+    #[error("{name} was changed in the meantime")]
+    Overtaken {
+        /// The file's name.
+        name: String,
     },
     /// A row holds something that hourdrop never writes.
     #[error("ledger row is not readable: {0}")]

@@ -22,13 +22,14 @@ use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::deliver::StoreMark;
 use crate::disk::Disk;
-use crate::domain::ids::{FeedId, Lsn};
+use crate::domain::ids::{FeedId, Lsn, SourceId};
 use crate::domain::period::Partition;
 use crate::feed::pending::FeedHours;
 use crate::intake::Source;
 use crate::ledger::intake::IntakeEntry;
 use crate::seal::closing::Horizon;
 use crate::spool::{Spool, SpoolLimits};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::sync_channel;
@@ -80,6 +81,8 @@ pub struct Exporter {
     pub(super) payload: Vec<u8>,
     pub(super) applied: Lsn,
     pub(super) space: Space,
+    /// Sources that a person has paused, as of this turn.
+    pub(super) resting: BTreeSet<SourceId>,
     mark: StoreMark,
     stop: Arc<AtomicBool>,
     /// What was finished from before the restart.
@@ -131,6 +134,7 @@ impl Exporter {
     /// # Errors
     /// [`ExporterFault`]; the next pass goes on where this one stopped.
     pub fn once(mut self) -> Result<OnceReport, ExporterFault> {
+        self.execute_requests()?;
         let (now, mut read) = (self.clock.now(), IntakeCounts::default());
         let mut sealed = std::mem::take(&mut self.finished);
         loop {
@@ -145,6 +149,7 @@ impl Exporter {
         let unread = self.tell_space(now, Horizon::LastRecord)?.then(|| self.unread_bytes());
         let until = Until::Delivered(Instant::now() + self.config.once_deliver_for.as_std());
         let partners = self.deliver(until);
+        self.execute_requests()?;
         self.free_room()?;
         self.ledger.tell(self.clock.now())?;
         let ledger = self.ledger.lock();

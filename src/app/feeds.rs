@@ -45,6 +45,8 @@ pub fn load(
         let id = batch.id;
         feed.close(ClosedHour::new(id.partition, id.revision, batch.state, batch.cut));
     }
+    let held_back = ledger.held_back()?.into_iter().filter(|held| held.feed == definition.id);
+    feed.held_back = held_back.map(|held| held.partition.start).collect();
     Ok(feed)
 }
 

@@ -44,7 +44,11 @@ impl Exporter {
     /// # Errors
     /// [`ExporterFault`] when the spool or the ledger fails. What goes wrong at a source is an alarm.
     pub(super) fn read_each(&mut self, bytes_max: u64, counts: &mut IntakeCounts) -> Result<(), ExporterFault> {
+        self.look_who_rests()?;
         for index in 0..self.sources.len() {
+            if self.sources.get(index).is_some_and(|source| self.resting.contains(source.id())) {
+                continue;
+            }
             let fault = match self.read_source(index, bytes_max, counts) {
                 Ok(()) => None,
                 Err(ExporterFault::Intake(fault)) => Some(fault.to_string()),
@@ -54,6 +58,13 @@ impl Exporter {
             self.commit(index)?;
             self.raise_source_alarms(index, fault)?;
         }
+        Ok(())
+    }
+
+    fn look_who_rests(&mut self) -> Result<(), ExporterFault> {
+        let paused = self.ledger.lock().paused()?;
+        let sources = paused.iter().filter_map(|paused| paused.subject.strip_prefix("source "));
+        self.resting = sources.filter_map(|name| SourceId::parse(name).ok()).collect();
         Ok(())
     }
 

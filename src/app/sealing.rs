@@ -116,6 +116,7 @@ impl Exporter {
             last_at: row.map(|row| row.last_at),
             last_event: latest.copied(),
             silent_max: self.config.source(id).and_then(|source| source.silent_max),
+            paused: self.resting.contains(id),
         }
     }
 
@@ -166,7 +167,8 @@ impl Exporter {
             .map(|((job, (_, due)), rendered)| {
                 let pending = self.feeds.get(job.feed).and_then(|feed| feed.pending.get(&job.partition.start));
                 let suspects = pending.map_or(0, |hour| hour.suspects);
-                plan::Candidate { job, due: *due, rendered, suspects }
+                let accepted = self.is_accepted(&job, due.kind);
+                plan::Candidate { job, due: *due, rendered, suspects, accepted }
             })
             .collect();
         let (decisions, planned) = self.judge(candidates, now)?;
@@ -251,8 +253,16 @@ impl Exporter {
                     None => ledger.progress(&plan.id.feed)?.manifest_hash,
                 };
                 let earlier = ledger.sealed_parts(&plan.id.feed, plan.id.partition.start)?;
+                let voided = ledger.void_numbers(&plan.id)?;
                 drop(ledger);
-                let context = ManifestContext { definition: &job.definition, manifest, earlier, previous };
+                let context = ManifestContext {
+                    definition: &job.definition,
+                    manifest,
+                    earlier,
+                    previous,
+                    voided: voided.parts,
+                    voided_manifests: voided.manifests,
+                };
                 let path = self.archive.stage().join(format!("{number}.manifest"));
                 let ready = finish_manifest(self.disk.as_ref(), path, &plan, file, &files, &context)?;
                 chain.insert(plan.id.feed.clone(), ready.sealed.sha256);

@@ -66,17 +66,21 @@ struct Screen<'s, 'b> {
     shown: &'s [&'s Hour<'b>],
 }
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 10] = [
     left("HOUR"),
     right("RECEIVED ="),
     right("SENT +"),
     right("FILTERED +"),
     right("QUARANT +"),
+    right(VOID),
     right("PENDING"),
     right("SEQ"),
     left("DELIVERED"),
     left(""),
 ];
+
+/// This column is there when anything is void.
+const VOID: &str = "VOID +";
 
 impl Screen<'_, '_> {
     fn text(&self) -> String {
@@ -95,8 +99,10 @@ impl Screen<'_, '_> {
         } else if self.shown.is_empty() {
             text.push_str("no hour in this span\n");
         } else {
-            let rows = self.shown.iter().flat_map(|hour| lines(hour)).map(|line| self.row(&label, &line)).collect();
-            text.push_str(&table(&COLUMNS, rows));
+            let with_void = self.shown.iter().any(|hour| hour.void() > 0);
+            let rows = self.shown.iter().flat_map(|hour| lines(hour)).map(|line| self.row(&label, &line, with_void));
+            let columns: Vec<Column> = COLUMNS.into_iter().filter(|column| with_void || column.title != VOID).collect();
+            text.push_str(&table(&columns, rows.collect()));
         }
         if let Some(untimed) = self.untimed() {
             text.push_str(&format!(
@@ -114,20 +120,24 @@ impl Screen<'_, '_> {
         self.book.hours.iter().find(|row| row.partition.is_none()).map(|row| row.counts)
     }
 
-    fn row(&self, label: &Label, line: &HourLine) -> Vec<String> {
+    fn row(&self, label: &Label, line: &HourLine, with_void: bool) -> Vec<String> {
         let width = self.book.definition.name.seq_width().unwrap_or(1);
         let delivered = line.delivered_at.map(|at| self.face.second_beside(at, line.partition.end));
-        vec![
+        let mut cells = vec![
             label.hour(line),
             grouped(line.received),
             line.sent.map_or_else(|| "-".to_owned(), grouped),
             grouped(line.filtered),
             grouped(line.quarantined),
+        ];
+        cells.extend(with_void.then(|| grouped(line.void)));
+        cells.extend([
             grouped(line.pending),
             line.sequences.map_or_else(|| "-".to_owned(), |numbers| sequence_text(numbers, width)),
             delivered.unwrap_or_else(|| "-".to_owned()),
             note(line),
-        ]
+        ]);
+        cells
     }
 
     fn summary(&self) -> String {
@@ -166,6 +176,7 @@ impl Screen<'_, '_> {
                 "sent": line.sent.unwrap_or(0),
                 "filtered": line.filtered,
                 "quarantined": line.quarantined,
+                "void": line.void,
                 "pending": line.pending,
                 "first_sequence": line.sequences.map(|(first, _)| first.number),
                 "last_sequence": line.sequences.map(|(_, last)| last.number),
@@ -205,6 +216,7 @@ fn note(line: &HourLine) -> String {
             BatchState::PickedUp => "picked up".to_owned(),
             BatchState::Superseded => "superseded".to_owned(),
             BatchState::Open => "open".to_owned(),
+            BatchState::Void => format!("VOID {}", line.reason.as_deref().unwrap_or_default()),
         },
     };
     format!("{said}{incomplete}").trim().to_owned()

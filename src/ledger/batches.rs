@@ -4,6 +4,7 @@ pub(super) mod rows;
 mod sealed;
 
 use super::intake::{QuarantineRow, add_counts, insert_quarantine};
+use super::operator::state_void_numbers;
 use super::{Fact, Ledger, LedgerFault, Result, append_fact, row, run, signed, unsigned};
 use crate::disk::SyncPoint;
 use crate::domain::batch::{BatchFact, BatchId, BatchPlan, BatchState, HourCounts, PlannedFile, SealedFile};
@@ -295,7 +296,7 @@ impl Ledger {
         let query =
             "SELECT b.revision, f.part, f.name, f.cycle, f.number, f.archive_path, f.records, f.bytes, f.sha256,
                      f.first_event, f.last_event, f.totals FROM file f JOIN batch b ON b.id = f.batch
-                     WHERE b.feed = ?1 AND b.start_second = ?2 AND f.part > 0 AND f.sha256 IS NOT NULL
+                     WHERE b.feed = ?1 AND b.start_second = ?2 AND f.part > 0 AND f.sha256 IS NOT NULL AND f.state != 'void'
                      ORDER BY b.revision, f.part";
         let rows = self.rows(query, params![feed.to_string(), start_second], |row| {
             Ok((Revision(row.get(0)?), row.get::<_, String>(2)?, row.get::<_, String>(8)?, read_sealed(row)?))
@@ -336,18 +337,6 @@ impl Ledger {
                 append_fact(t, Fact { at: now, kind: "sealed", subject: &subject(id), detail: &detail })?;
             }
             Ok(())
-        })
-    }
-
-    /// Lets a held hour go on: it is opened again and sealed at the next look, whatever its quarantine.
-    ///
-    /// # Errors
-    /// [`LedgerFault`].
-    pub fn release_hour(&mut self, id: &BatchId, reason: &str, now: UtcTime) -> Result<BatchState> {
-        self.transact(SyncPoint::LedgerOther, |t| {
-            let state = apply(t, batch_row(t, id)?, BatchFact::Released)?;
-            append_fact(t, Fact { at: now, kind: "released", subject: &subject(id), detail: reason })?;
-            Ok(state)
         })
     }
 }
@@ -394,6 +383,9 @@ fn insert_plan(t: &Transaction<'_>, plan: &BatchPlan) -> Result<()> {
         let values = params![batch, file.part.0, file.name.as_str(), cycle, number, signed(file.records)?];
         run(t, insert, values)?;
     }
+    if plan.manifest.is_some() {
+        state_void_numbers(t, &plan.id.feed, batch)?;
+    }
     let names: Vec<&str> = plan.parts.iter().chain(&plan.manifest).map(|file| file.name.as_str()).collect();
     let detail = format!("lsn {} to {}, {}", plan.from, plan.cut, names.join(" "));
     append_plan_fact(t, plan, "planned", &detail)
@@ -402,11 +394,14 @@ fn insert_plan(t: &Transaction<'_>, plan: &BatchPlan) -> Result<()> {
 /// Inserts a batch, or gives a released one its plan. Its row then comes behind all others: rows are in the order in
 /// which batches were planned and numbered, and so they are delivered.
 fn insert_batch(t: &Transaction<'_>, plan: &BatchPlan, state: BatchState) -> Result<i64> {
-    let insert = "INSERT INTO main.batch (feed, start_second, end_second, revision, state, from_lsn, cut_lsn, definition,
+    let insert =
+        "INSERT INTO main.batch (feed, start_second, end_second, revision, state, from_lsn, cut_lsn, definition,
                   encoder_revision, sealed_at, source_incomplete, received, filtered, quarantined, duplicate, records)
                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
-                  ON CONFLICT (feed, start_second, revision) DO UPDATE SET id = (SELECT id + 1 FROM batch ORDER BY id DESC LIMIT 1),
-                  state = excluded.state, reason = NULL, from_lsn = excluded.from_lsn, cut_lsn = excluded.cut_lsn, definition = excluded.definition,
+                  ON CONFLICT (feed, start_second, revision) DO UPDATE SET
+                  id = (SELECT id + 1 FROM batch ORDER BY id DESC LIMIT 1),
+                  state = excluded.state, reason = NULL, from_lsn = excluded.from_lsn,
+                  cut_lsn = excluded.cut_lsn, definition = excluded.definition,
                   encoder_revision = excluded.encoder_revision, sealed_at = excluded.sealed_at,
                   source_incomplete = excluded.source_incomplete, received = excluded.received,
                   filtered = excluded.filtered, quarantined = excluded.quarantined, duplicate = excluded.duplicate,

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
 /// Tables that are copied, with their keys. Alarms stand only as long as their reason and are raised again.
-const COPIED: [(&str, &[&str]); 13] = [
+const COPIED: [(&str, &[&str]); 16] = [
     ("definition", &["hash"]),
     ("feed_version", &["feed", "from_second"]),
     ("feed", &["feed"]),
@@ -26,6 +26,9 @@ const COPIED: [(&str, &[&str]); 13] = [
     ("source", &["source"]),
     ("quarantine", &["id"]),
     ("fact", &["id"]),
+    ("paused", &["subject"]),
+    ("ordered_hold", &["feed", "start_second"]),
+    ("request", &["id"]),
     ("store", &["key"]),
 ];
 /// Of the facts about the store itself, only how far the spool was applied and the last fact are copied.

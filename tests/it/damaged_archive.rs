@@ -2,6 +2,7 @@
 
 use crate::servers::TestServer;
 use crate::site::{Site, call_line, files_in, once, one_feed};
+use hourdrop::domain::period::Partition;
 use hourdrop::remote::Endpoint;
 use std::collections::BTreeMap;
 use std::fs;
@@ -91,7 +92,11 @@ fn a_file_that_is_not_as_it_was_archived_is_held_and_named() {
         Waiting::change(&path, |bytes| *bytes = good);
         let feed = hourdrop::domain::ids::FeedId::parse("huaxin/voice").expect("feed");
         let mut exporter = crate::site::open(&waiting.config, NOW);
-        exporter.release_hour(&feed, crate::site::FIRST_HOUR, "restored").expect("released");
+        crate::site::release(
+            &mut exporter,
+            &feed,
+            Partition { start: crate::site::FIRST_HOUR, end: crate::site::FIRST_HOUR + 3600 },
+        );
         drop(exporter);
         let report = waiting.deliver();
         assert_eq!((report.exit_code(), report.alarms.len()), (0, 0), "{what}: {report:?}");

@@ -2,10 +2,12 @@
 
 use hourdrop::app::config;
 use hourdrop::app::exporter::{Exporter, OnceReport, World};
+use hourdrop::app::operator::{Done, Order, Refusal, Target};
 use hourdrop::app::progress::Silent;
 use hourdrop::clock::{Clock, Waited};
 use hourdrop::disk::RealDisk;
-use hourdrop::domain::ids::Sha256Digest;
+use hourdrop::domain::ids::{FeedId, Sha256Digest};
+use hourdrop::domain::period::Partition;
 use hourdrop::domain::time::{Length, UtcTime};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -148,6 +150,17 @@ pub fn world(now: &str) -> World {
 
 pub fn once(config: &Path, now: &str) -> OnceReport {
     open(config, now).once().expect("a pass")
+}
+
+/// Carries out an order of a person.
+pub fn order(exporter: &mut Exporter, order: &Order) -> Result<Done, Refusal> {
+    exporter.order(order, "the partner agreed", None).expect("the ledger takes it")
+}
+
+/// Releases a held hour.
+pub fn release(exporter: &mut Exporter, feed: &FeedId, hour: Partition) {
+    let done = order(exporter, &Order::Release(Target::Hour(feed.clone(), hour))).expect("a held hour");
+    assert!(done.changed);
 }
 
 /// Where the real Kamailio records lie, which are part of the project.

@@ -37,10 +37,8 @@ impl Exporter {
         let now = world.clock.now();
         // Only whole segments are freed: several of them must fit into what the spool may hold.
         let limits = SpoolLimits { segment_bytes_max: world.limits.segment_bytes_max.min(config.spool_max / 8) };
-        let feeds = config.feeds().map(|feed| feed.id.clone()).collect();
-        let beside = Beside { archive: config.archive.clone(), feeds };
         let Store { id, mut ledger, spool, log, ledger_differs, is_fresh, lock } =
-            Store::open(&world.disk, &config.state, limits, &beside)?;
+            Store::open(&world.disk, &config.state, limits, &Beside::of(&config))?;
         if let Some((feed, records)) =
             ledger.waiting_feeds()?.into_iter().find(|(feed, _)| config.feeds().all(|f| f.id != *feed))
         {
@@ -70,6 +68,7 @@ impl Exporter {
             payload: Vec::new(),
             applied,
             space,
+            resting: std::collections::BTreeSet::new(),
             mark,
             stop: Arc::clone(&world.stop),
             finished: SealCounts::default(),

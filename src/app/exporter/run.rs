@@ -62,6 +62,7 @@ impl Exporter {
     /// # Errors
     /// [`ExporterFault`] when nothing may go on until a person has looked.
     pub fn turn(&mut self, bytes_max: u64) -> Result<bool, ExporterFault> {
+        self.execute_requests()?;
         let read = self.read_sources(bytes_max)?;
         let now = self.clock.now();
         let sealed = self.seal_due(now, Horizon::Clock)?;
@@ -71,7 +72,8 @@ impl Exporter {
         if self.tell_space(now, Horizon::Clock)? {
             return Ok(false);
         }
-        Ok(self.sources.iter().any(|source| source.unread_bytes() > 0) || read.records > 0)
+        let awake = self.sources.iter().filter(|source| !self.resting.contains(source.id()));
+        Ok(awake.map(|source| source.unread_bytes()).sum::<u64>() > 0 || read.records > 0)
     }
 
     /// True when everything that was visible at the last look has been read.

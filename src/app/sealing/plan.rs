@@ -26,6 +26,8 @@ pub(super) struct Candidate {
     pub due: Due,
     pub rendered: RenderedHour,
     pub suspects: u64,
+    /// Its share of quarantined records is no reason to hold it: a person has accepted it, or it is a supplement.
+    pub accepted: bool,
 }
 
 impl Exporter {
@@ -77,6 +79,18 @@ impl Exporter {
             });
         }
         Ok(jobs)
+    }
+
+    /// True when a person has accepted the quarantine of an hour, or it is a supplement.
+    pub(super) fn is_accepted(&self, job: &RenderJob, kind: DueKind) -> bool {
+        match kind {
+            DueKind::First => false,
+            DueKind::Supplement => true,
+            DueKind::Released(revision) => {
+                let id = BatchId { feed: job.definition.id.clone(), partition: job.partition, revision };
+                self.ledger.lock().hold_reason(&id).ok().flatten().is_some()
+            }
+        }
     }
 
     /// Decides for each rendered hour: plan, skip or hold. Numbers are given here, in closing order.
@@ -220,7 +234,7 @@ fn hold_reason(candidate: &Candidate) -> Option<String> {
     if let Some(reason) = &candidate.rendered.unfit {
         return Some(reason.clone());
     }
-    if candidate.due.kind != DueKind::First {
+    if candidate.accepted {
         return None;
     }
     let rejected = candidate.rendered.rejects.len() as u64 + candidate.suspects;

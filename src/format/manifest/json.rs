@@ -99,6 +99,7 @@ pub(super) fn render(statement: &ManifestStatement) -> Vec<u8> {
         },
         "files": files,
         "voided_sequences": statement.voided,
+        "voided_manifest_sequences": statement.voided_manifests,
         "previous_manifest_sha256": statement.previous_manifest.map(|digest| digest.to_string()),
     });
     let mut text = format!("{document:#}").into_bytes();
@@ -141,6 +142,7 @@ pub fn parse_json(bytes: &[u8]) -> Result<ManifestStatement, ManifestFault> {
         empty: root.truth("empty")?,
         source_incomplete: root.truth("source_incomplete")?,
         voided: root.numbers("voided_sequences")?,
+        voided_manifests: root.optional("voided_manifest_sequences", Object::numbers)?.unwrap_or_default(),
     })
 }
 
@@ -279,6 +281,7 @@ mod tests {
             empty: false,
             source_incomplete: false,
             voided: vec![4711],
+            voided_manifests: vec![12],
         }
     }
 

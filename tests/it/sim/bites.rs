@@ -21,7 +21,7 @@ enum Without {
     Harmless,
 }
 
-const POINTS: [SyncPoint; 15] = [
+const POINTS: [SyncPoint; 16] = [
     SyncPoint::SpoolGroup,
     SyncPoint::SpoolDirectory,
     SyncPoint::StagedFile,
@@ -31,6 +31,7 @@ const POINTS: [SyncPoint; 15] = [
     SyncPoint::InputFile,
     SyncPoint::InputDirectory,
     SyncPoint::StateFile,
+    SyncPoint::ArchiveLog,
     SyncPoint::LedgerIntake,
     SyncPoint::LedgerPlan,
     SyncPoint::LedgerSealed,
@@ -50,6 +51,7 @@ const fn without(point: SyncPoint) -> Without {
         | SyncPoint::InputFile
         | SyncPoint::InputDirectory
         | SyncPoint::StateFile
+        | SyncPoint::ArchiveLog
         | SyncPoint::LedgerPlan
         | SyncPoint::LedgerSealed
         | SyncPoint::LedgerIntent
