@@ -3,9 +3,11 @@
 //! - [`config`]: the configuration file with all its problems.
 //! - [`store`]: the state directory: lock, identity, ledger and spool.
 //! - [`exporter`]: `once` and `run`, made of [`intake`], [`sealing`] and [`delivery`]; [`fault`]: why they stop.
+//! - [`clock_watch`]: what is done when the wall clock jumps.
 //! - [`progress`]: how all of them tell what they do.
 //! - [`report`], [`readback`], [`preview`], [`init`], [`quarantine`]: what the other commands need.
 
+pub mod clock_watch;
 pub mod config;
 pub mod delivery;
 pub mod demo;

@@ -4,6 +4,7 @@
 //! 2 usage, 4 differences or something incomplete, 5 remote trouble that goes on later, 75 locked by another instance,
 //! 78 configuration. New codes may come: an unknown one is a failure.
 
+mod accept_clock;
 mod arguments;
 mod check;
 mod context;
@@ -82,6 +83,7 @@ fn dispatch(context: &Context, command: Command) -> Result<Answer, Failure> {
             quarantine::retry::run(context, &arguments)
         }
         Command::Release(arguments) => release::run(context, &arguments),
+        Command::AcceptClock(arguments) => accept_clock::run(context, &arguments),
         Command::VerifyFile(arguments) => verify_file::run(context, &arguments),
         Command::Init(arguments) => init::run(context, &arguments),
         Command::Demo(arguments) => demo::run(context, &arguments),

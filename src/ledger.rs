@@ -5,6 +5,7 @@
 //! the act that it permits. The ledger stores and answers; it decides nothing.
 
 pub mod batches;
+pub mod clock;
 pub mod delivery;
 pub mod intake;
 pub mod reports;

@@ -52,6 +52,8 @@ pub struct Config {
     pub once_deliver_for: Length,
     /// How often `run` looks at its sources.
     pub poll: Length,
+    /// A larger step of the wall clock stops sealing.
+    pub clock_jump_max: Length,
 }
 
 impl Config {
@@ -164,6 +166,7 @@ fn read_config(path: &Path, root: &Table<'_>, formats: &FormatLibrary, now: UtcT
     let state = root.required_text("state").map(|text| resolve(path, &text.value));
     let archive = read_archive(path, root);
     let poll = root.length("poll").map_or(Length::from_seconds(2), |l| l.value);
+    let clock_jump_max = root.length("clock_jump_max").map_or(Length::from_seconds(60), |l| l.value);
     let once_deliver_for = root.length("once_deliver_for").map_or(Length::from_seconds(60), |l| l.value);
     let sources = named_tables(root, "source", |table, id| source::read(path, table, id, formats), SourceId::parse);
     let finder = |name: &Placed<String>, problems: &Problems| formats.find(name, problems);
@@ -184,6 +187,7 @@ fn read_config(path: &Path, root: &Table<'_>, formats: &FormatLibrary, now: UtcT
         partners: partners.into_iter().collect::<Option<_>>()?,
         once_deliver_for,
         poll,
+        clock_jump_max,
     };
     check_config(&config, root.problems(), now);
     Some(config)

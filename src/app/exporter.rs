@@ -9,6 +9,7 @@
 mod open;
 mod run;
 
+use super::clock_watch::ClockWatch;
 use super::config::Config;
 use super::delivery::{DeliveryContext, PartnerOutcome, Until, deliver_partner};
 use super::fault::ExporterFault;
@@ -67,6 +68,7 @@ pub struct Exporter {
     pub(super) config: Arc<Config>,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) watch: ClockWatch,
     pub(super) progress: Arc<dyn Progress>,
     pub(super) ledger: Arc<SharedLedger>,
     pub(super) spool: Spool,
@@ -126,8 +128,8 @@ impl Exporter {
     /// # Errors
     /// [`ExporterFault`]; the next pass goes on where this one stopped.
     pub fn once(mut self) -> Result<OnceReport, ExporterFault> {
-        let read = self.read_sources(u64::MAX)?;
-        let mut sealed = self.seal_due(self.clock.now(), Horizon::LastRecord)?;
+        let read = self.read_in_time(u64::MAX)?;
+        let mut sealed = self.seal_in_time(Horizon::LastRecord)?;
         sealed.batches += self.finished.batches;
         sealed.files += self.finished.files;
         sealed.records += self.finished.records;
@@ -178,7 +180,7 @@ impl Exporter {
     /// Removes archived files whose time is over.
     fn expire_archive(&mut self) -> Result<(), ExporterFault> {
         let super::config::Retention::For(length) = self.config.keep else { return Ok(()) };
-        let now = self.clock.now();
+        let now = self.now();
         let expired = self.ledger.lock().archived_before(now.before(length))?;
         for (row, path) in expired {
             self.archive.expire(&path)?;

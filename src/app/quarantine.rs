@@ -64,7 +64,7 @@ impl Exporter {
             before: origin,
             after: origin,
             prefix_crc: 0,
-            accepted_at: self.clock.now(),
+            accepted_at: self.now(),
             only_feed: feed.map(|feed| feed.to_string()),
             retried: vec![entry.id],
             head: Vec::new(),
@@ -104,7 +104,7 @@ impl Exporter {
         entry: &QuarantineEntry,
         content: &[u8],
     ) -> Result<Result<RecordBlock, String>, ExporterFault> {
-        let now = self.clock.now();
+        let now = self.now();
         let Some(feed) = self.feeds.iter_mut().find(|feed| feed.id() == id) else {
             return Ok(Err("the configuration has no such feed any more".to_owned()));
         };
@@ -131,7 +131,7 @@ impl Exporter {
     /// # Errors
     /// [`ExporterFault::NotHeld`], or the ledger refuses.
     pub fn release_hour(&mut self, id: &FeedId, start_second: i64, reason: &str) -> Result<(), ExporterFault> {
-        let now = self.clock.now();
+        let now = self.now();
         let not_held = || ExporterFault::NotHeld { feed: id.clone() };
         let feed = self.feeds.iter_mut().find(|feed| feed.id() == id).ok_or_else(not_held)?;
         let known = feed.closed.get(&start_second).copied();

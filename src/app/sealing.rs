@@ -69,6 +69,7 @@ impl Exporter {
             if due.is_empty() && !has_held {
                 return Ok(counts);
             }
+            self.save_clock()?;
             for pass in due.chunks(HOURS_IN_A_PASS) {
                 self.seal_pass(pass, now, &mut counts)?;
             }
@@ -251,7 +252,7 @@ impl Exporter {
         }
         let shadows: Vec<FeedId> =
             self.feeds.iter().filter(|feed| feed.definition().shadow).map(|feed| feed.id().clone()).collect();
-        self.ledger.lock().seal(sealed, &|feed| shadows.contains(feed), self.clock.now())?;
+        self.ledger.lock().seal(sealed, &|feed| shadows.contains(feed), self.now())?;
         for (id, files) in sealed {
             let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
             let records: u64 = files.iter().filter(|file| file.part.0 > 0).map(|file| file.records).sum();

@@ -73,6 +73,8 @@ pub enum Command {
     },
     /// Let a held hour or file go on
     Release(ReleaseArguments),
+    /// Say that the machine's clock is right after it has jumped: sealing goes on by it
+    AcceptClock(AcceptClockArguments),
     /// Check a file against a format, as the partner would (exit 4 when something is wrong)
     VerifyFile(VerifyFileArguments),
     /// Write a first configuration
@@ -228,6 +230,13 @@ pub struct ReleaseArguments {
     pub feed: String,
     /// The hour: 2026-12-21T09:00 in the feed's zone, with offset where clocks went back, or RFC 3339
     pub hour: String,
+    /// Why; kept in the history for ever
+    #[arg(long)]
+    pub reason: String,
+}
+
+#[derive(Debug, Args)]
+pub struct AcceptClockArguments {
     /// Why; kept in the history for ever
     #[arg(long)]
     pub reason: String,

@@ -4,12 +4,14 @@ use super::arguments::StatusArguments;
 use super::table::{counted, grouped, left, right, table};
 use super::times::Face;
 use super::{Answer, Context, Failure, exit};
+use crate::app::clock_watch;
 use crate::app::config::Config;
 use crate::app::report::books;
 use crate::app::report::status::{FeedStatus, Need, NextClose, StatusReport, status};
 use crate::disk::{Disk, RealDisk};
 use crate::domain::ids::FeedId;
 use crate::domain::period::{Partition, Zone};
+use crate::ledger::Ledger;
 use crate::ledger::reports::SourceTotals;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -30,6 +32,7 @@ pub fn run(context: &Context, arguments: &StatusArguments) -> Result<Answer, Fai
         utc: context.global.utc,
         demo: arguments.state.demo,
         spool_bytes: spool_bytes(&config),
+        clock: clock_words(context, &config, ledger.as_ref())?,
     };
     let mut notes = Vec::new();
     if ledger.is_none() {
@@ -45,12 +48,20 @@ fn spool_bytes(config: &Config) -> u64 {
     entries.iter().map(|entry| entry.stat.bytes).sum()
 }
 
+/// What is wrong with the clock; empty when it is right.
+fn clock_words(context: &Context, config: &Config, ledger: Option<&Ledger>) -> Result<String, Failure> {
+    let Some(ledger) = ledger else { return Ok(String::new()) };
+    let mark = clock_watch::compared(ledger, context.clock().as_ref(), config.clock_jump_max)?;
+    Ok(mark.jump.as_ref().map(clock_watch::words).unwrap_or_default())
+}
+
 struct Screen<'s> {
     report: &'s StatusReport,
     state: &'s Path,
     utc: bool,
     demo: bool,
     spool_bytes: u64,
+    clock: String,
 }
 
 impl Screen<'_> {
@@ -186,7 +197,8 @@ impl Screen<'_> {
         let missing: u64 = feeds.iter().map(|feed| feed.missing_numbers).sum();
         let doubt: u64 = feeds.iter().map(|feed| feed.in_doubt).sum();
         let code = if self.report.needs.is_empty() { "" } else { "   (exit 4)" };
-        format!("spool {}   sequence gaps {missing}   in doubt {doubt}{code}\n", size(self.spool_bytes))
+        let clock = if self.clock.is_empty() { "ok" } else { &self.clock };
+        format!("spool {}   sequence gaps {missing}   in doubt {doubt}   clock {clock}{code}\n", size(self.spool_bytes))
     }
 
     fn json(&self) -> Value {
@@ -242,6 +254,7 @@ impl Screen<'_> {
             "sources": self.report.sources.iter().map(source).collect::<Vec<_>>(),
             "needs_you": self.report.needs.iter().map(need).collect::<Vec<_>>(),
             "spool_bytes": self.spool_bytes,
+            "clock": if self.clock.is_empty() { "ok" } else { &self.clock },
         })
     }
 }

@@ -3,7 +3,7 @@
 -- views v_hours, v_files, v_inputs and v_quarantine: they stay stable; the tables behind them may change.
 
 CREATE TABLE store (                    -- facts about the store itself
-  key   TEXT PRIMARY KEY,               -- schema_version, store_id, applied_lsn
+  key   TEXT PRIMARY KEY,               -- schema_version, store_id, applied_lsn, clock, freed_lsn
   value TEXT NOT NULL
 ) WITHOUT ROWID;
 

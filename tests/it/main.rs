@@ -10,6 +10,7 @@
 )]
 
 mod cli_reports;
+mod clock_jumps;
 mod crash;
 mod delivering;
 mod delivery_crash;

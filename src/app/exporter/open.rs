@@ -1,6 +1,7 @@
 //! Opening: the state directory, the feeds, the spool from its oldest frame, and what a crash left half done.
 
 use super::{Exporter, Group, World};
+use crate::app::clock_watch::ClockWatch;
 use crate::app::config::{Config, SourceKind};
 use crate::app::fault::ExporterFault;
 use crate::app::sealing::SealCounts;
@@ -32,8 +33,9 @@ impl Exporter {
         input: Option<Box<dyn Read + Send>>,
         to_the_end: bool,
     ) -> Result<Self, ExporterFault> {
-        let now = world.clock.now();
         let Store { id, mut ledger, spool, is_fresh, lock } = Store::open(&world.disk, &config.state, world.limits)?;
+        let watch = ClockWatch::start(&ledger, world.clock.as_ref(), config.clock_jump_max)?;
+        let now = watch.now(world.clock.as_ref());
         if let Some((feed, records)) =
             ledger.waiting_feeds()?.into_iter().find(|(feed, _)| config.feeds().all(|f| f.id != *feed))
         {
@@ -51,6 +53,7 @@ impl Exporter {
             config: Arc::new(config),
             disk: Arc::clone(&world.disk),
             clock: Arc::clone(&world.clock),
+            watch,
             progress: Arc::clone(&world.progress),
             ledger: Arc::new(SharedLedger::new(ledger)),
             spool,

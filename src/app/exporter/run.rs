@@ -60,8 +60,8 @@ impl Exporter {
     /// # Errors
     /// [`ExporterFault`] when nothing may go on until a person has looked.
     pub fn turn(&mut self, bytes_max: u64) -> Result<bool, ExporterFault> {
-        let read = self.read_sources(bytes_max)?;
-        let sealed = self.seal_due(self.clock.now(), Horizon::Clock)?;
+        let read = self.read_in_time(bytes_max)?;
+        let sealed = self.seal_in_time(Horizon::Clock)?;
         if sealed.batches > 0 {
             self.free_spool()?;
             self.expire_archive()?;

@@ -20,8 +20,14 @@ fn screen(books: &[FeedBook], alarms: Vec<Alarm>, now: i64) -> String {
         last_event: Some(at(NOW - 60)),
     }];
     let report = status(books, sources, alarms, at(now));
-    let screen =
-        Screen { report: &report, state: Path::new("state"), utc: false, demo: false, spool_bytes: 12_800_000 };
+    let screen = Screen {
+        report: &report,
+        state: Path::new("state"),
+        utc: false,
+        demo: false,
+        spool_bytes: 12_800_000,
+        clock: String::new(),
+    };
     screen.text()
 }
 
@@ -52,7 +58,7 @@ NEEDS YOU
    hourdrop show p/f 2024-11-03T03:00     hourdrop release p/f 2024-11-03T03:00 --reason ...
  3 p/f 2024-11-03 02:00-03:00 -05:00  and 1 more are overdue: not delivered 1h10m after the end
    hourdrop show p/f 2024-11-03T02:00     hourdrop hours p/f
-spool 12.2 MiB   sequence gaps 0   in doubt 0   (exit 4)
+spool 12.2 MiB   sequence gaps 0   in doubt 0   clock ok   (exit 4)
 ";
     let expected = expected.replace("BACKLOG         NEXT", "   BACKLOG         NEXT");
     assert_eq!(screen(&[held], vec![alarm], NOW), expected);
@@ -81,7 +87,7 @@ fn nothing_needs_you_when_everything_known_is_delivered() {
     let text = screen(&[book], Vec::new(), NOW + 365 * 86_400);
     assert!(text.starts_with("hourdrop status  2025-11-03 11:30:00 Z  nothing needs you\n"), "{text}");
     assert!(text.contains("p/f      2024-11-03 07:00 Z  all delivered  -        12:00:00\n"), "{text}");
-    assert!(text.ends_with("in doubt 0\n"), "{text}");
+    assert!(text.ends_with("in doubt 0   clock ok\n"), "{text}");
 }
 
 #[test]
