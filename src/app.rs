@@ -5,6 +5,7 @@
 //! - [`exporter`]: `once` and `run`, made of [`intake`], [`sealing`] and [`delivery`]; [`fault`]: why they stop.
 //! - [`clock_watch`]: what is done when the wall clock jumps.
 //! - [`progress`]: how all of them tell what they do.
+//! - [`journal`]: looking at the spool from outside, and mending it.
 //! - [`report`], [`readback`], [`preview`], [`init`], [`quarantine`]: what the other commands need.
 
 pub mod clock_watch;
@@ -17,6 +18,7 @@ pub mod feeds;
 pub mod history;
 pub mod init;
 pub mod intake;
+pub mod journal;
 pub mod preview;
 pub mod progress;
 pub mod quarantine;

@@ -20,6 +20,7 @@ mod release;
 pub mod render;
 mod run;
 mod show;
+mod spool;
 mod status;
 mod table;
 mod terminal;
@@ -29,7 +30,7 @@ mod work;
 
 pub use context::{Answer, Context, Failure};
 
-use arguments::{Arguments, Command, QuarantineCommand};
+use arguments::{Arguments, Command, QuarantineCommand, SpoolCommand};
 use clap::{CommandFactory, FromArgMatches};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -83,6 +84,10 @@ fn dispatch(context: &Context, command: Command) -> Result<Answer, Failure> {
             quarantine::retry::run(context, &arguments)
         }
         Command::Release(arguments) => release::run(context, &arguments),
+        Command::Spool { command: SpoolCommand::List(arguments) } => spool::list(context, &arguments),
+        Command::Spool { command: SpoolCommand::Check(arguments) } => spool::check(context, &arguments),
+        Command::Spool { command: SpoolCommand::Export(arguments) } => spool::export::run(context, &arguments),
+        Command::Spool { command: SpoolCommand::Salvage(arguments) } => spool::salvage::run(context, &arguments),
         Command::AcceptClock(arguments) => accept_clock::run(context, &arguments),
         Command::VerifyFile(arguments) => verify_file::run(context, &arguments),
         Command::Init(arguments) => init::run(context, &arguments),

@@ -8,6 +8,7 @@ pub mod batches;
 pub mod clock;
 pub mod delivery;
 pub mod intake;
+pub mod lost;
 pub mod reports;
 
 use crate::disk::{Disk, RealDisk, SyncPoint};
@@ -71,7 +72,9 @@ impl Ledger {
     pub fn create(path: &Path, store: &str) -> Result<Self> {
         let ledger = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         ledger.check(ledger.connection.execute_batch(&format!("BEGIN;{SCHEMA}")))?;
-        for (key, value) in [("schema_version", SCHEMA_VERSION), ("store_id", store), ("applied_lsn", "0")] {
+        let values =
+            [("schema_version", SCHEMA_VERSION), ("store_id", store), ("applied_lsn", "0"), ("freed_lsn", "1")];
+        for (key, value) in values {
             let insert = "INSERT INTO store VALUES (?1, ?2)";
             ledger.check(ledger.connection.execute(insert, params![key, value]))?;
         }

@@ -27,6 +27,7 @@ use crate::feed::pending::FeedHours;
 use crate::intake::Source;
 use crate::ledger::intake::IntakeEntry;
 use crate::seal::closing::Horizon;
+use crate::spool::lost::LostFrames;
 use crate::spool::{Spool, SpoolLimits};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -72,6 +73,8 @@ pub struct Exporter {
     pub(super) progress: Arc<dyn Progress>,
     pub(super) ledger: Arc<SharedLedger>,
     pub(super) spool: Spool,
+    /// Frames that were lost with damage and stand for nothing any more.
+    pub(super) lost: Vec<LostFrames>,
     pub(super) archive: Archive,
     pub(super) feeds: Vec<FeedHours>,
     pub(super) sources: Vec<Box<dyn Source>>,

@@ -4,6 +4,8 @@
 //! are in the archive before the ledger says so, and a batch is delivered only after that. A crash in between is
 //! repaired by [`Exporter::finish_plans`], which renders from the plan and gets the same bytes.
 
+mod balance;
+mod damage;
 mod plan;
 
 use super::exporter::Exporter;
@@ -23,6 +25,7 @@ use crate::seal::closing::{Closing, Due, Horizon, SourceView, closing};
 use crate::seal::finish::{ManifestContext, ReadyFile, clear_stage, finish_manifest, finish_parts};
 use crate::seal::render::{RenderJob, RenderedHour, render};
 use crate::seal::{ENCODER_REVISION, SealFault};
+use crate::spool::SpoolFault;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -143,7 +146,13 @@ impl Exporter {
 
     fn seal_pass(&mut self, pass: &[(usize, Due)], now: UtcTime, counts: &mut SealCounts) -> Result<(), ExporterFault> {
         let jobs = self.jobs(pass, now)?;
-        let rendered = self.render(&jobs)?;
+        let rendered = match self.render(&jobs) {
+            Err(ExporterFault::Seal(SealFault::Spool(SpoolFault::Damaged { lsn, path, offset, what }))) => {
+                let damage = SpoolFault::Damaged { path, offset, lsn, what };
+                return self.seal_without_damaged(pass, &jobs, (lsn, damage), now, counts);
+            }
+            rendered => rendered?,
+        };
         let candidates = jobs
             .into_iter()
             .zip(pass)
@@ -155,8 +164,10 @@ impl Exporter {
             })
             .collect();
         let (decisions, planned) = self.judge(candidates, now)?;
+        let some_are_lost = !decisions.lost.is_empty();
         self.decide(decisions, counts)?;
-        self.complete(planned, counts)
+        self.complete(planned, counts)?;
+        if some_are_lost { self.note_missing(now) } else { Ok(()) }
     }
 
     fn render(&mut self, jobs: &[RenderJob]) -> Result<Vec<RenderedHour>, ExporterFault> {
@@ -356,6 +367,9 @@ impl Exporter {
     pub(super) fn free_spool(&mut self) -> Result<(), ExporterFault> {
         let needed = self.feeds.iter().filter_map(crate::feed::pending::FeedHours::first_needed).min();
         let free = needed.unwrap_or_else(|| self.cut()).min(self.applied.next());
+        if let Some(first) = self.spool.first_after_freeing(free) {
+            self.ledger.lock().note_freed(first)?;
+        }
         self.spool.free_below(free)?;
         let first = self.spool.first();
         self.feeds.iter_mut().for_each(|feed| feed.forget_cut_below(first));

@@ -5,6 +5,7 @@ use super::{Context, Failure, exit};
 use crate::app::config::{Config, SourceKind};
 use crate::app::exporter::{Exporter, World};
 use crate::app::fault::ExporterFault;
+use crate::app::journal::is_damage;
 use crate::app::progress::Progress;
 use crate::app::store::StoreFault;
 use crate::disk::RealDisk;
@@ -73,6 +74,11 @@ pub fn failure(fault: ExporterFault) -> Failure {
             .hint("put the missing part back; it is never made anew beside the others"),
         ExporterFault::NotHeld { .. } => Failure { exit: exit::USAGE, ..Failure::new(fault.to_string()) }
             .hint("`hourdrop status` shows what is held"),
+        damage if is_damage(damage) => {
+            Failure::new("the spool is damaged, and nothing goes on before it is mended").because(&fault).hint(
+                "`hourdrop spool check` names what is lost; `hourdrop spool salvage --reason ...` lets the rest go on",
+            )
+        }
         _ => Failure::new("the export stopped").because(&fault).hint("what was accepted is safe; a restart goes on"),
     }
 }

@@ -17,6 +17,8 @@ pub struct HourRow {
     pub partition: Option<Partition>,
     /// The records.
     pub counts: HourCounts,
+    /// Records that were counted, and that the hour went on without.
+    pub lost: u64,
 }
 
 /// One revision of an hour.
@@ -244,8 +246,10 @@ impl Ledger {
     /// # Errors
     /// [`LedgerFault`].
     pub fn hour_rows(&self, feed: &FeedId) -> Result<Vec<HourRow>> {
-        let query = "SELECT start_second, end_second, received, filtered, quarantined, duplicate FROM hour
-                     WHERE feed = ?1 ORDER BY start_second";
+        let query = "SELECT h.start_second, end_second, received, filtered, quarantined, duplicate,
+                     coalesce(l.records, 0)
+                     FROM hour h LEFT JOIN lost l ON l.feed = h.feed AND l.start_second = h.start_second
+                     WHERE h.feed = ?1 ORDER BY h.start_second";
         self.rows(query, [feed.to_string()], |row| {
             let partition = Partition { start: row.get(0)?, end: row.get(1)? };
             let counts = HourCounts {
@@ -254,7 +258,8 @@ impl Ledger {
                 quarantined: unsigned(row.get(4)?),
                 duplicate: unsigned(row.get(5)?),
             };
-            Ok(HourRow { partition: (partition.end > partition.start).then_some(partition), counts })
+            let lost = unsigned(row.get(6)?);
+            Ok(HourRow { partition: (partition.end > partition.start).then_some(partition), counts, lost })
         })
     }
 

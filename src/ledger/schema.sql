@@ -54,6 +54,13 @@ CREATE TABLE hour (                     -- what became of the records of one hou
   PRIMARY KEY (feed, start_second)
 ) WITHOUT ROWID;
 
+CREATE TABLE lost (                     -- records that were counted, and that an hour went on without
+  feed         TEXT NOT NULL,
+  start_second INTEGER NOT NULL,
+  records      INTEGER NOT NULL,
+  PRIMARY KEY (feed, start_second)
+) WITHOUT ROWID;
+
 CREATE TABLE batch (                    -- all that one partner gets for one hour at one revision
   id                INTEGER PRIMARY KEY,
   feed              TEXT NOT NULL,
@@ -167,12 +174,13 @@ CREATE TABLE alarm (                    -- what needs a person now
 
 CREATE VIEW v_hours AS
 SELECT h.feed, datetime(h.start_second, 'unixepoch') || 'Z' AS hour_utc, h.start_second, h.end_second,
-       h.received, coalesce(sum(b.records), 0) AS sent, h.filtered, h.quarantined,
-       h.received - h.filtered - h.quarantined - coalesce(sum(b.records), 0) AS pending, h.duplicate,
-       coalesce(max(b.revision), -1) AS revision,
+       h.received, coalesce(sum(b.records), 0) AS sent, h.filtered, h.quarantined, coalesce(l.records, 0) AS lost,
+       h.received - h.filtered - h.quarantined - coalesce(sum(b.records), 0) - coalesce(l.records, 0) AS pending,
+       h.duplicate, coalesce(max(b.revision), -1) AS revision,
        coalesce((SELECT n.state FROM batch n WHERE n.feed = h.feed AND n.start_second = h.start_second
                  ORDER BY n.revision DESC LIMIT 1), 'open') AS state
 FROM hour h LEFT JOIN batch b ON b.feed = h.feed AND b.start_second = h.start_second
+     LEFT JOIN lost l ON l.feed = h.feed AND l.start_second = h.start_second
 WHERE h.start_second >= 0
 GROUP BY h.feed, h.start_second;
 

@@ -26,4 +26,5 @@ mod scripted_server;
 mod servers;
 mod site;
 mod sources;
+mod spool_damage;
 mod tidy;

@@ -18,6 +18,7 @@ use crate::intake::stdin::StdinSource;
 use crate::ledger::intake::{IntakeEntry, QuarantineRow};
 use crate::record::Accepted;
 use crate::spool::OpenSegment;
+use crate::spool::lost::{KIND_LOST, LostFrames};
 use std::io::Read;
 use std::sync::Arc;
 
@@ -57,6 +58,7 @@ impl Exporter {
             progress: Arc::clone(&world.progress),
             ledger: Arc::new(SharedLedger::new(ledger)),
             spool,
+            lost: Vec::new(),
             archive,
             feeds,
             sources,
@@ -70,6 +72,7 @@ impl Exporter {
             _lock: lock,
         };
         exporter.read_spool()?;
+        exporter.note_missing(now)?;
         exporter.finished = exporter.finish_plans()?;
         exporter.take_changes(now)?;
         Ok(exporter)
@@ -89,6 +92,10 @@ impl Exporter {
         }
         for lsn in (self.spool.first().0..=durable.0).map(Lsn) {
             let Some(kind) = self.spool.read(lsn, &mut open, &mut payload)? else { continue };
+            if kind == KIND_LOST {
+                self.lost.extend(LostFrames::read(&payload).filter(|lost| self.lost.last() != Some(lost)));
+                continue;
+            }
             let accepted = Accepted::read(kind, &payload)?;
             let mut entry = IntakeEntry::default();
             intake::note(&mut self.feeds, &accepted, lsn, &mut entry)?;

@@ -1,4 +1,4 @@
-//! What became of every hour: received = sent + filtered + quarantined + pending.
+//! What became of every hour: received = sent + filtered + quarantined + lost + pending.
 
 use super::FeedBook;
 use crate::domain::batch::{BatchState, HeldFrom, HourCounts};
@@ -16,6 +16,8 @@ pub struct Hour<'b> {
     pub partition: Partition,
     /// Its records.
     pub counts: HourCounts,
+    /// Records that were counted, and that the hour went on without.
+    pub lost: u64,
     /// Its batches by revision.
     pub batches: Vec<&'b BatchRow>,
     /// Its files by revision.
@@ -26,10 +28,12 @@ pub struct Hour<'b> {
 #[must_use]
 pub fn hours(book: &FeedBook) -> Vec<Hour<'_>> {
     let mut found: BTreeMap<i64, Hour<'_>> = BTreeMap::new();
-    let blank = |partition| Hour { partition, counts: HourCounts::default(), batches: Vec::new(), files: Vec::new() };
+    let blank =
+        |partition| Hour { partition, counts: HourCounts::default(), lost: 0, batches: Vec::new(), files: Vec::new() };
     for row in &book.hours {
         if let Some(partition) = row.partition {
-            found.entry(partition.start).or_insert_with(|| blank(partition)).counts = row.counts;
+            let hour = found.entry(partition.start).or_insert_with(|| blank(partition));
+            (hour.counts, hour.lost) = (row.counts, row.lost);
         }
     }
     for row in &book.batches {
@@ -70,7 +74,7 @@ impl Hour<'_> {
     #[must_use]
     pub fn pending(&self) -> u64 {
         let HourCounts { received, filtered, quarantined, .. } = self.counts;
-        received.saturating_sub(filtered + quarantined + self.sent())
+        received.saturating_sub(filtered + quarantined + self.lost + self.sent())
     }
 
     /// True when everything of the hour is with the partner, and nothing waits.
@@ -117,6 +121,8 @@ pub struct HourLine {
     pub filtered: u64,
     /// In quarantine.
     pub quarantined: u64,
+    /// Counted, and in no frame of the spool any more.
+    pub lost: u64,
     /// In no file yet.
     pub pending: u64,
     /// First and last number of its part files.
@@ -158,7 +164,7 @@ impl Standing {
 
 /// The lines of one hour: one for each revision, and one for late records that wait. Filtered and quarantined
 /// records stand in the first line; that of a supplement holds its own records only. In every line
-/// received = sent + filtered + quarantined + pending.
+/// received = sent + filtered + quarantined + lost + pending.
 #[must_use]
 pub fn lines(hour: &Hour<'_>) -> Vec<HourLine> {
     let supplements: u64 = hour.batches.iter().skip(1).map(|batch| batch.records).sum();
@@ -171,6 +177,7 @@ pub fn lines(hour: &Hour<'_>) -> Vec<HourLine> {
         sent,
         filtered,
         quarantined,
+        lost: hour.lost,
         pending,
         ..line(hour, hour.batches.first().copied(), Revision(0))
     }];
@@ -197,6 +204,7 @@ fn line(hour: &Hour<'_>, batch: Option<&BatchRow>, revision: Revision) -> HourLi
         sent: None,
         filtered: 0,
         quarantined: 0,
+        lost: 0,
         pending: 0,
         sequences: numbers().min().zip(numbers().max()),
         files: own.len() as u64,
