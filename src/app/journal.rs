@@ -120,16 +120,27 @@ pub struct JournalReport {
     pub unreadable: Vec<(Lsn, String)>,
 }
 
-/// Looks at every frame. What seems damaged beside a running instance is looked at again: it may have been in the making.
+/// A running instance writes and frees while somebody looks: what seems damaged is believed when it is seen twice.
+const LOOKS_MAX: usize = 5;
+
+/// Looks at every frame.
 ///
 /// # Errors
 /// [`ExporterFault`] when the state directory cannot be read.
 pub fn look(disk: &dyn Disk, config: &Config) -> Result<JournalReport, ExporterFault> {
-    let report = look_once(&Journal::open(disk, config)?)?;
-    if report.damage.is_empty() && report.missing.is_empty() {
-        return Ok(report);
+    let mut report = look_once(&Journal::open(disk, config)?)?;
+    for _ in 1..LOOKS_MAX {
+        if report.damage.is_empty() && report.missing.is_empty() {
+            break;
+        }
+        let again = look_once(&Journal::open(disk, config)?)?;
+        let agree = again.damage == report.damage && again.missing == report.missing;
+        report = again;
+        if agree {
+            break;
+        }
     }
-    look_once(&Journal::open(disk, config)?)
+    Ok(report)
 }
 
 #[derive(Default)]

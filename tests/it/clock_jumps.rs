@@ -269,6 +269,30 @@ fn a_step_back_that_a_person_accepts_seals_no_hour_again() {
     assert_same("Europe/Berlin", 0, &play.end(), &expected);
 }
 
+#[test]
+fn a_jump_forward_removes_nothing_from_the_archive() {
+    let moment = time("2024-11-03T02:00:00Z").seconds();
+    let mut play = Play::begin("UTC", moment);
+    let text = std::fs::read_to_string(&play.config).expect("configuration");
+    let kept = text.replace("archive = \"archive\"", "archive = { dir = \"archive\", keep = \"2d\" }");
+    play.site.configure(&kept);
+    play.open();
+    for _ in 0..6 {
+        play.work();
+    }
+    drop(play.exporter.take().expect("an exporter").once().expect("a pass"));
+    let archived = play.sealed();
+    assert!(archived.len() > 2);
+    play.clock.step(10 * 24 * HOUR);
+    play.open();
+    let report = play.exporter.take().expect("an exporter").once().expect("a pass");
+    assert_eq!((report.exit_code(), play.sealed()), (4, archived), "{report:?}");
+    play.clock.pass(3 * 24 * 3600);
+    play.open();
+    play.exporter.take().expect("an exporter").once().expect("a pass");
+    assert_eq!(play.sealed().len(), 0, "when three days have really passed it does");
+}
+
 fn hourdrop(config: &Path, now: &str, uptime: &str, arguments: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_hourdrop"))
         .args(arguments)

@@ -46,7 +46,8 @@ pub fn export(
             records(frame, &batch, feed.as_deref_mut(), wanted.content, write);
         }
     })?;
-    Ok(found.damage)
+    // Behind what the ledger knew a running instance may be writing.
+    Ok(found.damage.into_iter().filter(|damage| damage.first <= journal.known.durable).collect())
 }
 
 fn records(
