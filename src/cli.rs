@@ -4,6 +4,7 @@
 //! 2 usage, 4 differences or something incomplete, 5 remote trouble that goes on later, 75 locked by another instance,
 //! 78 configuration. New codes may come: an unknown one is a failure.
 
+mod accept_clock;
 mod arguments;
 mod check;
 mod context;
@@ -20,6 +21,7 @@ mod recover;
 pub mod render;
 mod run;
 mod show;
+mod spool;
 mod status;
 mod table;
 mod terminal;
@@ -30,7 +32,7 @@ mod work;
 
 pub use context::{Answer, Context, Failure};
 
-use arguments::{Arguments, Command, QuarantineCommand};
+use arguments::{Arguments, Command, QuarantineCommand, SpoolCommand};
 use clap::{CommandFactory, FromArgMatches};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -91,6 +93,11 @@ fn dispatch(context: &Context, command: Command) -> Result<Answer, Failure> {
         Command::Settle(arguments) => operator::settle(context, &arguments),
         Command::Verify(arguments) => verify::run(context, &arguments),
         Command::Recover(arguments) => recover::run(context, &arguments),
+        Command::Spool { command: SpoolCommand::List(arguments) } => spool::list(context, &arguments),
+        Command::Spool { command: SpoolCommand::Check(arguments) } => spool::check(context, &arguments),
+        Command::Spool { command: SpoolCommand::Export(arguments) } => spool::export::run(context, &arguments),
+        Command::Spool { command: SpoolCommand::Salvage(arguments) } => spool::salvage::run(context, &arguments),
+        Command::AcceptClock(arguments) => accept_clock::run(context, &arguments),
         Command::VerifyFile(arguments) => verify_file::run(context, &arguments),
         Command::Init(arguments) => init::run(context, &arguments),
         Command::Demo(arguments) => demo::run(context, &arguments),

@@ -6,11 +6,13 @@
 
 pub mod batches;
 pub mod checked_rows;
+pub mod clock;
 pub mod copy;
 pub mod delivery;
 pub mod doubt;
 mod facts;
 pub mod intake;
+pub mod lost;
 pub mod mend;
 pub mod operator;
 pub mod proof;
@@ -134,9 +136,9 @@ impl Ledger {
     pub fn create(path: &Path, store: &str) -> Result<Self> {
         let ledger = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         ledger.check(ledger.connection.execute_batch(&format!("BEGIN;{SCHEMA}{}", copy::triggers())))?;
-        let values =
-            [("schema_version", SCHEMA_VERSION), ("store_id", store), ("applied_lsn", "0"), ("log_number", "0")];
-        for (key, value) in values.into_iter().chain([(facts::LAST_FACT, "")]) {
+        let numbers = [("applied_lsn", "0"), ("freed_lsn", "1"), ("log_number", "0")];
+        let values = [("schema_version", SCHEMA_VERSION), ("store_id", store), (facts::LAST_FACT, "")];
+        for (key, value) in values.into_iter().chain(numbers) {
             let insert = "INSERT INTO main.store VALUES (?1, ?2)";
             ledger.check(ledger.connection.execute(insert, params![key, value]))?;
         }

@@ -69,7 +69,7 @@ impl Exporter {
     }
 
     fn read_source(&mut self, index: usize, bytes_max: u64, counts: &mut IntakeCounts) -> Result<(), ExporterFault> {
-        let now = self.clock.now();
+        let now = self.look_time();
         let mut taken = 0u64;
         {
             let Some(source) = self.sources.get_mut(index) else { return Ok(()) };
@@ -77,7 +77,7 @@ impl Exporter {
             source.look(self.disk.as_ref(), &LedgerHistory(&ledger), now)?;
         }
         while taken < bytes_max {
-            let is_full = self.is_spool_full();
+            let (is_full, now) = (self.is_spool_full(), self.now());
             let Some(source) = self.sources.get_mut(index) else { return Ok(()) };
             if is_full {
                 self.space.cut_short |= source.caught_up_to() == UtcTime::MIN;
@@ -86,7 +86,7 @@ impl Exporter {
             self.spool.make_room()?;
             let step = {
                 let ledger = self.ledger.lock();
-                source.step(self.disk.as_ref(), &LedgerHistory(&ledger), self.clock.now())?
+                source.step(self.disk.as_ref(), &LedgerHistory(&ledger), now)?
             };
             match step {
                 Step::Idle => return Ok(()),
@@ -193,7 +193,7 @@ impl Exporter {
         subject: &str,
         alarms: &[(&'static str, String, String)],
     ) -> Result<(), ExporterFault> {
-        let changes = self.ledger.lock().replace_alarms(subject, alarms, self.clock.now())?;
+        let changes = self.ledger.lock().replace_alarms(subject, alarms, self.now())?;
         for (code, message) in changes.cleared {
             tracing::info!(subject, code, "alarm cleared: {message}");
         }

@@ -65,7 +65,7 @@ impl Exporter {
             before: origin,
             after: origin,
             prefix_crc: 0,
-            accepted_at: self.clock.now(),
+            accepted_at: self.now(),
             only_feed: feed.map(|feed| feed.to_string()),
             retried: vec![entry.id],
             head: Vec::new(),
@@ -105,7 +105,7 @@ impl Exporter {
         entry: &QuarantineEntry,
         content: &[u8],
     ) -> Result<Result<RecordBlock, String>, ExporterFault> {
-        let now = self.clock.now();
+        let now = self.now();
         let Some(feed) = self.feeds.iter_mut().find(|feed| feed.id() == id) else {
             return Ok(Err("the configuration has no such feed any more".to_owned()));
         };

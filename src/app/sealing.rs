@@ -4,6 +4,8 @@
 //! are in the archive before the ledger says so, and a batch is delivered only after that. A crash in between is
 //! repaired by [`Exporter::finish_plans`], which renders from the plan and gets the same bytes.
 
+mod balance;
+mod damage;
 mod plan;
 
 use super::exporter::Exporter;
@@ -23,6 +25,7 @@ use crate::seal::SealFault;
 use crate::seal::closing::{Closing, Due, Horizon, SourceView, closing};
 use crate::seal::finish::{ManifestContext, ReadyFile, clear_stage, finish_manifest, finish_parts};
 use crate::seal::render::{RenderJob, RenderedHour, render};
+use crate::spool::SpoolFault;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -85,6 +88,7 @@ impl Exporter {
             if due.is_empty() && !has_held {
                 return Ok(());
             }
+            self.save_clock()?;
             for pass in due.chunks(HOURS_IN_A_PASS) {
                 self.seal_pass(pass, now, counts)?;
             }
@@ -159,7 +163,13 @@ impl Exporter {
 
     fn seal_pass(&mut self, pass: &[(usize, Due)], now: UtcTime, counts: &mut SealCounts) -> Result<(), ExporterFault> {
         let jobs = self.jobs(pass, now)?;
-        let rendered = self.render(&jobs)?;
+        let rendered = match self.render(&jobs) {
+            Err(ExporterFault::Seal(SealFault::Spool(SpoolFault::Damaged { lsn, path, offset, what }))) => {
+                let damage = SpoolFault::Damaged { path, offset, lsn, what };
+                return self.seal_without_damaged(pass, &jobs, (lsn, damage), now, counts);
+            }
+            rendered => rendered?,
+        };
         let candidates = jobs
             .into_iter()
             .zip(pass)
@@ -172,11 +182,12 @@ impl Exporter {
             })
             .collect();
         let (decisions, planned) = self.judge(candidates, now)?;
+        let some_are_lost = !decisions.lost.is_empty();
         self.space.plans_wait = true;
         self.decide(decisions, counts)?;
         self.complete(planned, counts)?;
         self.space.plans_wait = false;
-        Ok(())
+        if some_are_lost { self.note_missing(now) } else { Ok(()) }
     }
 
     fn render(&mut self, jobs: &[RenderJob]) -> Result<Vec<RenderedHour>, ExporterFault> {
@@ -282,7 +293,7 @@ impl Exporter {
         }
         let shadows: Vec<FeedId> =
             self.feeds.iter().filter(|feed| feed.definition().shadow).map(|feed| feed.id().clone()).collect();
-        self.ledger.lock().seal(sealed, &|feed| shadows.contains(feed), self.clock.now())?;
+        self.ledger.lock().seal(sealed, &|feed| shadows.contains(feed), self.now())?;
         for (id, files) in sealed {
             let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
             let records: u64 = files.iter().filter(|file| file.part.0 > 0).map(|file| file.records).sum();
@@ -389,8 +400,11 @@ impl Exporter {
         }
         let needed = self.feeds.iter().filter_map(crate::feed::pending::FeedHours::first_needed).min();
         let free = needed.unwrap_or_else(|| self.cut()).min(self.applied.next());
+        if let Some(first) = self.spool.first_after_freeing(free) {
+            self.ledger.lock().note_freed(first)?;
+        }
         // What frames meant that are gone is known to the ledger alone, which may be lost.
-        self.ledger.tell(self.clock.now())?;
+        self.ledger.tell(self.now())?;
         self.spool.free_below(free)?;
         if self.is_spool_full() && free >= self.spool.next() {
             self.spool.roll_over()?;

@@ -87,6 +87,13 @@ pub enum Command {
     Verify(VerifyArguments),
     /// Build a lost, damaged or rolled-back ledger again from the archive and its log
     Recover(RecoverArguments),
+    /// Look at the journal of accepted records, and mend it after damage
+    Spool {
+        #[command(subcommand)]
+        command: SpoolCommand,
+    },
+    /// Say that the machine's clock is right after it has jumped: sealing goes on by it
+    AcceptClock(AcceptClockArguments),
     /// Check a file against a format, as the partner would (exit 4 when something is wrong)
     VerifyFile(VerifyFileArguments),
     /// Write a first configuration
@@ -355,6 +362,57 @@ pub struct RecoverArguments {
     /// What is in doubt of hours that ended before this time counts as delivered (RFC 3339)
     #[arg(long, value_name = "TIME")]
     pub delivered_before: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SpoolCommand {
+    /// List its segments, and the records that wait to be sealed
+    List(SpoolListArguments),
+    /// Check every frame and name what is damaged, and whom that touches (exit 4 when something is)
+    Check(SpoolListArguments),
+    /// Write the records that can be read as lines of JSON (exit 4 when some frames are damaged)
+    Export(SpoolExportArguments),
+    /// Put damaged segments aside and let the rest go on
+    Salvage(SpoolSalvageArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct SpoolListArguments {
+    #[command(flatten)]
+    pub state: DemoState,
+}
+
+#[derive(Debug, Args)]
+pub struct SpoolExportArguments {
+    /// The directory for `records.jsonl`, which must not exist yet; `-` is standard output
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Only what this feed takes, with the hour and whether it is sealed
+    #[arg(long)]
+    pub feed: Option<String>,
+    /// Only records of this source
+    #[arg(long)]
+    pub source: Option<String>,
+    /// Only records in these frames: 3..7, 3.., ..7 or 3
+    #[arg(long, value_name = "A..B")]
+    pub lsn: Option<String>,
+    /// With the content, which may name subscribers
+    #[arg(long)]
+    pub content: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SpoolSalvageArguments {
+    /// Why; kept in the history for ever
+    #[arg(long)]
+    pub reason: String,
+}
+
+#[derive(Debug, Args)]
+pub struct AcceptClockArguments {
+    /// Why; kept in the history for ever
+    #[arg(long)]
+    pub reason: String,
 }
 
 #[derive(Debug, Args)]

@@ -177,6 +177,7 @@ impl Screen<'_, '_> {
                 "filtered": line.filtered,
                 "quarantined": line.quarantined,
                 "void": line.void,
+                "lost": line.lost,
                 "pending": line.pending,
                 "first_sequence": line.sequences.map(|(first, _)| first.number),
                 "last_sequence": line.sequences.map(|(_, last)| last.number),
@@ -199,6 +200,7 @@ pub fn sequence_text((first, last): (Sequence, Sequence), width: usize) -> Strin
 
 /// What there is to say about a line.
 fn note(line: &HourLine) -> String {
+    let lost = if line.lost > 0 { format!("  {} LOST", counted(line.lost, "record")) } else { String::new() };
     let incomplete = if line.source_incomplete { "  a source was incomplete" } else { "" };
     let said = match line.standing {
         Standing::Open => "open".to_owned(),
@@ -219,7 +221,7 @@ fn note(line: &HourLine) -> String {
             BatchState::Void => format!("VOID {}", line.reason.as_deref().unwrap_or_default()),
         },
     };
-    format!("{said}{incomplete}").trim().to_owned()
+    format!("{said}{incomplete}{lost}").trim().to_owned()
 }
 
 /// How much of a time has to be said to tell the shown hours apart.

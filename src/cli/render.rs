@@ -60,6 +60,12 @@ pub fn acknowledge(records: u64) {
     out(&format!("accepted={records}\n")).ok();
 }
 
+/// Prints one line of JSON for programs while the command goes on; false when nobody reads any more.
+#[must_use]
+pub fn json_line(value: &Value) -> bool {
+    out(&format!("{value}\n")).is_ok()
+}
+
 fn print_answer(context: &Context, answer: &Answer) -> io::Result<()> {
     if context.global.json {
         let lines: Vec<String> = answer.json.iter().map(ToString::to_string).collect();

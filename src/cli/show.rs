@@ -117,12 +117,13 @@ impl HourSheet<'_> {
         let mut rows = vec![[
             "records".to_owned(),
             format!(
-                "received {} = sent {} + filtered {} + quarantined {}{} + pending {}{}",
+                "received {} = sent {} + filtered {} + quarantined {}{}{} + pending {}{}",
                 grouped(counts.received),
                 grouped(hour.sent()),
                 grouped(counts.filtered),
                 grouped(counts.quarantined),
                 if hour.void() > 0 { format!(" + void {}", grouped(hour.void())) } else { String::new() },
+                if hour.lost > 0 { format!(" + lost {}", grouped(hour.lost)) } else { String::new() },
                 grouped(hour.pending()),
                 if counts.duplicate > 0 {
                     format!("; duplicates {}", grouped(counts.duplicate))
@@ -211,6 +212,7 @@ impl HourSheet<'_> {
             "filtered": hour.counts.filtered,
             "quarantined": hour.counts.quarantined,
             "void": hour.void(),
+            "lost": hour.lost,
             "pending": hour.pending(),
             "duplicate": hour.counts.duplicate,
             "batches": hour.batches.iter().map(batch).collect::<Vec<_>>(),

@@ -5,12 +5,15 @@ use super::operator::argument_of;
 use super::table::{counted, grouped, left, right, size, table};
 use super::times::Face;
 use super::{Answer, Context, Failure, exit};
+use crate::app::clock_watch;
+use crate::app::config::Config;
 use crate::app::report::books;
 use crate::app::report::status::{FeedStatus, Need, NextClose, StatusReport, status};
 use crate::app::space::{RoomReport, room_report};
 use crate::disk::Room;
 use crate::domain::ids::FeedId;
 use crate::domain::period::{Partition, Zone};
+use crate::ledger::Ledger;
 use crate::ledger::operator::{HeldBack, Paused};
 use crate::ledger::reports::SourceTotals;
 use serde_json::{Value, json};
@@ -35,6 +38,7 @@ pub fn run(context: &Context, arguments: &StatusArguments) -> Result<Answer, Fai
         utc: context.global.utc,
         demo: arguments.state.demo,
         room: room_report(&config),
+        clock: clock_words(context, &config, ledger.as_ref())?,
     };
     let mut notes = Vec::new();
     if ledger.is_none() {
@@ -44,12 +48,20 @@ pub fn run(context: &Context, arguments: &StatusArguments) -> Result<Answer, Fai
     Ok(Answer { text: screen.text(), json: vec![screen.json()], notes, exit: code, ..Answer::default() })
 }
 
+/// What is wrong with the clock; empty when it is right.
+fn clock_words(context: &Context, config: &Config, ledger: Option<&Ledger>) -> Result<String, Failure> {
+    let Some(ledger) = ledger else { return Ok(String::new()) };
+    let mark = clock_watch::compared(ledger, context.clock().as_ref(), config.clock_jump_max)?;
+    Ok(mark.jump.as_ref().map(clock_watch::words).unwrap_or_default())
+}
+
 struct Screen<'s> {
     report: &'s StatusReport,
     state: &'s Path,
     utc: bool,
     demo: bool,
     room: RoomReport,
+    clock: String,
 }
 
 impl Screen<'_> {
@@ -205,7 +217,8 @@ impl Screen<'_> {
         let missing: u64 = feeds.iter().map(|feed| feed.missing_numbers).sum();
         let doubt: u64 = feeds.iter().map(|feed| feed.in_doubt).sum();
         let code = if self.report.needs.is_empty() { "" } else { "   (exit 4)" };
-        format!("{}   sequence gaps {missing}   in doubt {doubt}{code}\n", self.room_words())
+        let clock = if self.clock.is_empty() { "ok" } else { &self.clock };
+        format!("{}   clock {clock}   sequence gaps {missing}   in doubt {doubt}{code}\n", self.room_words())
     }
 
     /// `disk 61 % free   spool 12.0 MiB of 16.0 GiB`.
@@ -286,6 +299,7 @@ impl Screen<'_> {
             "spool_bytes_max": self.room.spool_max,
             "state_bytes_free": self.room.state.map(|room| room.free_bytes),
             "archive_bytes_free": self.room.archive.or(self.room.state).map(|room| room.free_bytes),
+            "clock": if self.clock.is_empty() { "ok" } else { &self.clock },
         })
     }
 }

@@ -1,9 +1,13 @@
 //! What sealing asks and tells: definitions, counters, plans, sealed files, held and skipped hours.
 
+mod decisions;
 pub(super) mod rows;
 mod sealed;
 
+pub use decisions::{Decisions, HeldHour};
+
 use super::intake::{QuarantineRow, add_counts, insert_quarantine};
+use super::lost::add_lost;
 use super::operator::state_void_numbers;
 use super::{Fact, Ledger, LedgerFault, Result, append_fact, row, run, signed, unsigned};
 use crate::disk::SyncPoint;
@@ -46,42 +50,6 @@ pub struct KnownBatch {
     pub state: BatchState,
     /// Records below this LSN belong to it or to an earlier revision.
     pub cut: Lsn,
-}
-
-/// A decision to hold an hour before it was planned.
-#[derive(Debug, Clone)]
-pub struct HeldHour {
-    /// Which.
-    pub id: BatchId,
-    /// Why.
-    pub reason: String,
-    /// Definition in force.
-    pub definition: String,
-    /// When.
-    pub at: UtcTime,
-    /// First LSN whose records can belong to it.
-    pub from: Lsn,
-    /// First LSN whose records were not looked at.
-    pub cut: Lsn,
-    /// Records that could not be rendered.
-    pub quarantine: Vec<QuarantineRow>,
-}
-
-/// What one transaction of sealing writes: everything that was decided before the first file is made.
-#[derive(Debug, Clone, Default)]
-pub struct Decisions {
-    /// Batches to be made.
-    pub plans: Vec<(BatchPlan, Vec<QuarantineRow>)>,
-    /// Hours, or late records of an hour, that no file is made for.
-    pub skipped: Vec<(BatchPlan, Vec<QuarantineRow>)>,
-    /// Late records of an hour that could all not be rendered: the hour's latest revision, and the new cut.
-    pub absorbed: Vec<(BatchId, Lsn, Vec<QuarantineRow>)>,
-    /// Hours that wait for a person.
-    pub held: Vec<HeldHour>,
-    /// Counters after the numbers in the plans.
-    pub counters: Vec<(String, CounterState)>,
-    /// How far each feed has come now.
-    pub closed: Vec<(FeedId, i64)>,
 }
 
 impl Ledger {
@@ -235,6 +203,7 @@ impl Ledger {
             for held in &decisions.held {
                 hold_open_hour(t, held)?;
             }
+            decisions.lost.iter().try_for_each(|(id, records)| add_lost(t, id, *records))?;
             for (name, state) in &decisions.counters {
                 let Some(given) = state.given else { continue };
                 set_counter(t, name, given, &state.label)?;

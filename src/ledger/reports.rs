@@ -19,6 +19,8 @@ pub struct HourRow {
     pub counts: HourCounts,
     /// Those that a person let go before they were in a file.
     pub voided: u64,
+    /// Records that were counted, and that the hour went on without.
+    pub lost: u64,
 }
 
 /// One revision of an hour.
@@ -250,8 +252,10 @@ impl Ledger {
     /// # Errors
     /// [`LedgerFault`].
     pub fn hour_rows(&self, feed: &FeedId) -> Result<Vec<HourRow>> {
-        let query = "SELECT start_second, end_second, received, filtered, quarantined, duplicate, voided FROM hour
-                     WHERE feed = ?1 ORDER BY start_second";
+        let query = "SELECT h.start_second, end_second, received, filtered, quarantined, duplicate, voided,
+                     coalesce(l.records, 0)
+                     FROM hour h LEFT JOIN lost l ON l.feed = h.feed AND l.start_second = h.start_second
+                     WHERE h.feed = ?1 ORDER BY h.start_second";
         self.rows(query, [feed.to_string()], |row| {
             let partition = Partition { start: row.get(0)?, end: row.get(1)? };
             let counts = HourCounts {
@@ -261,7 +265,7 @@ impl Ledger {
                 duplicate: unsigned(row.get(5)?),
             };
             let partition = (partition.end > partition.start).then_some(partition);
-            Ok(HourRow { partition, counts, voided: unsigned(row.get(6)?) })
+            Ok(HourRow { partition, counts, voided: unsigned(row.get(6)?), lost: unsigned(row.get(7)?) })
         })
     }
 

@@ -5,8 +5,8 @@
 -- program can read the file; only hourdrop, which knows row_check, can write it.
 
 CREATE TABLE store (                    -- facts about the store itself
-  key   TEXT PRIMARY KEY,               -- schema_version, store_id, applied_lsn, log_number, seen COUNTER,
-                                        -- last_fact (number and check)
+  key   TEXT PRIMARY KEY,               -- schema_version, store_id, applied_lsn, freed_lsn, log_number, clock,
+                                        -- seen COUNTER, last_fact (number and check)
   value TEXT NOT NULL,
   "check" INTEGER NOT NULL AS (row_check('store', key, value)) STORED
 ) WITHOUT ROWID;
@@ -62,6 +62,14 @@ CREATE TABLE hour (                     -- what became of the records of one hou
   voided       INTEGER NOT NULL DEFAULT 0, -- let go by a person before they were in a file
   "check" INTEGER NOT NULL AS (row_check('hour', feed, start_second, end_second, received, filtered,
     quarantined, duplicate, voided)) STORED,
+  PRIMARY KEY (feed, start_second)
+) WITHOUT ROWID;
+
+CREATE TABLE lost (                     -- records that were counted, and that an hour went on without
+  feed         TEXT NOT NULL,
+  start_second INTEGER NOT NULL,
+  records      INTEGER NOT NULL,
+  "check" INTEGER NOT NULL AS (row_check('lost', feed, start_second, records)) STORED,
   PRIMARY KEY (feed, start_second)
 ) WITHOUT ROWID;
 
@@ -226,12 +234,14 @@ CREATE TABLE request (                  -- requests that were executed: none is 
 CREATE VIEW v_hours AS
 SELECT h.feed, datetime(h.start_second, 'unixepoch') || 'Z' AS hour_utc, h.start_second, h.end_second,
        h.received, coalesce(sum(b.records - b.voided), 0) AS sent, h.filtered, h.quarantined,
-       h.voided + coalesce(sum(b.voided), 0) AS void,
-       h.received - h.filtered - h.quarantined - h.voided - coalesce(sum(b.records), 0) AS pending, h.duplicate,
+       h.voided + coalesce(sum(b.voided), 0) AS void, coalesce(l.records, 0) AS lost,
+       h.received - h.filtered - h.quarantined - h.voided - coalesce(sum(b.records), 0)
+         - coalesce(l.records, 0) AS pending, h.duplicate,
        coalesce(max(b.revision), -1) AS revision,
        coalesce((SELECT n.state FROM batch n WHERE n.feed = h.feed AND n.start_second = h.start_second
                  ORDER BY n.revision DESC LIMIT 1), 'open') AS state
 FROM hour h LEFT JOIN batch b ON b.feed = h.feed AND b.start_second = h.start_second
+     LEFT JOIN lost l ON l.feed = h.feed AND l.start_second = h.start_second
 WHERE h.start_second >= 0
 GROUP BY h.feed, h.start_second;
 

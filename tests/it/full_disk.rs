@@ -208,6 +208,12 @@ impl Clock for MovedClock {
     fn now(&self) -> UtcTime {
         *self.0.lock().expect("clock")
     }
+    fn uptime(&self) -> Length {
+        Length::from_nanos(u64::try_from(self.now().nanos()).expect("a time after 1970"))
+    }
+    fn boot(&self) -> String {
+        "test".to_owned()
+    }
     fn wait(&self, _length: Length, wake: &Receiver<()>) -> Waited {
         wake.recv_timeout(Duration::from_millis(5)).map_or(Waited::Elapsed, |()| Waited::Woken)
     }

@@ -10,6 +10,7 @@
 )]
 
 mod cli_reports;
+mod clock_jumps;
 mod crash;
 mod damaged_archive;
 mod delivering;
@@ -33,6 +34,7 @@ mod sim;
 mod site;
 mod small_disk;
 mod sources;
+mod spool_damage;
 mod state_fixture;
 mod stopping_disk;
 mod tidy;

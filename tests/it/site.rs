@@ -15,8 +15,8 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
 
 /// Where the real records lie, when they are there.
 pub fn real_data() -> Option<PathBuf> {
@@ -29,6 +29,60 @@ pub struct StandingClock(pub UtcTime);
 impl Clock for StandingClock {
     fn now(&self) -> UtcTime {
         self.0
+    }
+
+    fn uptime(&self) -> Length {
+        Length::from_nanos(u64::try_from(self.0.nanos()).expect("a time after 1970"))
+    }
+
+    fn boot(&self) -> String {
+        "test".to_owned()
+    }
+
+    fn wait(&self, _length: Length, _wake: &Receiver<()>) -> Waited {
+        Waited::Elapsed
+    }
+}
+
+/// Clocks that a test moves: both together as time passes, or the wall clock alone.
+pub struct MovedClock(Mutex<(i64, u64, String)>);
+
+impl MovedClock {
+    /// Shows this second since 1970, on a machine that was started an hour ago.
+    pub fn at(second: i64) -> Self {
+        Self(Mutex::new((second, 3600, "first start".to_owned())))
+    }
+
+    /// Time passes.
+    pub fn pass(&self, seconds: u64) {
+        let mut clocks = self.0.lock().expect("clocks");
+        clocks.0 += i64::try_from(seconds).expect("small");
+        clocks.1 += seconds;
+    }
+
+    /// Somebody sets the wall clock so many seconds on, or back.
+    pub fn step(&self, seconds: i64) {
+        self.0.lock().expect("clocks").0 += seconds;
+    }
+
+    /// The machine is off for so long and starts again.
+    pub fn restart_machine(&self, off_seconds: i64) {
+        let mut clocks = self.0.lock().expect("clocks");
+        *clocks = (clocks.0 + off_seconds, 5, format!("{} again", clocks.2));
+    }
+}
+
+impl Clock for MovedClock {
+    fn now(&self) -> UtcTime {
+        UtcTime::from_seconds(self.0.lock().expect("clocks").0).expect("a time in range")
+    }
+
+    fn uptime(&self) -> Length {
+        Length::from_seconds(self.0.lock().expect("clocks").1)
+    }
+
+    fn boot(&self) -> String {
+        self.0.lock().expect("clocks").2.clone()
     }
 
     fn wait(&self, _length: Length, _wake: &Receiver<()>) -> Waited {

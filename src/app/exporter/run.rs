@@ -63,9 +63,9 @@ impl Exporter {
     /// [`ExporterFault`] when nothing may go on until a person has looked.
     pub fn turn(&mut self, bytes_max: u64) -> Result<bool, ExporterFault> {
         self.execute_requests()?;
-        let read = self.read_sources(bytes_max)?;
-        let now = self.clock.now();
-        let sealed = self.seal_due(now, Horizon::Clock)?;
+        let read = self.read_in_time(bytes_max)?;
+        let sealed = self.seal_in_time(Horizon::Clock)?;
+        let now = self.now();
         if sealed.batches > 0 || self.is_spool_full() {
             self.free_room()?;
         }

@@ -1,4 +1,4 @@
-//! What became of every hour: received = sent + filtered + quarantined + void + pending.
+//! What became of every hour: received = sent + filtered + quarantined + void + lost + pending.
 
 use super::FeedBook;
 use crate::domain::batch::{BatchState, HeldFrom, HourCounts};
@@ -18,6 +18,8 @@ pub struct Hour<'b> {
     pub counts: HourCounts,
     /// Records that a person let go before they were in a file.
     pub let_go: u64,
+    /// Records that were counted, and that the hour went on without.
+    pub lost: u64,
     /// Its batches by revision.
     pub batches: Vec<&'b BatchRow>,
     /// Its files by revision.
@@ -32,13 +34,14 @@ pub fn hours(book: &FeedBook) -> Vec<Hour<'_>> {
         partition,
         counts: HourCounts::default(),
         let_go: 0,
+        lost: 0,
         batches: Vec::new(),
         files: Vec::new(),
     };
     for row in &book.hours {
         if let Some(partition) = row.partition {
             let hour = found.entry(partition.start).or_insert_with(|| blank(partition));
-            (hour.counts, hour.let_go) = (row.counts, row.voided);
+            (hour.counts, hour.let_go, hour.lost) = (row.counts, row.voided, row.lost);
         }
     }
     for row in &book.batches {
@@ -91,7 +94,7 @@ impl Hour<'_> {
     #[must_use]
     pub fn pending(&self) -> u64 {
         let HourCounts { received, filtered, quarantined, .. } = self.counts;
-        received.saturating_sub(filtered + quarantined + self.sent() + self.void())
+        received.saturating_sub(filtered + quarantined + self.lost + self.sent() + self.void())
     }
 
     /// True when everything of the hour is with the partner, and nothing waits.
@@ -140,6 +143,8 @@ pub struct HourLine {
     pub quarantined: u64,
     /// Never sent, because a person said so.
     pub void: u64,
+    /// Counted, and in no frame of the spool any more.
+    pub lost: u64,
     /// In no file yet.
     pub pending: u64,
     /// First and last number of its part files.
@@ -181,7 +186,7 @@ impl Standing {
 
 /// The lines of one hour: one for each revision, and one for late records that wait. Filtered and quarantined
 /// records stand in the first line; that of a supplement holds its own records only. In every line
-/// received = sent + filtered + quarantined + void + pending.
+/// received = sent + filtered + quarantined + void + lost + pending.
 #[must_use]
 pub fn lines(hour: &Hour<'_>) -> Vec<HourLine> {
     let supplements: u64 = hour.batches.iter().skip(1).map(|batch| batch.records).sum();
@@ -195,6 +200,7 @@ pub fn lines(hour: &Hour<'_>) -> Vec<HourLine> {
         filtered,
         quarantined,
         void: hour.let_go + first.map_or(0, |first| first.voided),
+        lost: hour.lost,
         pending,
         ..line(hour, hour.batches.first().copied(), Revision(0))
     }];
@@ -222,6 +228,7 @@ fn line(hour: &Hour<'_>, batch: Option<&BatchRow>, revision: Revision) -> HourLi
         filtered: 0,
         quarantined: 0,
         void: 0,
+        lost: 0,
         pending: 0,
         sequences: numbers().min().zip(numbers().max()),
         files: own.len() as u64,

@@ -108,7 +108,8 @@ impl Exporter {
                 decisions.closed.push((id.clone(), candidate.job.partition.end));
             }
             let quarantine = quarantine_rows(&id, candidate.job.partition, &candidate.rendered.rejects);
-            if let Some(reason) = hold_reason(&candidate) {
+            let balance = self.balance(&candidate)?;
+            if let Some(reason) = hold_reason(&candidate).or_else(|| self.imbalance(&candidate, balance)) {
                 self.discard(candidate.rendered)?;
                 let (partition, revision) = (candidate.job.partition, candidate.job.revision);
                 decisions.held.push(self.held_hour(candidate.job.feed, partition, revision, reason, now, quarantine));
@@ -131,6 +132,7 @@ impl Exporter {
                 decisions.absorbed.push((latest, plan.cut, quarantine));
                 continue;
             }
+            decisions.lost.extend(balance.lost().map(|records| (plan.id.clone(), records)));
             if plan.parts.is_empty() && plan.manifest.is_none() {
                 decisions.skipped.push((plan, quarantine));
                 continue;

@@ -22,7 +22,8 @@ fn screen(books: &[FeedBook], alarms: Vec<Alarm>, now: i64) -> String {
     let report = status(books, sources, alarms, at(now));
     let state = Some(Room { free_bytes: 61, bytes: 100 });
     let room = RoomReport { spool_bytes: 12_800_000, spool_max: 16 << 30, state, archive: None };
-    let screen = Screen { report: &report, state: Path::new("state"), utc: false, demo: false, room };
+    let clock = String::new();
+    let screen = Screen { report: &report, state: Path::new("state"), utc: false, demo: false, room, clock };
     screen.text()
 }
 
@@ -54,7 +55,7 @@ NEEDS YOU
    never to be sent: hourdrop void p/f 2024-11-03T03:00 --reason ...
  3 p/f 2024-11-03 02:00-03:00 -05:00  and 1 more are overdue: not delivered 1h10m after the end
    hourdrop show p/f 2024-11-03T02:00     hourdrop hours p/f
-disk 61 % free   spool 12.2 MiB of 16.0 GiB   sequence gaps 0   in doubt 0   (exit 4)
+disk 61 % free   spool 12.2 MiB of 16.0 GiB   clock ok   sequence gaps 0   in doubt 0   (exit 4)
 ";
     let expected = expected.replace("BACKLOG         NEXT", "   BACKLOG         NEXT");
     assert_eq!(screen(&[held], vec![alarm], NOW), expected);
@@ -84,7 +85,7 @@ fn nothing_needs_you_when_everything_known_is_delivered() {
     let text = screen(&[book], Vec::new(), NOW + 365 * 86_400);
     assert!(text.starts_with("hourdrop status  2025-11-03 11:30:00 Z  nothing needs you\n"), "{text}");
     assert!(text.contains("p/f      2024-11-03 07:00 Z  all delivered  -        12:00:00\n"), "{text}");
-    assert!(text.ends_with("in doubt 0\n"), "{text}");
+    assert!(text.ends_with("in doubt 0   clock ok\n"), "{text}");
 }
 
 #[test]

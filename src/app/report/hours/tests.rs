@@ -56,7 +56,7 @@ pub fn book(settings: &str, written: &[Written]) -> FeedBook {
         let start = MIDNIGHT + hour * 3600;
         let partition = Partition { start, end: start + 3600 };
         let counts = HourCounts { received: *received, filtered: *filtered, quarantined: *quarantined, duplicate: 0 };
-        book.hours.push(HourRow { partition: Some(partition), counts, voided: 0 });
+        book.hours.push(HourRow { partition: Some(partition), counts, voided: 0, lost: 0 });
         for ((state, records, at), revision) in batches.iter().zip(0..) {
             let at = at.and_then(|second: i64| UtcTime::from_seconds(MIDNIGHT + second));
             let held = matches!(state, BatchState::Held(_));
