@@ -185,7 +185,7 @@ pub enum DeliveryFact {
     },
     /// After a rename was announced neither name is there.
     InDoubt,
-    /// The archived file is missing or not as it was archived. Nothing of it lies at the partner.
+    /// The archived file is not as it was archived. Nothing of it lies at the partner.
     ArchiveDamaged,
     /// A person ordered to hold the file.
     HoldOrdered,

@@ -28,3 +28,4 @@ mod servers;
 mod site;
 mod sources;
 mod tidy;
+mod verify;

@@ -50,7 +50,8 @@ impl Site {
 
     /// A site below a directory, such as one in memory.
     pub fn below(dir: &Path) -> Self {
-        Self::in_directory(tempfile::tempdir_in(dir).expect("temporary directory"))
+        let root = tempfile::Builder::new().prefix("hourdrop-flips-").tempdir_in(dir);
+        Self::in_directory(root.expect("temporary directory"))
     }
 
     fn in_directory(root: tempfile::TempDir) -> Self {
