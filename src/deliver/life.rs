@@ -109,7 +109,7 @@ impl<'a, 's, E> Life<'a, 's, E> {
     fn open_body(&mut self, attempt: Attempt) -> Result<Option<Box<dyn Read>>, DeliverFault<E>> {
         let mut open = || match (self.body)() {
             Ok(body) => Ok(Some(body)),
-            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::NotFound) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
             Err(error) => Err(DeliverFault::Body(error)),
         };
         if attempt.number > 1 {

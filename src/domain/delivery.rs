@@ -200,7 +200,7 @@ pub enum DeliveryFact {
     },
     /// After a rename was announced neither name is there.
     InDoubt,
-    /// The archived file is missing or not as it was archived. Nothing of it lies at the partner.
+    /// The archived file is not as it was archived. Nothing of it lies at the partner.
     ArchiveDamaged,
     /// After a rename was announced neither name is there, and the partner's rule is to send the file again.
     Resent,

@@ -16,7 +16,7 @@ use crate::domain::counter::{CounterState, Sequence};
 use crate::domain::ids::{FeedId, FileName, Lsn, PartNumber, Revision, Sha256Digest};
 use crate::domain::period::Partition;
 use crate::domain::time::UtcTime;
-use rows::{read_plan, read_sealed, read_sequence, sequence_columns};
+use rows::{read_plan, read_sequence, sequence_columns};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 /// A version of a feed's definition and the partition start from which it applies.
@@ -253,28 +253,6 @@ impl Ledger {
             .map(|(part, name, sequence, records)| {
                 let name = FileName::parse(&name).map_err(|fault| LedgerFault::Row(fault.to_string()))?;
                 Ok(PlannedFile { part, name, sequence, records })
-            })
-            .collect()
-    }
-
-    /// The part files of all sealed revisions of an hour, for the manifest of the next one.
-    ///
-    /// # Errors
-    /// [`LedgerFault`].
-    pub fn sealed_parts(&self, feed: &FeedId, start_second: i64) -> Result<Vec<(Revision, SealedFile)>> {
-        let query =
-            "SELECT b.revision, f.part, f.name, f.cycle, f.number, f.archive_path, f.records, f.bytes, f.sha256,
-                     f.first_event, f.last_event, f.totals FROM file f JOIN batch b ON b.id = f.batch
-                     WHERE b.feed = ?1 AND b.start_second = ?2 AND f.part > 0 AND f.sha256 IS NOT NULL AND f.state != 'void'
-                     ORDER BY b.revision, f.part";
-        let rows = self.rows(query, params![feed.to_string(), start_second], |row| {
-            Ok((Revision(row.get(0)?), row.get::<_, String>(2)?, row.get::<_, String>(8)?, read_sealed(row)?))
-        })?;
-        rows.into_iter()
-            .map(|(revision, name, sha256, read)| {
-                let name = FileName::parse(&name).map_err(|fault| LedgerFault::Row(fault.to_string()))?;
-                let sha256 = Sha256Digest::parse(&sha256).ok_or_else(|| LedgerFault::Row("sha256".to_owned()))?;
-                Ok((revision, read(name, sha256)))
             })
             .collect()
     }

@@ -38,3 +38,4 @@ mod spool_damage;
 mod state_fixture;
 mod stopping_disk;
 mod tidy;
+mod verify;

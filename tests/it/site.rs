@@ -106,7 +106,7 @@ impl Site {
 
     /// A site below a directory, such as one in memory.
     pub fn below(dir: &Path) -> Self {
-        Self::at(tempfile::tempdir_in(dir))
+        Self::at(tempfile::Builder::new().prefix("hourdrop-flips-").tempdir_in(dir))
     }
 
     /// In the machine's memory, where there is such a place: for tests that end no machine and sync often.
