@@ -63,6 +63,9 @@
 //!
 //! To add a **fact about a file**: a variant of [`domain::delivery::DeliveryFact`], its arrows in `FileState::apply`
 //! and in the table test, its words in `ledger/delivery.rs`.
+//!
+//! To add an **order** of a person: a variant of [`app::operator::Order`]; what it changes in `app/operator/`; its words
+//! in `app/requests/codec.rs`; its command in `cli/operator.rs`; its column in `tests/it/operator/matrix.rs`.
 
 pub mod app;
 pub mod archive;

@@ -286,4 +286,25 @@ complete 2024-11-03 00:00 -04:00 to 2024-11-03 02:00 -05:00: 3 hours, 4 files, 0
 ";
         assert_eq!(screen.text(), expected);
     }
+
+    #[test]
+    fn what_is_void_has_a_column_when_there_is_any() {
+        let mut book = book("", &day_in_new_york()[..4]);
+        let last = book.batches.len() - 1;
+        book.batches[last].state = BatchState::Void;
+        book.batches[last].voided = 12;
+        book.batches[last].reason = Some("billed by hand".to_owned());
+        let all = hours(&book);
+        let shown: Vec<&Hour<'_>> = all.iter().skip(2).collect();
+        let screen = Screen { book: &book, face: Face { zone: Zone::UTC }, all: &all, shown: &shown };
+        let expected = "\
+p/f  hours of UTC by start_time  2024-11-03
+HOUR       RECEIVED =  SENT +  FILTERED +  QUARANT +  VOID +  PENDING    SEQ  DELIVERED
+06:00           1,307   1,298           7          2       0        0  00003  07:10:03
+06:00 r01           3       3           0          0       0        0  00004  07:44:10   supplement
+07:00              12       0           0          0      12        0  00005  -          VOID billed by hand
+complete 2024-11-03 04:00 Z to 2024-11-03 08:00 Z: 4 hours, 5 files, 00001-00005, no gap
+";
+        assert_eq!(screen.text(), expected);
+    }
 }

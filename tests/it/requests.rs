@@ -138,6 +138,23 @@ fn a_crash_between_the_act_and_the_answer_neither_repeats_nor_loses_it() {
     }
 }
 
+#[test]
+fn what_was_refused_stays_refused_although_it_could_be_done_later() {
+    let site = Site::new();
+    let config = sealed_and_waiting(&site);
+    let refused = ask(&site, Order::Release(of_hour(2)));
+    let world = hourdrop::app::exporter::World { disk: Arc::new(FailsAt("removal")), ..crate::site::world(NOW) };
+    let mut broken =
+        hourdrop::app::exporter::Exporter::open(load(&config, NOW), &world, None, true).expect("an exporter");
+    assert!(broken.execute_requests().is_err());
+    drop(broken);
+    assert!(say(&config, &Order::Hold(of_hour(2))).expect("held").changed);
+    open(&config, NOW).execute_requests().expect("executed");
+    assert!(answer(&site, &refused).expect("an answer").is_err());
+    let batches = ledger(&site).batches_to_send(&voice(), 9).expect("batches");
+    assert!(batches.iter().any(|batch| batch.is_held), "who asked was told no, and nothing was released");
+}
+
 /// Ends the program if a test fails before it does.
 struct Running(Child);
 
