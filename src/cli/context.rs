@@ -251,16 +251,12 @@ fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
 
-/// Tests set the clock by `HOURDROP_TEST_CLOCK`, in RFC 3339.
+/// Tests set the clock by `HOURDROP_TEST_CLOCK`: see [`crate::clock::from_text`].
 #[cfg(feature = "test-clock")]
 #[expect(clippy::disallowed_methods, reason = "the seam for tests, never in a default build")]
 fn clock() -> Arc<dyn Clock> {
-    let at = std::env::var("HOURDROP_TEST_CLOCK").ok();
-    let at = at.and_then(|text| chrono::DateTime::parse_from_rfc3339(&text).ok());
-    match at.and_then(|at| UtcTime::from_seconds(at.timestamp())) {
-        Some(at) => Arc::new(crate::clock::StoppedClock(at)),
-        None => Arc::new(SystemClock),
-    }
+    let set = std::env::var("HOURDROP_TEST_CLOCK").ok();
+    set.and_then(|text| crate::clock::from_text(&text)).unwrap_or_else(|| Arc::new(SystemClock))
 }
 
 #[cfg(test)]

@@ -69,6 +69,7 @@ impl Exporter {
         exporter.read_spool()?;
         exporter.finished = exporter.finish_plans()?;
         exporter.take_changes(now)?;
+        exporter.tell_what_was_accepted()?;
         Ok(exporter)
     }
 
@@ -100,6 +101,15 @@ impl Exporter {
         if durable > self.applied || !untold.hours.is_empty() {
             self.ledger.lock().apply_intake(durable, &untold)?;
             self.applied = durable;
+        }
+        Ok(())
+    }
+
+    /// A sender that cannot be asked again must know where it was: what was durable may not have been acknowledged.
+    fn tell_what_was_accepted(&self) -> Result<(), ExporterFault> {
+        for source in &self.config.sources {
+            let given = self.ledger.lock().source_row(&source.id)?;
+            self.progress.before(source.id.as_str(), given.map_or(0, |row| row.records + row.rejects));
         }
         Ok(())
     }
