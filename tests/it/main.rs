@@ -10,9 +10,10 @@
 )]
 
 mod cli_reports;
-mod crash;
+
 mod delivering;
 mod delivery_crash;
+mod faults;
 mod hard_cases;
 mod hour_end_to_end;
 mod lost_replies;
