@@ -7,6 +7,7 @@
 mod kills;
 mod oracle;
 mod rig;
+mod syscalls;
 
 /// How many faults a test injects: an environment variable, or this.
 #[expect(clippy::disallowed_methods, reason = "the numbers of a test run come from its environment")]
@@ -26,4 +27,9 @@ pub fn seed() -> u64 {
 pub fn tell(what: &str, injected: u64, survived: u64, seed: u64) {
     eprintln!("faults: {what}: {injected} injected, {survived} survived, seed {seed}");
     assert_eq!(injected, survived, "{what}: seed {seed}");
+}
+
+/// A directory in memory where there is one: for faults that have nothing to do with what a disk keeps.
+pub fn memory_dir() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("temporary directory")
 }

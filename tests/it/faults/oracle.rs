@@ -72,24 +72,54 @@ pub fn judge(
     if problems.0.is_empty() { Ok(()) } else { Err(problems.0) }
 }
 
+/// Looks at what is visible while not everything is delivered: nothing of it may be wrong.
+pub fn judge_what_is_visible(expected: &BTreeMap<String, i64>, partners: &[PartnerDir]) -> Result<(), String> {
+    let mut problems = Problems::default();
+    for partner in partners {
+        let files = files_in(&partner.files);
+        let (parts, manifests) = read_all(&files, partner.read, &mut problems);
+        let mut lost = Problems::default();
+        judge_records(expected, &parts, &mut problems, &mut lost);
+        // A file that stands in no manifest is not to be used by the partner.
+        let mut unlisted = Problems::default();
+        judge_manifests(&parts, manifests, &mut problems, &mut unlisted);
+    }
+    if problems.0.is_empty() { Ok(()) } else { Err(problems.0) }
+}
+
 fn judge_partner(expected: &BTreeMap<String, i64>, partner: &PartnerDir, problems: &mut Problems) {
     let files = files_in(&partner.files);
+    for name in files.keys().filter(|name| name.contains(".tmp")) {
+        problems.add(format!("{name} is left at the partner"));
+    }
+    let (parts, manifests) = read_all(&files, partner.read, problems);
+    let mut missing = Problems::default();
+    judge_records(expected, &parts, problems, &mut missing);
+    judge_manifests(&parts, manifests, problems, &mut missing);
+    problems.0.push_str(&missing.0);
+    judge_archive(&files, &partner.archive, problems);
+}
+
+type Manifest<'a> = (&'a str, &'a [u8], Value);
+
+/// Part files and manifests; what is temporary is neither.
+fn read_all<'a>(
+    files: &'a BTreeMap<String, Vec<u8>>,
+    read: fn(&str) -> Line,
+    problems: &mut Problems,
+) -> (BTreeMap<&'a str, Part>, Vec<Manifest<'a>>) {
     let (mut parts, mut manifests) = (BTreeMap::new(), Vec::new());
-    for (name, bytes) in &files {
-        if name.contains(".tmp") {
-            problems.add(format!("{name} is left at the partner"));
-        } else if Path::new(name).extension().is_some_and(|ending| ending == "json") {
+    for (name, bytes) in files.iter().filter(|(name, _)| !name.contains(".tmp")) {
+        if Path::new(name).extension().is_some_and(|ending| ending == "json") {
             match serde_json::from_slice::<Value>(bytes) {
                 Ok(manifest) => manifests.push((name.as_str(), bytes.as_slice(), manifest)),
                 Err(fault) => problems.add(format!("{name} is no manifest: {fault}")),
             }
         } else {
-            parts.insert(name.as_str(), read_part(name, bytes, partner.read, problems));
+            parts.insert(name.as_str(), read_part(name, bytes, read, problems));
         }
     }
-    judge_records(expected, &parts, problems);
-    judge_manifests(&parts, manifests, problems);
-    judge_archive(&files, &partner.archive, problems);
+    (parts, manifests)
 }
 
 fn read_part(name: &str, bytes: &[u8], read: fn(&str) -> Line, problems: &mut Problems) -> Part {
@@ -109,7 +139,12 @@ fn read_part(name: &str, bytes: &[u8], read: fn(&str) -> Line, problems: &mut Pr
     part
 }
 
-fn judge_records(expected: &BTreeMap<String, i64>, parts: &BTreeMap<&str, Part>, problems: &mut Problems) {
+fn judge_records(
+    expected: &BTreeMap<String, i64>,
+    parts: &BTreeMap<&str, Part>,
+    problems: &mut Problems,
+    missing: &mut Problems,
+) {
     let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
     for (name, part) in parts {
         for (id, at) in &part.ids {
@@ -120,10 +155,15 @@ fn judge_records(expected: &BTreeMap<String, i64>, parts: &BTreeMap<&str, Part>,
         }
     }
     let lost: Vec<&String> = expected.keys().filter(|id| !seen.contains_key(id.as_str())).collect();
-    problems.unless(lost.is_empty(), format!("{} records are lost, first {:?}", lost.len(), lost.first()));
+    missing.unless(lost.is_empty(), format!("{} records are lost, first {:?}", lost.len(), lost.first()));
 }
 
-fn judge_manifests(parts: &BTreeMap<&str, Part>, mut manifests: Vec<(&str, &[u8], Value)>, problems: &mut Problems) {
+fn judge_manifests(
+    parts: &BTreeMap<&str, Part>,
+    mut manifests: Vec<Manifest<'_>>,
+    problems: &mut Problems,
+    missing: &mut Problems,
+) {
     manifests.sort_by_key(|(_, _, manifest)| manifest["sequence"].as_u64());
     let (mut listed, mut numbers, mut previous) = (BTreeSet::new(), BTreeSet::new(), None);
     // What the last revision of each hour lists.
@@ -161,10 +201,10 @@ fn judge_manifests(parts: &BTreeMap<&str, Part>, mut manifests: Vec<(&str, &[u8]
         }
     }
     for name in parts.keys().filter(|name| !listed.contains(**name)) {
-        problems.add(format!("{name} stands in no manifest"));
+        missing.add(format!("{name} stands in no manifest"));
     }
     let wanted: BTreeSet<u64> = (1..=parts.len() as u64).collect();
-    problems.unless(numbers == wanted, format!("the part files have the numbers {numbers:?}"));
+    missing.unless(numbers == wanted, format!("the part files have the numbers {numbers:?}"));
 }
 
 fn judge_archive(files: &BTreeMap<String, Vec<u8>>, archive: &Path, problems: &mut Problems) {

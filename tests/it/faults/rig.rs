@@ -95,6 +95,21 @@ impl Rig {
         &self.root
     }
 
+    /// Takes all input files but the first `number` away for now.
+    pub fn hold_back(&self, number: usize) {
+        fs::create_dir(self.root.join("later")).expect("directory");
+        for name in crate::site::files_in(&self.root.join("in")).keys().skip(number) {
+            fs::rename(self.root.join("in").join(name), self.root.join("later").join(name)).expect("move");
+        }
+    }
+
+    /// Gives back what was held back.
+    pub fn give_back(&self) {
+        for name in crate::site::files_in(&self.root.join("later")).keys() {
+            fs::rename(self.root.join("later").join(name), self.root.join("in").join(name)).expect("move");
+        }
+    }
+
     /// The program with this command; it still has to be started.
     pub fn command(&self, what: &str, clock: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hourdrop"));
@@ -137,15 +152,21 @@ impl Rig {
 
     /// All that must hold when it has settled.
     pub fn judge(&self, expected: &BTreeMap<String, i64>) -> Result<(), String> {
-        let partners = [
+        let (stage, ledger) = (self.root.join("archive/.stage"), self.root.join("state/ledger.db"));
+        super::oracle::judge(expected, &self.partners(), &stage, &ledger)
+    }
+
+    /// What must hold at any time: no record twice, nothing listed that is not so.
+    pub fn judge_what_is_visible(&self, expected: &BTreeMap<String, i64>) -> Result<(), String> {
+        super::oracle::judge_what_is_visible(expected, &self.partners())
+    }
+
+    fn partners(&self) -> [PartnerDir; 2] {
+        let (files, archive) = (self.root.join("drop/meridian"), self.root.join("archive/meridian"));
+        [
             PartnerDir { files: self.huaxin.clone(), archive: self.root.join("archive/huaxin"), read: read_line },
-            PartnerDir {
-                files: self.root.join("drop/meridian"),
-                archive: self.root.join("archive/meridian"),
-                read: read_object,
-            },
-        ];
-        super::oracle::judge(expected, &partners, &self.root.join("archive/.stage"), &self.root.join("state/ledger.db"))
+            PartnerDir { files, archive, read: read_object },
+        ]
     }
 }
 
