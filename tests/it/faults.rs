@@ -6,6 +6,7 @@
 
 mod kills;
 mod oracle;
+mod power;
 mod rig;
 mod syscalls;
 

@@ -91,10 +91,6 @@ impl Rig {
         fs::write(path, text).expect("write");
     }
 
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
     /// Takes all input files but the first `number` away for now.
     pub fn hold_back(&self, number: usize) {
         fs::create_dir(self.root.join("later")).expect("directory");
