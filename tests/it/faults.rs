@@ -4,9 +4,11 @@
 //! Every test prints its seed when it fails; `HOURDROP_SEED` makes it draw the same faults again. How many faults are
 //! injected stands in the environment variables named below; `tests/long` sets the large numbers.
 
+mod dying_disk;
 mod kills;
 mod oracle;
 mod power;
+mod replays;
 mod rig;
 mod syscalls;
 

@@ -14,7 +14,7 @@ pub const NOW: &str = "2024-11-03T10:00:00Z";
 /// The same, going on as time does.
 pub const FROM_NOW: &str = "2024-11-03T10:00:00Z*1";
 /// The begin of the first hour.
-const FIRST_SECOND: i64 = 1_730_599_200;
+pub const FIRST_SECOND: i64 = 1_730_599_200;
 const FILES: usize = 4;
 const RECORDS_OF_A_FILE: usize = 60;
 
@@ -60,6 +60,25 @@ impl Rig {
     /// In a directory that exists. The first partner's files go to a directory of this name at the server, or to a
     /// directory beside the others.
     pub fn new(root: &Path, intake: Intake, server: Option<(&TestServer, &str)>) -> Self {
+        let source = match intake {
+            Intake::Files => "files = \"in\"\nfinished = \"renamed\"\nthen = \"move:done\"",
+            Intake::Stdin => "stdin = true",
+        };
+        let rig = Self::configured(root, source, server, "20s");
+        if intake == Intake::Files {
+            for (number, lines) in inputs().chunks(RECORDS_OF_A_FILE).enumerate() {
+                rig.write(&format!("in/cdr_{number:02}.log"), &lines.concat());
+            }
+        }
+        rig
+    }
+
+    /// With a source of one's own, and without input. What cannot be delivered at once waits for the next pass.
+    pub fn with_source(root: &Path, source: &str) -> Self {
+        Self::configured(root, source, None, "1ms")
+    }
+
+    fn configured(root: &Path, source: &str, server: Option<(&TestServer, &str)>, patience: &str) -> Self {
         let (huaxin, deliver) = match server {
             None => (root.join("drop/huaxin"), "deliver = \"drop/huaxin\"".to_owned()),
             Some((server, directory)) => at_server(root, server, directory),
@@ -72,17 +91,12 @@ impl Rig {
         for (name, text) in [("in", IN), ("lines", LINES), ("objects", OBJECTS)] {
             rig.write(&format!("formats/{name}.toml"), text);
         }
-        let source = match intake {
-            Intake::Files => "files = \"in\"\nfinished = \"renamed\"\nthen = \"move:done\"",
-            Intake::Stdin => "stdin = true",
-        };
-        rig.write("hourdrop.toml", &configuration(source, &deliver));
-        if intake == Intake::Files {
-            for (number, lines) in inputs().chunks(RECORDS_OF_A_FILE).enumerate() {
-                rig.write(&format!("in/cdr_{number:02}.log"), &lines.concat());
-            }
-        }
+        rig.write("hourdrop.toml", &configuration(source, &deliver, patience));
         rig
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -185,13 +199,13 @@ pub fn expected() -> BTreeMap<String, i64> {
     inputs().iter().map(pair).collect()
 }
 
-fn configuration(source: &str, deliver: &str) -> String {
+fn configuration(source: &str, deliver: &str, patience: &str) -> String {
     format!(
         r#"
 state   = "state"
 archive = "archive"
 poll    = "20ms"
-once_deliver_for = "20s"
+once_deliver_for = "{patience}"
 [source.switch]
 {source}
 format = "in"
