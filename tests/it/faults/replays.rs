@@ -9,6 +9,7 @@ use super::dying_disk::DyingDisk;
 use super::rig::{FIRST_SECOND, NOW, Rig};
 use super::{memory_dir, number, seed, tell};
 use crate::site::{load, time, world};
+use hourdrop::app::config::Config;
 use hourdrop::app::exporter::{Exporter, OnceReport, World};
 use hourdrop::app::progress::Silent;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,9 +21,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const ROUNDS: u64 = 200;
 
+/// A place with its configuration, read once.
+struct Replay {
+    rig: Rig,
+    config: Config,
+}
+
+impl Replay {
+    fn new(dir: &Path, source: &str) -> Self {
+        let rig = Rig::with_source(dir, source);
+        let config = load(&rig.config, NOW);
+        Self { rig, config }
+    }
+}
+
 /// One pass. `None`: it died.
-fn pass(rig: &Rig, dies_after: Option<i64>) -> Option<OnceReport> {
-    let config = load(&rig.config, NOW);
+fn pass(replay: &Replay, dies_after: Option<i64>) -> Option<OnceReport> {
+    let config = replay.config.clone();
     let world = match dies_after {
         None => world(NOW),
         Some(operations) => {
@@ -39,20 +54,20 @@ fn pass(rig: &Rig, dies_after: Option<i64>) -> Option<OnceReport> {
 }
 
 /// A pass that dies, or does not.
-fn some_pass(rig: &Rig, random: &mut fastrand::Rng) {
+fn some_pass(replay: &Replay, random: &mut fastrand::Rng) {
     // Deaths soon after the start are as likely as late ones.
     let dies = (random.u8(0..3) > 0).then(|| {
         let most = 8 << random.u8(0..8);
         i64::from(random.u32(0..most))
     });
-    pass(rig, dies);
+    pass(replay, dies);
 }
 
 /// Passes until all is done.
-fn settle(rig: &Rig) -> Result<(), String> {
+fn settle(replay: &Replay) -> Result<(), String> {
     let mut report = None;
     for _ in 0..4 {
-        report = pass(rig, None);
+        report = pass(replay, None);
         if report.as_ref().is_some_and(|report| report.exit_code() == 0 && report.sealed.waits.is_empty()) {
             return Ok(());
         }
@@ -82,7 +97,8 @@ fn finished_files(dir: &Path, random: &mut fastrand::Rng) -> Result<(), String> 
     let then = ["keep", "move:done", "delete"][random.usize(0..3)];
     let known = ["skip", "hold"][random.usize(0..2)];
     let source = format!("files = \"in\"\nfinished = \"renamed\"\nthen = \"{then}\"\nknown_content = \"{known}\"");
-    let rig = Rig::with_source(dir, &source);
+    let replay = Replay::new(dir, &source);
+    let rig = &replay.rig;
     fs::create_dir_all(rig.path("in")).expect("directory");
     let mut expected = BTreeMap::new();
     // Seldom so much that a part of a file is durable when the program dies.
@@ -99,23 +115,23 @@ fn finished_files(dir: &Path, random: &mut fastrand::Rng) -> Result<(), String> 
     random.shuffle(&mut gifts);
     while !gifts.is_empty() {
         for (file, name) in gifts.drain(..random.usize(1..=gifts.len().min(4))) {
-            give(&rig, &dir.join("staged"), &name, &contents[file]);
+            give(rig, &dir.join("staged"), &name, &contents[file]);
         }
         for _ in 0..random.usize(1..3) {
-            some_pass(&rig, random);
+            some_pass(&replay, random);
         }
     }
     if known == "hold" {
         // A person takes away what is held: everything that was not read under its own name.
-        pass(&rig, None);
-        let read = read_inputs(&rig);
+        pass(&replay, None);
+        let read = read_inputs(rig);
         for name in crate::site::files_in(&rig.path("in")).keys() {
             if then != "keep" || !read.contains(name) {
                 fs::remove_file(rig.path("in").join(name)).expect("removed");
             }
         }
     }
-    settle(&rig).map_err(|said| format!("then {then}, known {known}: {said}"))?;
+    settle(&replay).map_err(|said| format!("then {then}, known {known}: {said}"))?;
     rig.judge(&expected).map_err(|problems| format!("then {then}, known {known}: {problems}"))
 }
 
@@ -129,7 +145,8 @@ fn read_inputs(rig: &Rig) -> BTreeSet<String> {
 
 /// A log that grows by pieces and is rotated, also while nobody looks.
 fn growing_log(dir: &Path, random: &mut fastrand::Rng) -> Result<(), String> {
-    let rig = Rig::with_source(dir, "files = \"log/cdr.log*\"\nfinished = \"append\"");
+    let replay = Replay::new(dir, "files = \"log/cdr.log*\"\nfinished = \"append\"");
+    let rig = &replay.rig;
     let log = rig.path("log/cdr.log");
     fs::create_dir_all(rig.path("log")).expect("directory");
     let mut expected = BTreeMap::new();
@@ -150,10 +167,10 @@ fn growing_log(dir: &Path, random: &mut fastrand::Rng) -> Result<(), String> {
             }
         }
         if random.bool() {
-            some_pass(&rig, random);
+            some_pass(&replay, random);
         }
     }
-    settle(&rig).map_err(|said| format!("a log rotated {rotated} times: {said}"))?;
+    settle(&replay).map_err(|said| format!("a log rotated {rotated} times: {said}"))?;
     rig.judge(&expected).map_err(|problems| format!("a log rotated {rotated} times: {problems}"))
 }
 

@@ -302,6 +302,30 @@ fn every_system_call_may_fail() {
     tell("system-call faults", faults, faults, seed);
 }
 
+/// A ledger that could not be written whole is never taken for one.
+#[test]
+fn a_new_ledger_that_is_not_whole_is_made_again() {
+    let dir = memory_dir();
+    let (place, trace) = (dir.path().join("place"), dir.path().join("trace"));
+    fs::create_dir(&place).expect("directory");
+    let rig = Scene::First.set(&place);
+    let command = traced(&rig, Scene::First, &["-y", "-e", "trace=pwrite64", "-o", &trace.display().to_string()]);
+    run(command, PATIENCE, dir.path());
+    let trace = fs::read_to_string(trace).expect("a trace");
+    let writes: Vec<usize> = trace
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| line.contains("/ledger.new>"))
+        .map(|(index, _)| index + 1)
+        .collect();
+    assert!(writes.len() > 3, "the first writes of the ledger are not in the trace");
+    let outcomes = Mutex::default();
+    for number in [writes[0], writes[1], writes[writes.len() / 2], writes[writes.len() - 1]] {
+        let fault = Fault::Call(format!("inject=pwrite64:error=EIO:when={number}+"));
+        one(Scene::First, &fault, Path::new(""), &outcomes).unwrap_or_else(|problem| panic!("{fault:?}: {problem}"));
+    }
+}
+
 /// The faults do reach the program: this one always hits.
 #[test]
 fn an_injected_error_is_seen_and_named() {
