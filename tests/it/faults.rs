@@ -10,6 +10,7 @@ mod oracle;
 mod power;
 mod replays;
 mod rig;
+mod soak;
 mod syscalls;
 
 /// How many faults a test injects: an environment variable, or this.

@@ -18,7 +18,7 @@ pub const FIRST_SECOND: i64 = 1_730_599_200;
 const FILES: usize = 4;
 const RECORDS_OF_A_FILE: usize = 60;
 
-const IN: &str = r#"
+pub const IN: &str = r#"
 kind = "delimited"
 separator = "|"
 [read]
@@ -29,7 +29,7 @@ fields = [
 ]
 "#;
 
-const LINES: &str = r#"
+pub const LINES: &str = r#"
 kind = "delimited"
 separator = "|"
 header  = [ { text = "H" }, { value = "{seq}" } ]
