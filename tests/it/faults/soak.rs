@@ -121,9 +121,9 @@ impl Partner {
         let drop = place.root.join("drop");
         let listing = fs::read_dir(&drop).expect("directory").map(|entry| entry.expect("entry").path());
         // What is temporary may have its final name in the next moment.
-        let is_manifest = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "json");
+        let is_manifest = |path: &Path| path.extension().is_some_and(|ending| ending == "json");
         let mut manifests: BTreeMap<u64, (PathBuf, Value)> = BTreeMap::new();
-        for path in listing.filter(is_manifest) {
+        for path in listing.filter(|path| is_manifest(path)) {
             let manifest: Value = serde_json::from_slice(&fs::read(&path).expect("read")).expect("a manifest");
             manifests.insert(manifest["sequence"].as_u64().expect("a number"), (path, manifest));
         }
@@ -155,7 +155,7 @@ impl Partner {
             fs::read(place.root.join(archived)).expect("archived") == bytes,
             "{name} has other bytes in the archive"
         );
-        for line in String::from_utf8_lossy(bytes).lines().filter(|line| line.starts_with('R')) {
+        for line in String::from_utf8_lossy(&bytes).lines().filter(|line| line.starts_with('R')) {
             let id: usize = line.split('|').nth(1).and_then(|id| id.parse().ok()).expect("an id");
             if self.seen.len() <= id {
                 self.seen.resize(id + 1, false);
