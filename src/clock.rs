@@ -67,6 +67,12 @@ impl Clock for SystemClock {
     }
 }
 
+#[cfg(feature = "test-clock")]
+mod test_clock;
+
+#[cfg(feature = "test-clock")]
+pub use test_clock::{AcceleratedClock, from_text};
+
 /// A clock that stands still, for tests and rehearsals: waiting ends after a second.
 #[cfg(feature = "test-clock")]
 #[derive(Debug, Clone)]

@@ -144,7 +144,13 @@ impl Ledger {
         }
         ledger.check(ledger.connection.execute_batch("COMMIT"))?;
         ledger.check(checked_rows::put_in_front(&ledger.connection))?;
-        Ok(ledger)
+        // Whoever gives the file its final name gives it without its log: everything must be in the file, and closing
+        // would not say so.
+        let moved = ledger.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        match ledger.check(moved)? {
+            0 => Ok(ledger),
+            _ => Err(LedgerFault::Row("the new ledger could not be written to its file".to_owned())),
+        }
     }
 
     /// Opens an existing ledger for reading and writing. SQLite drops without a word what it cannot read of its log,

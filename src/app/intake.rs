@@ -148,7 +148,7 @@ impl Exporter {
                     rejected = input.rejects, "input read");
             }
             for source in &entry.sources {
-                self.progress.accepted(source.source.as_str(), source.records);
+                self.progress.accepted(source.source.as_str(), source.records + source.rejects);
             }
         }
         Ok(())
@@ -253,7 +253,8 @@ pub(super) fn note(
     entry.retried.extend(&batch.retried);
     entry.sources.push(SourceRow {
         source: source.clone(),
-        records: batch.block.len() as u64,
+        // A record that comes back from quarantine was given by the source before.
+        records: if batch.retried.is_empty() { batch.block.len() as u64 } else { 0 },
         rejects: batch.rejects.len() as u64,
         last_at: batch.accepted_at,
         last_event: feeds.iter().filter_map(|feed| feed.latest.get(&batch.source).copied()).max(),

@@ -54,6 +54,11 @@ pub fn show(context: &Context, answer: &Answer) {
     print_answer(context, answer).ok();
 }
 
+/// Tells the sender on standard input how many records earlier runs accepted: it goes on behind them.
+pub fn begin(records: u64) {
+    out(&format!("before={records}\n")).ok();
+}
+
 /// Tells the sender on standard input how many of its records are durable.
 pub fn acknowledge(records: u64) {
     // A sender that does not listen loses nothing: the records are safe.

@@ -184,6 +184,12 @@ impl Progress for Teller {
         self.bar.set_message(format!("{delivered} files delivered, {partner}: {file}"));
     }
 
+    fn before(&self, source: &str, records: u64) {
+        if self.stdin.contains(source) {
+            render::begin(records);
+        }
+    }
+
     fn accepted(&self, source: &str, records: u64) {
         if self.stdin.contains(source) && records > 0 {
             let accepted = self.accepted.fetch_add(records, Ordering::Relaxed) + records;

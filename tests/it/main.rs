@@ -11,10 +11,10 @@
 
 mod cli_reports;
 mod clock_jumps;
-mod crash;
 mod damaged_archive;
 mod delivering;
 mod delivery_crash;
+mod faults;
 mod flips;
 mod full_disk;
 mod hard_cases;

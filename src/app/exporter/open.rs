@@ -89,6 +89,7 @@ impl Exporter {
             }
         }
         exporter.take_changes(now)?;
+        exporter.tell_what_was_accepted()?;
         exporter.ledger.tell(now)?;
         Ok(exporter)
     }
@@ -125,6 +126,15 @@ impl Exporter {
         if durable > self.applied || !untold.hours.is_empty() {
             self.ledger.lock().apply_intake(durable, &untold)?;
             self.applied = durable;
+        }
+        Ok(())
+    }
+
+    /// A sender that cannot be asked again must know where it was: what was durable may not have been acknowledged.
+    fn tell_what_was_accepted(&self) -> Result<(), ExporterFault> {
+        for source in &self.config.sources {
+            let given = self.ledger.lock().source_row(&source.id)?;
+            self.progress.before(source.id.as_str(), given.map_or(0, |row| row.records + row.rejects));
         }
         Ok(())
     }
