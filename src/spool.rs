@@ -19,7 +19,6 @@
 //! frame at or below it is damage and not a torn tail. The rule that tells them apart is in [`recovery`].
 
 pub mod frame;
-pub mod inspect;
 pub mod lost;
 pub mod recovery;
 pub mod salvage;

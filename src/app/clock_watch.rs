@@ -109,7 +109,7 @@ impl Exporter {
     /// Reads the sources, unless nobody can say which time it is.
     pub(super) fn read_in_time(&mut self, bytes_max: u64) -> Result<IntakeCounts, ExporterFault> {
         self.look_at_clock()?;
-        if self.watch.mark.knows_the_time() { self.read_sources(bytes_max) } else { Ok(IntakeCounts::default()) }
+        if self.watch.mark.knows_the_time() { self.read_sources(bytes_max) } else { self.read_nothing() }
     }
 
     /// Seals what is due, unless the wall clock is not believed.

@@ -240,7 +240,8 @@ impl Recovery<'_> {
         // The next transaction notes what was told.
         let applied = shared.lock().applied()?;
         shared.lock().set_applied(applied)?;
-        Ok(())
+        // It gets its final name without SQLite's log.
+        if shared.lock().gather()? { Ok(()) } else { Err(LedgerFault::Row("a reader keeps the new ledger".to_owned()).into()) }
     }
 
     /// What is left of the old ledger, and the rows of the log behind it.
@@ -305,7 +306,7 @@ impl Recovery<'_> {
             return Ok(Err("it is missing".to_owned()));
         }
         let opened = Ledger::open(Arc::clone(&self.world.disk), &path).and_then(|ledger| {
-            ledger.verify_whole()?;
+            ledger.require_undamaged()?;
             Ok((ledger.store_id()?, ledger.log_number()?, ledger))
         });
         Ok(match opened {
@@ -383,6 +384,8 @@ impl Recovery<'_> {
             store::write_identity(self.world.disk.as_ref(), state, self.id)?;
         }
         let disk = &self.world.disk;
+        // The sign of a clean stop was the old ledger's.
+        store::remove_if_there(disk.as_ref(), &state.join("ledger.sum"))?;
         disk.publish(staged, &ledger, SyncPoint::StateFile).map_err(store::disk_fault("publish", &ledger))?;
         Ok(())
     }

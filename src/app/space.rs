@@ -80,6 +80,17 @@ impl Exporter {
         Ok(counts)
     }
 
+    /// Reads nothing, but finishes what was in flight and keeps the reserve.
+    ///
+    /// # Errors
+    /// As [`Exporter::read_sources`].
+    pub(super) fn read_nothing(&mut self) -> Result<IntakeCounts, ExporterFault> {
+        if let Err(fault) = self.may_read() {
+            self.wait_for_room(fault, Work::Reading)?;
+        }
+        Ok(IntakeCounts::default())
+    }
+
     /// Finishes what was in flight when the room ended, and takes the reserve back when there is room again.
     fn may_read(&mut self) -> Result<bool, ExporterFault> {
         self.commit_group()?;

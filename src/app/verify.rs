@@ -18,7 +18,7 @@ use crate::disk::Disk;
 use crate::domain::ids::FeedId;
 use crate::domain::time::UtcTime;
 use crate::ledger::{Ledger, LedgerFault};
-use crate::spool::inspect::inspect;
+use crate::spool::survey::{Known, survey};
 use std::sync::Arc;
 
 /// What is to be proved.
@@ -140,10 +140,26 @@ fn prove_journal(disk: &dyn Disk, config: &Config, ledger: &Ledger, found: &mut 
         return Ok(());
     };
     let journal = config.state.join("journal");
-    let seen = inspect(disk, &journal, store, ledger.applied()?).map_err(unreadable(&journal))?;
-    found.frames = seen.frames;
-    for (segment, what) in seen.damage {
-        found.differs("journal", segment.display().to_string(), what);
+    let known = Known { freed: ledger.freed()?, durable: ledger.applied()? };
+    let look = || survey(disk, &journal, store, known, &mut |_| ());
+    // A running instance writes and frees meanwhile: what seems damaged is believed when it is seen twice.
+    let seen = match look() {
+        Ok(seen) if seen.damage.is_empty() => Ok(seen),
+        Ok(first) => look().map(|mut again| {
+            again.damage.retain(|damage| first.damage.contains(damage));
+            again
+        }),
+        Err(_) => look(),
+    };
+    match seen {
+        Ok(seen) => {
+            found.frames = seen.segments.iter().map(|segment| segment.frames.len() as u64).sum();
+            for damage in seen.damage {
+                let what = format!("byte {}, lsn {} to {}: {}", damage.offset, damage.first, damage.last, damage.what);
+                found.differs("journal", damage.path.display().to_string(), what);
+            }
+        }
+        Err(fault) => found.differs("journal", journal.display().to_string(), fault.to_string()),
     }
     Ok(())
 }

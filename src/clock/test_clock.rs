@@ -58,13 +58,11 @@ pub fn from_text(text: &str, up: Option<(Length, String)>) -> Option<Arc<dyn Clo
     };
     let at = chrono::DateTime::parse_from_rfc3339(moment).ok()?;
     let at = UtcTime::from_seconds(at.timestamp())?;
-    Some(match factor {
-        Some(factor) => Arc::new(AcceleratedClock::starting_at(at, factor)),
-        None => {
-            let clock = StoppedClock::never_set(at);
-            Arc::new(StoppedClock { up: up.unwrap_or(clock.up), ..clock })
-        }
-    })
+    if let Some(factor) = factor {
+        return Some(Arc::new(AcceleratedClock::starting_at(at, factor)));
+    }
+    let clock = StoppedClock::never_set(at);
+    Some(Arc::new(StoppedClock { up: up.unwrap_or(clock.up), ..clock }))
 }
 
 #[cfg(test)]
@@ -79,7 +77,7 @@ mod tests {
         let (_sender, wake) = sync_channel(1);
         // Three hours of its time are 300 ms.
         assert_eq!(clock.wait(Length::from_seconds(3 * 3600), &wake), Waited::Elapsed);
-        let (passed, shown) = (begun.elapsed(), clock.now().nanos() - start.nanos());
+        let (shown, passed) = (clock.now().nanos() - start.nanos(), begun.elapsed());
         assert!(shown >= 3 * 3_600_000_000_000, "{shown}");
         assert!(i128::from(shown) <= i128::try_from(passed.as_nanos() * 36_000).expect("short"), "{shown} {passed:?}");
     }

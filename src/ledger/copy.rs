@@ -5,7 +5,7 @@
 //! the copy is durable, [`Ledger::told`] lets the keys go with the next transaction. Until then the copy is ahead by rows
 //! that are exactly these, so a ledger that differs from a copy with a higher number was rolled back.
 
-use super::{Ledger, LedgerFault, Result, row, run, unsigned};
+use super::{Ledger, LedgerFault, Result, row, run};
 use crate::disk::SyncPoint;
 use rusqlite::types::{Value as Cell, ValueRef};
 use rusqlite::{OptionalExtension, Transaction, params, params_from_iter};
@@ -212,23 +212,6 @@ impl Ledger {
         done
     }
 
-    /// Checks the file as a whole: its pages, its references and its history.
-    ///
-    /// # Errors
-    /// [`LedgerFault`] with the first thing that is wrong.
-    pub fn verify_whole(&self) -> Result<()> {
-        let found: String = self.check(self.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)))?;
-        if found != "ok" {
-            return Err(LedgerFault::Row(found));
-        }
-        let dangling = "SELECT count(*) FROM pragma_foreign_key_check";
-        let dangling: i64 = self.check(self.connection.query_row(dangling, [], |row| row.get(0)))?;
-        if dangling > 0 {
-            return Err(LedgerFault::Row(format!("{} rows refer to rows that are not there", unsigned(dangling))));
-        }
-        self.verify_facts().map(|_| ())
-    }
-
     /// Writes a whole copy of the file to a path that must not exist.
     ///
     /// # Errors
@@ -414,7 +397,7 @@ mod tests {
         ledger.told(7, untold.mark);
         ledger.restore(&[], 7).expect("noted");
         assert_eq!(contents(&copy), contents(&ledger));
-        copy.verify_whole().expect("whole");
+        copy.require_undamaged().expect("whole");
         copy.touch_everything().expect("touched");
         let mut third = create(dir.path(), "c");
         third.restore(&all_untold(&copy).rows, 7).expect("restored");

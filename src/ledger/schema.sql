@@ -204,6 +204,7 @@ CREATE TABLE touched (                  -- keys of rows that changed since the a
   id      INTEGER PRIMARY KEY,
   "table" TEXT NOT NULL,
   key     TEXT NOT NULL,                -- JSON list
+  "check" INTEGER NOT NULL AS (row_check('touched', id, "table", key)) STORED,
   UNIQUE ("table", key)
 );
 

@@ -27,6 +27,7 @@ impl Recovery<'_> {
         let mut spool = Spool::open(Arc::clone(&disk), &dir, self.id, self.world.limits, Lsn(0))?;
         let (first, durable) = (spool.first(), spool.durable());
         let is_empty = first > durable;
+        ledger.note_freed(if is_empty { applied.next() } else { first })?;
         if !is_empty && first > applied.next() {
             if !self.orders.from_backup && !self.rewrite_log {
                 return Err(RecoverFault::ArchiveTooOld { known: applied, first });

@@ -85,7 +85,7 @@ fn nothing_needs_you_when_everything_known_is_delivered() {
     let text = screen(&[book], Vec::new(), NOW + 365 * 86_400);
     assert!(text.starts_with("hourdrop status  2025-11-03 11:30:00 Z  nothing needs you\n"), "{text}");
     assert!(text.contains("p/f      2024-11-03 07:00 Z  all delivered  -        12:00:00\n"), "{text}");
-    assert!(text.ends_with("in doubt 0   clock ok\n"), "{text}");
+    assert!(text.ends_with("clock ok   sequence gaps 0   in doubt 0\n"), "{text}");
 }
 
 #[test]

@@ -174,8 +174,9 @@ fn segments_that_are_missing_are_named_and_mended() {
 fn what_was_never_acknowledged_is_no_damage() {
     let journal = Journal::new(&mut fastrand::Rng::with_seed(4));
     let last = journal.segments().pop().expect("a segment");
-    let whole = fs::read(&last).expect("segment");
     let end = journal.survey().0.segments.pop().expect("a segment").frames.pop().expect("a frame");
+    let mut whole = fs::read(&last).expect("segment");
+    whole.truncate(usize::try_from(end.offset + end.bytes).expect("small"));
     let known = Known { freed: Lsn(1), durable: Lsn(FRAMES - 1) };
     for cut in [end.offset + 1, end.offset + end.bytes - 1] {
         fs::write(&last, &whole[..usize::try_from(cut).expect("small")]).expect("cut");
