@@ -3,8 +3,9 @@
 //! - [`config`]: the configuration file with all its problems.
 //! - [`store`]: the state directory: lock, identity, ledger and spool.
 //! - [`exporter`]: `once` and `run`, made of [`intake`], [`sealing`] and [`delivery`]; [`fault`]: why they stop.
+//! - [`space`]: what is done when there is no room on a disk or in the spool.
 //! - [`progress`]: how all of them tell what they do.
-//! - [`report`], [`readback`], [`preview`], [`init`], [`quarantine`]: what the other commands need.
+//! - [`report`], [`readback`], [`preview`], [`init`], [`quarantine`], [`verify`]: what the other commands need.
 
 pub mod config;
 pub mod delivery;
@@ -22,4 +23,6 @@ pub mod readback;
 pub mod report;
 pub mod sealing;
 pub mod shared_ledger;
+pub mod space;
 pub mod store;
+pub mod verify;

@@ -1,6 +1,10 @@
 //! The archive: the very bytes that are uploaded, read-only, below `<partner>/<feed>/YYYY/MM/DD/HH/` of the hour's
 //! start in UTC. A file gets its name here durably before the first byte of it leaves, and deliveries read it here.
 
+mod proved;
+
+pub use proved::Proved;
+
 use crate::disk::{Disk, DiskRead, SyncPoint, parent};
 use crate::domain::ids::{FeedId, FileName, Sha256Digest};
 use crate::domain::period::Partition;
@@ -88,11 +92,31 @@ impl Archive {
         self.disk.open_read(&self.full_path(path))
     }
 
+    /// Opens a file for delivery that must have this length and hash: see [`Proved`].
+    ///
+    /// # Errors
+    /// What the disk says; [`io::ErrorKind::InvalidData`] when the length is another one.
+    pub fn open_proved(&self, path: &str, bytes: u64, sha256: Sha256Digest) -> io::Result<Proved<Box<dyn DiskRead>>> {
+        let file = self.open(path)?;
+        if file.stat()?.bytes != bytes {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it has not the length that was archived"));
+        }
+        Ok(Proved::new(file, bytes, sha256))
+    }
+
     /// Hash of an archived file.
     ///
     /// # Errors
     /// [`ArchiveFault::Disk`].
     pub fn hash(&self, path: &str) -> Result<Sha256Digest, ArchiveFault> {
+        self.hash_telling(path, &mut |_| ())
+    }
+
+    /// Hash of an archived file; `told` is given the length of each piece that was read.
+    ///
+    /// # Errors
+    /// [`ArchiveFault::Disk`].
+    pub fn hash_telling(&self, path: &str, told: &mut dyn FnMut(u64)) -> Result<Sha256Digest, ArchiveFault> {
         let full = self.full_path(path);
         let mut reader = self.open(path).map_err(disk_fault("open", &full))?;
         let mut hash = Sha256::new();
@@ -103,6 +127,7 @@ impl Archive {
                 return Ok(Sha256Digest(hash.finalize().into()));
             }
             hash.update(piece.get(..count).unwrap_or_default());
+            told(count as u64);
         }
     }
 

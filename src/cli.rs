@@ -23,6 +23,7 @@ mod status;
 mod table;
 mod terminal;
 mod times;
+mod verify;
 mod verify_file;
 mod work;
 
@@ -82,6 +83,7 @@ fn dispatch(context: &Context, command: Command) -> Result<Answer, Failure> {
             quarantine::retry::run(context, &arguments)
         }
         Command::Release(arguments) => release::run(context, &arguments),
+        Command::Verify(arguments) => verify::run(context, &arguments),
         Command::VerifyFile(arguments) => verify_file::run(context, &arguments),
         Command::Init(arguments) => init::run(context, &arguments),
         Command::Demo(arguments) => demo::run(context, &arguments),

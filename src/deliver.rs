@@ -181,7 +181,9 @@ impl<E> DeliverFault<E> {
 
 /// Leads one file to its end: [`FileState::Delivered`] or [`FileState::Held`].
 ///
-/// `body` opens the archived file from its first byte; it is called once for each upload. `record` makes a fact
+/// `body` opens the archived file from its first byte. An error of kind [`io::ErrorKind::InvalidData`], from it or while
+/// its bytes are read, says that they are not those that were archived: the file is held, and nothing of it is shown.
+/// `record` makes a fact
 /// durable and is called before the act that the fact announces.
 ///
 /// # Errors

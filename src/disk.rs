@@ -160,6 +160,31 @@ pub fn parent(path: &Path) -> &Path {
     }
 }
 
+/// True for the errors that pass when somebody makes room: no space, or the user's quota is used up.
+#[must_use]
+pub fn is_out_of_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// The room on a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that may still be written.
+    pub free_bytes: u64,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// The room on the file system that holds `path`.
+///
+/// # Errors
+/// What the system says.
+pub fn room(path: &Path) -> io::Result<Room> {
+    let found = rustix::fs::statvfs(path)?;
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    Ok(Room { free_bytes: bytes(found.f_bavail), bytes: bytes(found.f_blocks) })
+}
+
 /// How a disk that can `make` one directory, and tell whether one `is_empty`, does what [`Disk::create_dir_all`]
 /// promises.
 ///
@@ -319,7 +344,7 @@ impl DiskFile for RealFile {
 
     fn allocate(&mut self, length: u64) -> io::Result<bool> {
         use rustix::fs::{FallocateFlags, fallocate};
-        match fallocate(&self.0, FallocateFlags::empty(), 0, length) {
+        match rustix::io::retry_on_intr(|| fallocate(&self.0, FallocateFlags::empty(), 0, length)) {
             Ok(()) => Ok(true),
             Err(rustix::io::Errno::NOTSUP | rustix::io::Errno::NOSYS) => Ok(false),
             Err(error) => Err(error.into()),

@@ -505,6 +505,9 @@ pub fn parse_size(text: &str) -> Option<u64> {
         ("TB", 1_000_000_000_000),
         ("B", 1),
     ];
+    if text == "0" {
+        return Some(0);
+    }
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits)?;
     let (_, scale) = UNITS.iter().find(|(name, _)| *name == unit.trim_start())?;
@@ -597,6 +600,7 @@ mod tests {
     fn sizes_need_a_unit() {
         assert_eq!(parse_size("256MiB"), Some(268_435_456));
         assert_eq!(parse_size("2GB"), Some(2_000_000_000));
+        assert_eq!(parse_size("0"), Some(0), "nothing is nothing in every unit");
         for bad in ["", "5", "MiB", "-1B", "1.5GB", "99999999999TiB"] {
             assert_eq!(parse_size(bad), None, "{bad}");
         }

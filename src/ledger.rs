@@ -5,20 +5,29 @@
 //! the act that it permits. The ledger stores and answers; it decides nothing.
 
 pub mod batches;
+pub mod checked_rows;
 pub mod delivery;
+mod facts;
 pub mod intake;
+pub mod proof;
 pub mod reports;
+mod wal;
+
+pub use facts::Fact;
+use facts::append_fact;
 
 use crate::disk::{Disk, RealDisk, SyncPoint};
 use crate::domain::ids::Lsn;
-use crate::domain::time::UtcTime;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
-use sha2::{Digest, Sha256};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, Error, ErrorCode, OpenFlags, OptionalExtension, Transaction, params};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 const SCHEMA: &str = include_str!("ledger/schema.sql");
-const SCHEMA_VERSION: &str = "1";
+/// How long a statement waits for another program that reads or writes the ledger.
+const BUSY_MAX: Duration = Duration::from_secs(30);
+const SCHEMA_VERSION: &str = "2";
 
 /// What can go wrong with the ledger.
 #[derive(Debug, thiserror::Error)]
@@ -47,9 +56,32 @@ pub enum LedgerFault {
         /// Its version.
         found: String,
     },
+    /// Something in the file is not what was written.
+    #[error("ledger {path} is damaged: {what}")]
+    Damaged {
+        /// The ledger file.
+        path: PathBuf,
+        /// What and where: a table and the key of its row, or what SQLite says.
+        what: String,
+    },
     /// A row holds something that hourdrop never writes.
     #[error("ledger row is not readable: {0}")]
     Row(String),
+}
+
+impl LedgerFault {
+    /// True when SQLite found no room on the disk.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Sqlite { source, .. } if source.sqlite_error_code() == Some(ErrorCode::DiskFull))
+    }
+
+    /// True when the system refused SQLite something while it wrote; it does not say what.
+    #[must_use]
+    pub fn is_refused_write(&self) -> bool {
+        let codes = [Some(ErrorCode::SystemIoFailure), Some(ErrorCode::CannotOpen)];
+        matches!(self, Self::Sqlite { source, .. } if codes.contains(&source.sqlite_error_code()))
+    }
 }
 
 /// The ledger, open.
@@ -62,6 +94,26 @@ pub struct Ledger {
 
 type Result<T> = std::result::Result<T, LedgerFault>;
 
+impl LedgerFault {
+    /// SQLite's answer, or the damage that it tells of.
+    fn sqlite(path: &Path, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        if let Error::SqliteFailure(_, Some(message)) = &source
+            && let Some(row) = checked_rows::damage(message)
+        {
+            return Self::Damaged { path, what: row.to_owned() };
+        }
+        let unreadable =
+            matches!(source.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase));
+        let strange =
+            matches!(source, Error::InvalidColumnType(..) | Error::Utf8Error(..) | Error::FromSqlConversionFailure(..));
+        if unreadable || strange {
+            return Self::Damaged { path, what: source.to_string() };
+        }
+        Self::Sqlite { path, source }
+    }
+}
+
 impl Ledger {
     /// Creates a ledger that must not exist yet.
     ///
@@ -70,19 +122,23 @@ impl Ledger {
     pub fn create(path: &Path, store: &str) -> Result<Self> {
         let ledger = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         ledger.check(ledger.connection.execute_batch(&format!("BEGIN;{SCHEMA}")))?;
-        for (key, value) in [("schema_version", SCHEMA_VERSION), ("store_id", store), ("applied_lsn", "0")] {
-            let insert = "INSERT INTO store VALUES (?1, ?2)";
+        let values = [("schema_version", SCHEMA_VERSION), ("store_id", store), ("applied_lsn", "0")];
+        for (key, value) in values.into_iter().chain([(facts::LAST_FACT, "")]) {
+            let insert = "INSERT INTO main.store VALUES (?1, ?2)";
             ledger.check(ledger.connection.execute(insert, params![key, value]))?;
         }
         ledger.check(ledger.connection.execute_batch("COMMIT"))?;
+        ledger.check(checked_rows::put_in_front(&ledger.connection))?;
         Ok(ledger)
     }
 
-    /// Opens an existing ledger for reading and writing.
+    /// Opens an existing ledger for reading and writing. SQLite drops without a word what it cannot read of its log,
+    /// so the log is looked at first.
     ///
     /// # Errors
-    /// [`LedgerFault`] when SQLite refuses or the schema is another one.
+    /// [`LedgerFault`] when SQLite refuses, the schema is another one, or the log is damaged.
     pub fn open(disk: Arc<dyn Disk>, path: &Path) -> Result<Self> {
+        wal::check(disk.as_ref(), path)?;
         let ledger = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?.with_known_schema()?;
         Ok(Self { disk, ..ledger })
     }
@@ -93,29 +149,38 @@ impl Ledger {
     /// As [`Ledger::open`].
     pub fn open_read_only(path: &Path) -> Result<Self> {
         // A reader of a WAL database needs the -shm file, so the file is opened for writing and writing is forbidden.
-        let ledger = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?.with_known_schema()?;
+        let ledger = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        // What lies in SQLite's log is brought into the file by those who write, who look at the log before.
+        ledger.check(ledger.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true))?;
+        let ledger = ledger.with_known_schema()?;
         ledger.check(ledger.connection.pragma_update(None, "query_only", true))?;
         Ok(ledger)
     }
 
     fn connect(path: &Path, flags: OpenFlags) -> Result<Self> {
-        let fault = |source| LedgerFault::Sqlite { path: path.to_owned(), source };
+        let fault = |source| LedgerFault::sqlite(path, source);
         let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(fault)?;
-        connection.busy_timeout(std::time::Duration::from_secs(30)).map_err(fault)?;
+        connection.busy_timeout(BUSY_MAX).map_err(fault)?;
         connection.pragma_update(None, "journal_mode", "wal").map_err(fault)?;
         connection.pragma_update(None, "synchronous", "full").map_err(fault)?;
         connection.pragma_update(None, "foreign_keys", true).map_err(fault)?;
+        connection.pragma_update(None, "temp_store", "memory").map_err(fault)?;
         connection.set_prepared_statement_cache_capacity(64);
+        checked_rows::teach(&connection).map_err(fault)?;
         Ok(Self { connection, path: path.to_owned(), disk: Arc::new(RealDisk) })
     }
 
     fn with_known_schema(self) -> Result<Self> {
         let found = self.store_value("schema_version")?.unwrap_or_default();
-        if found == SCHEMA_VERSION { Ok(self) } else { Err(LedgerFault::Schema { path: self.path, found }) }
+        if found != SCHEMA_VERSION {
+            return Err(LedgerFault::Schema { path: self.path, found });
+        }
+        self.check(checked_rows::put_in_front(&self.connection))?;
+        Ok(self)
     }
 
     fn check<T>(&self, result: rusqlite::Result<T>) -> Result<T> {
-        result.map_err(|source| LedgerFault::Sqlite { path: self.path.clone(), source })
+        result.map_err(|source| LedgerFault::sqlite(&self.path, source))
     }
 
     fn store_value(&self, key: &str) -> Result<Option<String>> {
@@ -143,7 +208,7 @@ impl Ledger {
     /// Runs `write` in one transaction.
     fn transact<T>(&mut self, point: SyncPoint, write: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
         let path = self.path.clone();
-        let fault = |source| LedgerFault::Sqlite { path: path.clone(), source };
+        let fault = |source| LedgerFault::sqlite(&path, source);
         let refused = |source| LedgerFault::Refused { path: path.clone(), source };
         let transaction =
             self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(fault)?;
@@ -153,67 +218,6 @@ impl Ledger {
         self.disk.after_ledger_commit(point).map_err(refused)?;
         Ok(value)
     }
-
-    /// Checks the chain of facts from the first to the last.
-    ///
-    /// # Errors
-    /// [`LedgerFault::Row`] names the first fact that was changed.
-    pub fn verify_facts(&self) -> Result<u64> {
-        let mut statement = self
-            .check(self.connection.prepare("SELECT id, at, kind, subject, detail, \"check\" FROM fact ORDER BY id"))?;
-        let mut rows = self.check(statement.query([]))?;
-        let (mut previous, mut count) = (Vec::new(), 0);
-        while let Some(row) = self.check(rows.next())? {
-            let id: i64 = self.check(row.get(0))?;
-            let fact = Fact {
-                at: UtcTime::from_nanos(self.check(row.get(1))?),
-                kind: &self.check(row.get::<_, String>(2))?,
-                subject: &self.check(row.get::<_, String>(3))?,
-                detail: &self.check(row.get::<_, String>(4))?,
-            };
-            let stored: Vec<u8> = self.check(row.get(5))?;
-            if id != count + 1 || fact.check(&previous) != stored {
-                return Err(LedgerFault::Row(format!("fact {id} does not follow from the fact before it")));
-            }
-            (previous, count) = (stored, id);
-        }
-        Ok(u64::try_from(count).unwrap_or(0))
-    }
-}
-
-/// One line of the history.
-#[derive(Debug, Clone, Copy)]
-pub struct Fact<'a> {
-    /// When.
-    pub at: UtcTime,
-    /// What: `planned`, `sealed`, `held`, `delivered` and so on.
-    pub kind: &'a str,
-    /// About whom: a feed and hour, a file, a source.
-    pub subject: &'a str,
-    /// In words.
-    pub detail: &'a str,
-}
-
-impl Fact<'_> {
-    fn check(&self, previous: &[u8]) -> Vec<u8> {
-        let mut hash = Sha256::new();
-        hash.update(previous);
-        hash.update(self.at.nanos().to_le_bytes());
-        for text in [self.kind, self.subject, self.detail] {
-            hash.update((text.len() as u64).to_le_bytes());
-            hash.update(text);
-        }
-        hash.finalize().to_vec()
-    }
-}
-
-/// Appends a fact to the history.
-fn append_fact(transaction: &Transaction<'_>, fact: Fact<'_>) -> Result<()> {
-    let last = "SELECT \"check\" FROM fact ORDER BY id DESC LIMIT 1";
-    let previous: Vec<u8> = row(transaction.query_row(last, [], |r| r.get(0)).optional())?.unwrap_or_default();
-    let insert = "INSERT INTO fact (at, kind, subject, detail, \"check\") VALUES (?1, ?2, ?3, ?4, ?5)";
-    run(transaction, insert, params![fact.at.nanos(), fact.kind, fact.subject, fact.detail, fact.check(&previous)])?;
-    Ok(())
 }
 
 /// Runs a cached statement.
@@ -223,7 +227,7 @@ fn run(transaction: &Transaction<'_>, sql: &str, values: impl rusqlite::Params) 
 
 /// A result inside a transaction, where the path is known to the caller only.
 fn row<T>(result: rusqlite::Result<T>) -> Result<T> {
-    result.map_err(|source| LedgerFault::Sqlite { path: PathBuf::from("ledger.db"), source })
+    result.map_err(|source| LedgerFault::sqlite(Path::new("ledger.db"), source))
 }
 
 /// SQLite stores signed numbers.
@@ -244,29 +248,18 @@ mod tests {
     }
 
     #[test]
-    fn facts_are_chained_and_a_change_is_found() {
+    fn readers_leave_the_file_and_the_log_as_they_are() {
         let dir = tempfile::tempdir().expect("directory");
-        let mut ledger = ledger(dir.path());
-        for number in 0..3 {
-            let at = UtcTime::from_nanos(number);
-            let fact = Fact { at, kind: "sealed", subject: "huaxin/voice", detail: "x" };
-            ledger.transact(SyncPoint::LedgerOther, |t| append_fact(t, fact)).expect("fact");
-        }
-        assert_eq!(ledger.verify_facts().expect("chain"), 3);
-        ledger.connection.execute("UPDATE fact SET detail = 'y' WHERE id = 2", []).expect("tamper");
-        assert!(matches!(ledger.verify_facts(), Err(LedgerFault::Row(text)) if text.contains("fact 2")));
-    }
-
-    #[test]
-    fn a_removed_fact_is_found() {
-        let dir = tempfile::tempdir().expect("directory");
-        let mut ledger = ledger(dir.path());
-        for number in 0..3 {
-            let fact = Fact { at: UtcTime::from_nanos(number), kind: "k", subject: "s", detail: "d" };
-            ledger.transact(SyncPoint::LedgerOther, |t| append_fact(t, fact)).expect("fact");
-        }
-        ledger.connection.execute("DELETE FROM fact WHERE id = 1", []).expect("tamper");
-        assert!(ledger.verify_facts().is_err());
+        let path = dir.path().join("ledger.db");
+        let mut writer = ledger(dir.path());
+        writer.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).expect("as if killed");
+        let fact = Fact { at: crate::domain::time::UtcTime::MIN, kind: "k", subject: "s", detail: "d" };
+        writer.transact(SyncPoint::LedgerOther, |t| append_fact(t, fact)).expect("fact");
+        drop(writer);
+        let bytes = |path: &Path| std::fs::read(path).expect("read");
+        let before = (bytes(&path), bytes(&wal::log_path(&path)));
+        assert_eq!(Ledger::open_read_only(&path).expect("reader").verify_facts().expect("facts"), 1);
+        assert!(!before.1.is_empty() && (bytes(&path), bytes(&wal::log_path(&path))) == before);
     }
 
     #[test]
@@ -274,7 +267,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("directory");
         drop(ledger(dir.path()));
         let mut reader = Ledger::open_read_only(&dir.path().join("ledger.db")).expect("reader");
-        let fact = Fact { at: UtcTime::MIN, kind: "k", subject: "s", detail: "d" };
+        let fact = Fact { at: crate::domain::time::UtcTime::MIN, kind: "k", subject: "s", detail: "d" };
         assert!(reader.transact(SyncPoint::LedgerOther, |t| append_fact(t, fact)).is_err());
     }
 

@@ -11,21 +11,28 @@
 //! frame    "HDF1"  length (4)  lsn (8)  durable lsn (8)  crc of the frame before (4)  kind (1)  zero (3)
 //!          payload (length)  crc32c over all of it (4)
 //! ```
+//! A segment is allocated when it is made; what lies behind its last frame are zeros. When the next one begins it is
+//! cut to its length. When there is no room ([`SpoolFault::Full`]) nothing is lost: what the disk has not taken is
+//! kept and written later.
+//!
 //! Numbers are little endian. `durable lsn` is what was known to be durable when the frame was written, so a bad
 //! frame at or below it is damage and not a torn tail. The rule that tells them apart is in [`recovery`].
 
 pub mod frame;
+pub mod inspect;
 pub mod recovery;
 pub mod segment;
-mod settle;
+pub mod usage;
+mod writer;
 
-use crate::disk::{Disk, DiskFile, SyncPoint};
+use crate::disk::{Disk, SyncPoint};
 use crate::domain::ids::Lsn;
 use frame::Frame;
 use segment::{Segment, segment_path};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use writer::{SegmentWriter, sync_fault};
 
 /// Identity of a state directory: 16 random bytes, in every segment header and in the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,6 +53,24 @@ pub enum SpoolFault {
         /// What was tried.
         operation: &'static str,
         /// On which file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// There is no room on the disk. Nothing is lost; the operation may be repeated.
+    #[error("spool: cannot {operation} {path}: {source}")]
+    Full {
+        /// What was tried.
+        operation: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A sync failed: what was written since the last one may be lost although it can be read.
+    #[error("spool: cannot sync {path}: {source}")]
+    SyncFailed {
+        /// The file or directory.
         path: PathBuf,
         /// The system's answer.
         source: io::Error,
@@ -107,8 +132,7 @@ pub struct Spool {
     store: StoreId,
     limits: SpoolLimits,
     segments: Vec<Segment>,
-    writer: Option<Box<dyn DiskFile>>,
-    buffer: Vec<u8>,
+    writer: Option<SegmentWriter>,
     next: Lsn,
     durable: Lsn,
     last_crc: u32,
@@ -134,31 +158,21 @@ impl Spool {
     ) -> Result<Self, SpoolFault> {
         disk.create_dir_all(dir, SyncPoint::SpoolDirectory).map_err(disk_fault("create directory", dir))?;
         let found = recovery::recover(disk.as_ref(), dir, store, expected)?;
-        settle::settle(disk.as_ref(), dir, &found.segments, expected)?;
-        let mut spool = Self {
+        let reopen = |last| SegmentWriter::reopen(disk.as_ref(), dir, last, expected, limits.segment_bytes_max);
+        let writer = found.segments.last().map(reopen).transpose()?;
+        Ok(Self {
             disk,
             dir: dir.to_owned(),
             store,
             limits,
             segments: found.segments,
-            writer: None,
-            buffer: Vec::new(),
+            writer,
             next: found.next,
             durable: Lsn(found.next.0 - 1),
             last_crc: found.last_crc,
             new_segment: false,
             latched: false,
-        };
-        spool.reopen_last_segment()?;
-        Ok(spool)
-    }
-
-    fn reopen_last_segment(&mut self) -> Result<(), SpoolFault> {
-        if let Some(last) = self.segments.last() {
-            let writer = self.disk.open_append(&last.path).map_err(disk_fault("open", &last.path))?;
-            self.writer = Some(writer);
-        }
-        Ok(())
+        })
     }
 
     /// The last frame that is durable; 0 when there is none.
@@ -179,36 +193,51 @@ impl Spool {
         self.segments.first().map_or(self.next, |segment| segment.first)
     }
 
-    /// Bytes of all segments.
+    /// Bytes of all segments up to their last frames.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.bytes).sum()
     }
 
+    /// Begins a new segment when the current one is nearly full. To be called while nothing is in flight that cannot
+    /// be kept: this is where a full disk is noticed.
+    ///
+    /// # Errors
+    /// [`SpoolFault::Full`] when there is no room for a segment; others as [`Spool::append`] and [`Spool::sync`].
+    pub fn make_room(&mut self) -> Result<(), SpoolFault> {
+        self.check_latch()?;
+        if self.has_room_for(self.limits.segment_bytes_max / 64) { Ok(()) } else { self.start_segment() }
+    }
+
     /// Appends a frame. It is accepted only when [`Spool::sync`] has returned.
     ///
     /// # Errors
-    /// [`SpoolFault`]; after a failed write nothing more is accepted.
+    /// [`SpoolFault`]; after a failed write nothing more is accepted. When the disk is full the frame is kept, and
+    /// [`Spool::sync`] says so; only without [`Spool::make_room`] before it the first frame of all may be refused.
     pub fn append(&mut self, kind: u8, payload: &[u8]) -> Result<Lsn, SpoolFault> {
-        if self.latched {
-            return Err(SpoolFault::Latched);
-        }
+        self.check_latch()?;
         let frame_bytes = frame::frame_bytes(payload.len());
-        if self.segments.last().is_none_or(|last| last.bytes + frame_bytes > self.limits.segment_bytes_max) {
-            self.start_segment()?;
+        if !self.has_room_for(frame_bytes) {
+            match self.start_segment() {
+                // The segment becomes longer than was planned.
+                Err(SpoolFault::Full { .. }) if self.writer.is_some() => {}
+                begun => begun?,
+            }
         }
+        let (Some(writer), Some(segment)) = (&mut self.writer, self.segments.last_mut()) else {
+            return Err(SpoolFault::Latched);
+        };
         let lsn = self.next;
-        self.last_crc = frame::write(
-            &Frame { lsn, durable: self.durable, previous_crc: self.last_crc, kind, payload },
-            &mut self.buffer,
-        );
-        if let Some(segment) = self.segments.last_mut() {
-            segment.offsets.push(segment.bytes);
-            segment.bytes += frame_bytes;
-        }
+        let frame = Frame { lsn, durable: self.durable, previous_crc: self.last_crc, kind, payload };
+        self.last_crc = frame::write(&frame, writer.buffer());
+        segment.offsets.push(segment.bytes);
+        segment.bytes += frame_bytes;
         self.next = lsn.next();
-        if self.buffer.len() >= WRITE_BYTES {
-            self.flush()?;
+        if writer.buffer().len() >= WRITE_BYTES {
+            match self.flush() {
+                Err(SpoolFault::Full { .. }) => {}
+                written => written?,
+            }
         }
         Ok(lsn)
     }
@@ -216,57 +245,62 @@ impl Spool {
     /// Makes all frames appended so far durable.
     ///
     /// # Errors
-    /// [`SpoolFault`]; after a failed sync nothing more is accepted until a restart: the kernel may have dropped the
-    /// pages and forgotten the error.
+    /// [`SpoolFault::Full`]: nothing is lost, and it may be called again. Others: nothing more is accepted until a
+    /// restart. After a failed sync the kernel may have dropped the pages and forgotten the error.
     pub fn sync(&mut self) -> Result<Lsn, SpoolFault> {
-        if self.latched {
-            return Err(SpoolFault::Latched);
+        self.check_latch()?;
+        if self.next.0 - 1 > self.durable.0 {
+            self.sync_segment()?;
+            self.durable = Lsn(self.next.0 - 1);
         }
-        if self.next.0 - 1 == self.durable.0 {
-            return Ok(self.durable);
-        }
-        self.flush()?;
-        let synced = match (&mut self.writer, self.segments.last()) {
-            (Some(writer), Some(last)) => writer.sync(SyncPoint::SpoolGroup).map_err(disk_fault("sync", &last.path)),
-            (None, _) | (_, None) => Ok(()),
-        };
-        self.latch_on_error(synced)?;
-        if self.new_segment {
-            let synced = self
-                .disk
-                .sync_dir(&self.dir, SyncPoint::SpoolDirectory)
-                .map_err(disk_fault("sync directory", &self.dir));
-            self.latch_on_error(synced)?;
-            self.new_segment = false;
-        }
-        self.durable = Lsn(self.next.0 - 1);
         Ok(self.durable)
     }
 
+    fn sync_segment(&mut self) -> Result<(), SpoolFault> {
+        self.flush()?;
+        let synced = self.writer.as_mut().map_or(Ok(()), SegmentWriter::sync);
+        self.latch_on_error(synced)?;
+        if self.new_segment {
+            let synced = self.sync_dir();
+            self.latch_on_error(synced)?;
+            self.new_segment = false;
+        }
+        Ok(())
+    }
+
+    fn sync_dir(&self) -> Result<(), SpoolFault> {
+        self.disk.sync_dir(&self.dir, SyncPoint::SpoolDirectory).map_err(sync_fault(&self.dir))
+    }
+
+    const fn check_latch(&self) -> Result<(), SpoolFault> {
+        if self.latched { Err(SpoolFault::Latched) } else { Ok(()) }
+    }
+
     fn latch_on_error<T>(&mut self, result: Result<T, SpoolFault>) -> Result<T, SpoolFault> {
-        self.latched |= result.is_err();
+        self.latched |= result.as_ref().is_err_and(|fault| !matches!(fault, SpoolFault::Full { .. }));
         result
     }
 
     fn flush(&mut self) -> Result<(), SpoolFault> {
-        let written = match (&mut self.writer, self.segments.last()) {
-            (Some(writer), Some(last)) => writer.write_all(&self.buffer).map_err(disk_fault("write", &last.path)),
-            (None, _) | (_, None) => Ok(()),
-        };
-        self.buffer.clear();
+        let written = self.writer.as_mut().map_or(Ok(()), SegmentWriter::flush);
         self.latch_on_error(written)
+    }
+
+    /// A segment without a frame takes one of any length.
+    fn has_room_for(&self, bytes: u64) -> bool {
+        let fits = |last: &Segment| last.offsets.is_empty() || last.bytes + bytes <= self.limits.segment_bytes_max;
+        self.segments.last().is_some_and(fits)
     }
 
     /// Ends the current segment, durably, and begins the next.
     fn start_segment(&mut self) -> Result<(), SpoolFault> {
         self.sync()?;
-        let path = segment_path(&self.dir, self.next);
-        let writer = self.disk.create_new(&path).map_err(disk_fault("create", &path))?;
-        segment::write_header(self.store, self.next, &mut self.buffer);
-        self.segments.push(Segment { first: self.next, path, bytes: segment::HEADER_BYTES, offsets: Vec::new() });
-        self.writer = Some(writer);
+        let bytes = self.limits.segment_bytes_max;
+        let writer = SegmentWriter::create(self.disk.as_ref(), &self.dir, self.store, self.next, bytes)?;
+        let (first, path) = (self.next, segment_path(&self.dir, self.next));
+        self.segments.push(Segment { first, path, bytes: segment::HEADER_BYTES, offsets: Vec::new() });
         self.new_segment = true;
-        Ok(())
+        self.writer.replace(writer).map_or(Ok(()), SegmentWriter::end)
     }
 
     /// Reads the durable frame `lsn` into `payload` and returns its kind; `None` when it was freed or is not durable.
@@ -288,19 +322,33 @@ impl Spool {
     /// durable before the next, so that a power cut leaves no gap.
     ///
     /// # Errors
-    /// [`SpoolFault::Disk`] when a segment cannot be removed.
+    /// [`SpoolFault`] when a segment cannot be removed, durably.
     pub fn free_below(&mut self, lsn: Lsn) -> Result<(), SpoolFault> {
         while let [first, second, ..] = self.segments.as_slice() {
             if second.first > lsn {
                 break;
             }
+            if self.new_segment {
+                // The newest segment tells how far the journal goes: it must be there before any other is gone.
+                self.sync_segment()?;
+                continue;
+            }
             self.disk.remove(&first.path).map_err(disk_fault("remove", &first.path))?;
             self.segments.remove(0);
-            self.disk
-                .sync_dir(&self.dir, SyncPoint::SpoolDirectory)
-                .map_err(disk_fault("sync directory", &self.dir))?;
+            // In order: a crash must not leave a gap.
+            let synced = self.sync_dir();
+            self.latch_on_error(synced)?;
         }
         Ok(())
+    }
+
+    /// Begins a new segment although the current one is not full, so that [`Spool::free_below`] can remove it.
+    ///
+    /// # Errors
+    /// As [`Spool::make_room`].
+    pub fn roll_over(&mut self) -> Result<(), SpoolFault> {
+        self.check_latch()?;
+        if self.segments.last().is_some_and(|last| !last.offsets.is_empty()) { self.start_segment() } else { Ok(()) }
     }
 }
 
@@ -316,6 +364,7 @@ fn disk_fault<'a>(operation: &'static str, path: &'a Path) -> impl FnOnce(io::Er
 mod tests {
     use super::*;
     use crate::disk::RealDisk;
+    use std::io::Write as _;
 
     const STORE: StoreId = StoreId([7; 16]);
     const SMALL: SpoolLimits = SpoolLimits { segment_bytes_max: 300 };
@@ -373,7 +422,8 @@ mod tests {
         let name = segment_path(Path::new(""), Lsn(1));
         let bytes = std::fs::read(whole.path().join(&name)).expect("segment");
         let frame = usize::try_from(frame::frame_bytes(50)).expect("small");
-        for length in bytes.len() - frame..bytes.len() {
+        let end = usize::try_from(segment::HEADER_BYTES).expect("small") + 3 * frame;
+        for length in end - frame..end {
             let dir = tempfile::tempdir().expect("directory");
             std::fs::File::create(dir.path().join(&name))
                 .and_then(|mut f| f.write_all(&bytes[..length]))

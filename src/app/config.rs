@@ -52,6 +52,10 @@ pub struct Config {
     pub once_deliver_for: Length,
     /// How often `run` looks at its sources.
     pub poll: Length,
+    /// The most bytes of frames that the spool may hold.
+    pub spool_max: u64,
+    /// Bytes of disk space that are kept for the ledger.
+    pub reserve: u64,
 }
 
 impl Config {
@@ -165,6 +169,8 @@ fn read_config(path: &Path, root: &Table<'_>, formats: &FormatLibrary, now: UtcT
     let archive = read_archive(path, root);
     let poll = root.length("poll").map_or(Length::from_seconds(2), |l| l.value);
     let once_deliver_for = root.length("once_deliver_for").map_or(Length::from_seconds(60), |l| l.value);
+    let spool_max = read_spool_max(root);
+    let reserve = root.size("reserve").map_or(64 << 20, |size| size.value);
     let sources = named_tables(root, "source", |table, id| source::read(path, table, id, formats), SourceId::parse);
     let finder = |name: &Placed<String>, problems: &Problems| formats.find(name, problems);
     let partners = named_tables(root, "partner", |table, id| partner::read(path, table, id, &finder), PartnerId::parse);
@@ -184,9 +190,21 @@ fn read_config(path: &Path, root: &Table<'_>, formats: &FormatLibrary, now: UtcT
         partners: partners.into_iter().collect::<Option<_>>()?,
         once_deliver_for,
         poll,
+        spool_max,
+        reserve,
     };
     check_config(&config, root.problems(), now);
     Some(config)
+}
+
+fn read_spool_max(root: &Table<'_>) -> u64 {
+    const LEAST: u64 = 1 << 20;
+    let Some(size) = root.size("spool_max") else { return 16 << 30 };
+    if size.value < LEAST {
+        let hint = "it must hold every hour that is not sealed yet";
+        root.problems().add(size.place.error_with_hint("`spool_max` must be at least \"1MiB\"", hint));
+    }
+    size.value
 }
 
 fn read_archive(path: &Path, root: &Table<'_>) -> Option<(PathBuf, Retention)> {

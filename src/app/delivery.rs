@@ -4,9 +4,12 @@
 //! fault it drops the session, waits (longer each time, with jitter) and begins again from what the ledger says. A
 //! held file holds its feed; the partner's other feeds go on.
 
+mod damage;
+
 use super::config::{Config, PartnerConfig};
 use super::progress::Progress;
 use super::shared_ledger::SharedLedger;
+use super::space::{Reserve, ledger_lacks_room};
 use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::deliver::retry::RetryPolicy;
@@ -47,6 +50,8 @@ pub struct DeliveryContext {
     pub clock: Arc<dyn Clock>,
     /// Who listens.
     pub progress: Arc<dyn Progress>,
+    /// Is given up when the ledger has no room.
+    pub reserve: Arc<Reserve>,
     /// Marks our temporary names.
     pub mark: StoreMark,
     /// Set when everything is to stop.
@@ -118,7 +123,12 @@ pub fn deliver_partner(
     loop {
         let work = match work_for(context, partner) {
             Ok(work) => work,
-            Err(fault) => return stopped(context, partner, &outcome, &fault.to_string()),
+            Err(fault) => {
+                if lacks_room(context, &fault) && wait(context, until, Length::from_seconds(1), wake) {
+                    continue;
+                }
+                return stopped(context, partner, &outcome, &fault.to_string());
+            }
         };
         outcome.left = work.iter().map(|batches| batches.len() as u64).sum();
         if context.stop.load(Ordering::Relaxed) {
@@ -279,12 +289,13 @@ fn send_batch(
         if let FileState::Held { reason, .. } = &next {
             tracing::warn!(partner = %partner.id, file = %file.name, ?reason, "file held");
         }
+        damage::report(context, row, &next)?;
         states.borrow_mut().insert(row.row, next);
         Ok(())
     };
     let mut open = |file: &FileToDeliver| -> std::io::Result<Box<dyn Read>> {
-        let path = row_of(file).map(|row| row.archive_path.as_str()).unwrap_or_default();
-        Ok(Box::new(context.archive.open(path)?))
+        let row = row_of(file).ok_or(std::io::ErrorKind::NotFound)?;
+        Ok(Box::new(context.archive.open_proved(&row.archive_path, row.bytes, row.sha256)?))
     };
     let mut pause = |look: u32| {
         let (never, silent) = std::sync::mpsc::channel::<()>();
@@ -299,10 +310,26 @@ fn send_batch(
         Ok(BatchOutcome::Stopped { .. }) => Ok(false),
         Err(fault) => Err(SendFault::Batch {
             what: fault.to_string(),
-            disposition: fault.fault.disposition(),
+            // The reserve was given up for it, or somebody makes room: the files go on from what is recorded.
+            disposition: if let DeliverFault::Record(ledger) = &fault.fault
+                && lacks_room(context, ledger)
+            {
+                Disposition::Retry
+            } else {
+                fault.fault.disposition()
+            },
             kind: if let DeliverFault::Remote(remote) = &fault.fault { Some(remote.kind) } else { None },
         }),
     }
+}
+
+/// True when the ledger has no room. Then the reserve is given up for it.
+fn lacks_room(context: &DeliveryContext, fault: &LedgerFault) -> bool {
+    let lacks_room = ledger_lacks_room(context.disk.as_ref(), &context.config.state, fault);
+    if lacks_room && let Err(fault) = context.reserve.give() {
+        tracing::error!("cannot give up the reserve: {fault}");
+    }
+    lacks_room
 }
 
 /// Raises or clears the alarm of a partner that cannot be reached.

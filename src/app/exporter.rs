@@ -8,6 +8,7 @@
 
 mod open;
 mod run;
+mod stop;
 
 use super::config::Config;
 use super::delivery::{DeliveryContext, PartnerOutcome, Until, deliver_partner};
@@ -16,6 +17,7 @@ use super::intake::IntakeCounts;
 use super::progress::Progress;
 use super::sealing::SealCounts;
 use super::shared_ledger::SharedLedger;
+use super::space::Space;
 use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::deliver::StoreMark;
@@ -77,6 +79,7 @@ pub struct Exporter {
     pub(super) duplicates: IntakeEntry,
     pub(super) payload: Vec<u8>,
     pub(super) applied: Lsn,
+    pub(super) space: Space,
     mark: StoreMark,
     stop: Arc<AtomicBool>,
     /// What was finished from before the restart.
@@ -98,6 +101,8 @@ pub struct OnceReport {
     pub held: Vec<(FeedId, Partition, String)>,
     /// Standing alarms.
     pub alarms: Vec<crate::ledger::intake::Alarm>,
+    /// The pass ended early for lack of room, in the spool or on a disk; bytes of input that were found and not read.
+    pub unread: Option<u64>,
 }
 
 impl OnceReport {
@@ -108,7 +113,7 @@ impl OnceReport {
         let attention = self.read.quarantined + self.sealed.quarantined > 0
             || !self.held.is_empty()
             || self.alarms.iter().any(|alarm| !alarm.subject.starts_with("partner "));
-        if partners().any(|outcome| outcome.stopped) {
+        if self.unread.is_some() || partners().any(|outcome| outcome.stopped) {
             1
         } else if partners().any(|outcome| outcome.fault.is_some()) {
             5
@@ -126,19 +131,26 @@ impl Exporter {
     /// # Errors
     /// [`ExporterFault`]; the next pass goes on where this one stopped.
     pub fn once(mut self) -> Result<OnceReport, ExporterFault> {
-        let read = self.read_sources(u64::MAX)?;
-        let mut sealed = self.seal_due(self.clock.now(), Horizon::LastRecord)?;
-        sealed.batches += self.finished.batches;
-        sealed.files += self.finished.files;
-        sealed.records += self.finished.records;
-        self.free_spool()?;
+        let (now, mut read) = (self.clock.now(), IntakeCounts::default());
+        let mut sealed = std::mem::take(&mut self.finished);
+        loop {
+            read.add(self.read_sources(u64::MAX)?);
+            sealed.add(self.seal_due(now, Horizon::LastRecord)?);
+            self.free_room()?;
+            // When the spool was full and sealing has made room there is more to read.
+            if !self.space.cut_short || self.is_spool_full() || self.is_short() {
+                break;
+            }
+        }
+        let unread = self.tell_space(now, Horizon::LastRecord)?.then(|| self.unread_bytes());
         let until = Until::Delivered(Instant::now() + self.config.once_deliver_for.as_std());
         let partners = self.deliver(until);
-        self.expire_archive()?;
+        self.free_room()?;
         let ledger = self.ledger.lock();
         let (held, alarms) = (ledger.held()?, ledger.alarms()?);
         drop(ledger);
-        Ok(OnceReport { read, sealed, partners, held, alarms })
+        self.leave();
+        Ok(OnceReport { read, sealed, partners, held, alarms, unread })
     }
 
     /// Delivers to all partners at the same time and waits for all of them.
@@ -170,13 +182,14 @@ impl Exporter {
             disk: Arc::clone(&self.disk),
             clock: Arc::clone(&self.clock),
             progress: Arc::clone(&self.progress),
+            reserve: Arc::clone(&self.space.reserve),
             mark: self.mark.clone(),
             stop: Arc::clone(&self.stop),
         }
     }
 
     /// Removes archived files whose time is over.
-    fn expire_archive(&mut self) -> Result<(), ExporterFault> {
+    pub(super) fn expire_archive(&mut self) -> Result<(), ExporterFault> {
         let super::config::Retention::For(length) = self.config.keep else { return Ok(()) };
         let now = self.clock.now();
         let expired = self.ledger.lock().archived_before(now.before(length))?;

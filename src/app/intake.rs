@@ -5,6 +5,7 @@ use super::fault::ExporterFault;
 use super::history::LedgerHistory;
 use crate::domain::batch::HourCounts;
 use crate::domain::ids::{FeedId, Lsn, SourceId};
+use crate::domain::time::UtcTime;
 use crate::feed::pending::FeedHours;
 use crate::intake::Step;
 use crate::ledger::intake::{InputRow, IntakeEntry, PositionRow, QuarantineRow, QuarantineStage, SourceRow};
@@ -27,15 +28,24 @@ pub struct IntakeCounts {
     pub duplicates: u64,
 }
 
+impl IntakeCounts {
+    /// Adds what was read later.
+    pub(super) const fn add(&mut self, later: Self) {
+        self.inputs += later.inputs;
+        self.records += later.records;
+        self.quarantined += later.quarantined;
+        self.duplicates += later.duplicates;
+    }
+}
+
 impl Exporter {
     /// Looks at every source and reads what is there, up to `bytes_max` of frames for each.
     ///
     /// # Errors
     /// [`ExporterFault`] when the spool or the ledger fails. What goes wrong at a source is an alarm.
-    pub(super) fn read_sources(&mut self, bytes_max: u64) -> Result<IntakeCounts, ExporterFault> {
-        let mut counts = IntakeCounts::default();
+    pub(super) fn read_each(&mut self, bytes_max: u64, counts: &mut IntakeCounts) -> Result<(), ExporterFault> {
         for index in 0..self.sources.len() {
-            let fault = match self.read_source(index, bytes_max, &mut counts) {
+            let fault = match self.read_source(index, bytes_max, counts) {
                 Ok(()) => None,
                 Err(ExporterFault::Intake(fault)) => Some(fault.to_string()),
                 // The group may lack the consequences of a frame: the next start tells the ledger, from the spool.
@@ -44,7 +54,7 @@ impl Exporter {
             self.commit(index)?;
             self.raise_source_alarms(index, fault)?;
         }
-        Ok(counts)
+        Ok(())
     }
 
     fn read_source(&mut self, index: usize, bytes_max: u64, counts: &mut IntakeCounts) -> Result<(), ExporterFault> {
@@ -56,7 +66,13 @@ impl Exporter {
             source.look(self.disk.as_ref(), &LedgerHistory(&ledger), now)?;
         }
         while taken < bytes_max {
+            let is_full = self.is_spool_full();
             let Some(source) = self.sources.get_mut(index) else { return Ok(()) };
+            if is_full {
+                self.space.cut_short |= source.caught_up_to() == UtcTime::MIN;
+                return Ok(());
+            }
+            self.spool.make_room()?;
             let step = {
                 let ledger = self.ledger.lock();
                 source.step(self.disk.as_ref(), &LedgerHistory(&ledger), self.clock.now())?
@@ -101,11 +117,19 @@ impl Exporter {
 
     /// Makes the group durable, records it, and only then lets the source put its input away.
     pub(super) fn commit(&mut self, index: usize) -> Result<(), ExporterFault> {
+        self.commit_group()?;
+        if let Some(source) = self.sources.get_mut(index) {
+            source.settle(self.disk.as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// Makes the group durable and records it. When that fails for lack of room all of it is kept for the next try.
+    pub(super) fn commit_group(&mut self) -> Result<(), ExporterFault> {
         let durable = self.spool.sync()?;
-        let mut ledger = self.ledger.lock();
         if self.group.bytes > 0 || self.applied < durable {
+            self.ledger.lock().apply_intake(durable, &self.group.entry)?;
             let entry = std::mem::take(&mut self.group.entry);
-            ledger.apply_intake(durable, &entry)?;
             self.group.bytes = 0;
             self.applied = durable;
             for input in &entry.inputs {
@@ -115,10 +139,6 @@ impl Exporter {
             for source in &entry.sources {
                 self.progress.accepted(source.source.as_str(), source.records);
             }
-        }
-        drop(ledger);
-        if let Some(source) = self.sources.get_mut(index) {
-            source.settle(self.disk.as_ref())?;
         }
         Ok(())
     }

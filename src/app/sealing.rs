@@ -46,6 +46,18 @@ pub struct SealCounts {
     pub waits: Vec<(FeedId, String)>,
 }
 
+impl SealCounts {
+    /// Adds what was done later.
+    pub(super) fn add(&mut self, later: Self) {
+        self.batches += later.batches;
+        self.files += later.files;
+        self.records += later.records;
+        self.quarantined += later.quarantined;
+        self.held.extend(later.held);
+        self.waits = later.waits;
+    }
+}
+
 /// An hour with its recorded plan and what was rendered of it.
 type Planned = (RenderJob, BatchPlan, RenderedHour);
 
@@ -53,24 +65,28 @@ impl Exporter {
     /// Seals every hour that is due at `now`.
     ///
     /// # Errors
-    /// [`ExporterFault`]; what was planned is finished at the next start.
-    pub(super) fn seal_due(&mut self, now: UtcTime, horizon: Horizon) -> Result<SealCounts, ExporterFault> {
-        let mut counts = SealCounts::default();
+    /// [`ExporterFault`]; what was planned is to be finished by [`Exporter::finish_plans`].
+    pub(super) fn seal_all(
+        &mut self,
+        now: UtcTime,
+        horizon: Horizon,
+        counts: &mut SealCounts,
+    ) -> Result<(), ExporterFault> {
         loop {
             counts.waits.clear();
             let (mut due, mut has_held) = (Vec::new(), false);
             for index in 0..self.feeds.len() {
                 let found = self.closing_of(index, now, horizon);
                 has_held |= !found.hold.is_empty();
-                self.hold_unread(index, &found, now, &mut counts)?;
+                self.hold_unread(index, &found, now, counts)?;
                 counts.waits.extend(found.waits_for.map(|reason| (self.feed_id(index), reason)));
                 due.extend(found.due.into_iter().map(|hour| (index, hour)));
             }
             if due.is_empty() && !has_held {
-                return Ok(counts);
+                return Ok(());
             }
             for pass in due.chunks(HOURS_IN_A_PASS) {
-                self.seal_pass(pass, now, &mut counts)?;
+                self.seal_pass(pass, now, counts)?;
             }
         }
     }
@@ -80,7 +96,7 @@ impl Exporter {
         self.feeds.get(index).expect("a feed of the list").id().clone()
     }
 
-    fn closing_of(&self, index: usize, now: UtcTime, horizon: Horizon) -> Closing {
+    pub(super) fn closing_of(&self, index: usize, now: UtcTime, horizon: Horizon) -> Closing {
         let Some(feed) = self.feeds.get(index) else { return Closing::default() };
         let wanted = &feed.definition().sources;
         let views: Vec<SourceView> = self
@@ -154,8 +170,11 @@ impl Exporter {
             })
             .collect();
         let (decisions, planned) = self.judge(candidates, now)?;
+        self.space.plans_wait = true;
         self.decide(decisions, counts)?;
-        self.complete(planned, counts)
+        self.complete(planned, counts)?;
+        self.space.plans_wait = false;
+        Ok(())
     }
 
     fn render(&mut self, jobs: &[RenderJob]) -> Result<Vec<RenderedHour>, ExporterFault> {
@@ -301,11 +320,12 @@ impl Exporter {
         Ok(files)
     }
 
-    /// Finishes what a crash left planned: renders again from the plan, which gives the same bytes.
+    /// Finishes what a crash or a full disk left planned: renders again from the plan, which gives the same bytes.
     ///
     /// # Errors
     /// [`ExporterFault::OldPlan`] when another version of the encoder made a plan.
     pub(super) fn finish_plans(&mut self) -> Result<SealCounts, ExporterFault> {
+        self.space.plans_wait = true;
         clear_stage(self.disk.as_ref(), &self.archive.stage())?;
         let plans = self.ledger.lock().unfinished_plans()?;
         let mut counts = SealCounts::default();
@@ -317,11 +337,12 @@ impl Exporter {
                 }
                 jobs.push(self.job_of(plan)?);
             }
-            tracing::info!(hours = jobs.len(), "finishing what was planned before the restart");
+            tracing::info!(hours = jobs.len(), "finishing what was planned before");
             let rendered = self.render(&jobs)?;
             let planned = jobs.into_iter().zip(pass.iter().cloned()).zip(rendered).map(|((j, p), r)| (j, p, r));
             self.complete(planned.collect(), &mut counts)?;
         }
+        self.space.plans_wait = false;
         Ok(counts)
     }
 
@@ -353,9 +374,16 @@ impl Exporter {
 
     /// Frees the spool below the first frame that any feed still needs.
     pub(super) fn free_spool(&mut self) -> Result<(), ExporterFault> {
+        if self.space.plans_wait {
+            return Ok(());
+        }
         let needed = self.feeds.iter().filter_map(crate::feed::pending::FeedHours::first_needed).min();
         let free = needed.unwrap_or_else(|| self.cut()).min(self.applied.next());
         self.spool.free_below(free)?;
+        if self.is_spool_full() && free >= self.spool.next() {
+            self.spool.roll_over()?;
+            self.spool.free_below(free)?;
+        }
         let first = self.spool.first();
         self.feeds.iter_mut().for_each(|feed| feed.forget_cut_below(first));
         Ok(())

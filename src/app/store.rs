@@ -4,10 +4,15 @@
 //! state/LOCK         held while an instance works; a second one is refused
 //! state/STORE_ID     identity, also in the ledger and in every spool segment
 //! state/ledger.db    the ledger
+//! state/ledger.sum   the ledger is as a clean stop left it; missing while an instance works
 //! state/journal/     the spool
+//! state/RESERVE      takes up space that is given up when the disk is full
 //! ```
 //! A missing part is never mistaken for a fresh start: only a directory without any of them is new.
 
+mod clean_stop;
+
+use super::space::make_way;
 use crate::disk::{Disk, SyncPoint};
 use crate::ledger::{Ledger, LedgerFault};
 use crate::spool::{Spool, SpoolFault, SpoolLimits, StoreId};
@@ -56,6 +61,8 @@ pub struct Store {
     pub ledger: Ledger,
     /// The spool.
     pub spool: Spool,
+    /// The ledger was changed after the last clean stop, although everything in it can be read.
+    pub ledger_differs: bool,
     /// Nothing was ever accepted here.
     pub is_fresh: bool,
     /// Keeps the directory locked while it lives.
@@ -70,12 +77,21 @@ impl Store {
     pub fn open(disk: &Arc<dyn Disk>, dir: &Path, limits: SpoolLimits) -> Result<Self, StoreFault> {
         disk.create_dir_all(dir, SyncPoint::StateFile).map_err(disk_fault("create", dir))?;
         let lock = lock(dir)?;
+        make_way(disk.as_ref(), dir)?;
         let id = identity(disk.as_ref(), dir)?;
-        let ledger = open_ledger(disk, dir, id)?;
+        let (ledger, ledger_differs) = open_ledger(disk, dir, id)?;
         let applied = ledger.applied()?;
         let spool = Spool::open(Arc::clone(disk), &dir.join("journal"), id, limits, applied)?;
         let is_fresh = spool.durable().0 == 0;
-        Ok(Self { id, ledger, spool, is_fresh, lock })
+        Ok(Self { id, ledger, spool, ledger_differs, is_fresh, lock })
+    }
+
+    /// Leaves the sign of a clean stop in the state directory `dir`, to which nothing is written any more.
+    ///
+    /// # Errors
+    /// [`StoreFault`]; the next start checks the whole ledger then.
+    pub fn leave(disk: &dyn Disk, dir: &Path, ledger: &Ledger) -> Result<(), StoreFault> {
+        clean_stop::leave(disk, dir, ledger)
     }
 }
 
@@ -110,6 +126,17 @@ fn identity(disk: &dyn Disk, dir: &Path) -> Result<StoreId, StoreFault> {
     Ok(id)
 }
 
+/// The identity that `STORE_ID` in the state directory `dir` states; `None` when it is missing or not readable.
+pub(super) fn stored_id(disk: &dyn Disk, dir: &Path) -> io::Result<Option<StoreId>> {
+    let path = dir.join("STORE_ID");
+    if disk.stat(&path)?.is_none() {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    disk.open_read(&path)?.read_to_end(&mut bytes)?;
+    Ok(std::str::from_utf8(&bytes).ok().and_then(|text| parse_id(text.trim())))
+}
+
 fn parse_id(text: &str) -> Option<StoreId> {
     let mut id = [0; 16];
     if text.len() != 32 {
@@ -122,12 +149,15 @@ fn parse_id(text: &str) -> Option<StoreId> {
 }
 
 fn publish(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), StoreFault> {
-    let staged = path.with_extension("new");
-    remove_if_there(disk, &staged)?;
-    let mut file = disk.create_new(&staged).map_err(disk_fault("create", &staged))?;
-    file.write_all(bytes).map_err(disk_fault("write", &staged))?;
-    file.sync(SyncPoint::StateFile).map_err(disk_fault("sync", &staged))?;
-    disk.publish(&staged, path, SyncPoint::StateFile).map_err(disk_fault("publish", path))
+    publish_as(disk, &path.with_extension("new"), path, bytes)
+}
+
+fn publish_as(disk: &dyn Disk, staged: &Path, path: &Path, bytes: &[u8]) -> Result<(), StoreFault> {
+    remove_if_there(disk, staged)?;
+    let mut file = disk.create_new(staged).map_err(disk_fault("create", staged))?;
+    file.write_all(bytes).map_err(disk_fault("write", staged))?;
+    file.sync(SyncPoint::StateFile).map_err(disk_fault("sync", staged))?;
+    disk.publish(staged, path, SyncPoint::StateFile).map_err(disk_fault("publish", path))
 }
 
 fn remove_if_there(disk: &dyn Disk, path: &Path) -> Result<(), StoreFault> {
@@ -137,7 +167,8 @@ fn remove_if_there(disk: &dyn Disk, path: &Path) -> Result<(), StoreFault> {
     }
 }
 
-fn open_ledger(disk: &Arc<dyn Disk>, dir: &Path, id: StoreId) -> Result<Ledger, StoreFault> {
+/// Opens the ledger, or makes it in a new directory. True beside it when it is not as the last clean stop left it.
+fn open_ledger(disk: &Arc<dyn Disk>, dir: &Path, id: StoreId) -> Result<(Ledger, bool), StoreFault> {
     let path = dir.join("ledger.db");
     let inconsistent = |what: String| StoreFault::Inconsistent { dir: dir.to_owned(), what };
     if disk.stat(&path).map_err(disk_fault("look at", &path))?.is_none() {
@@ -155,10 +186,15 @@ fn open_ledger(disk: &Arc<dyn Disk>, dir: &Path, id: StoreId) -> Result<Ledger, 
         drop(Ledger::create(&staged, &id.to_string())?);
         disk.publish(&staged, &path, SyncPoint::StateFile).map_err(disk_fault("publish", &path))?;
     }
+    let stopped = clean_stop::look(disk.as_ref(), dir)?;
     let ledger = Ledger::open(Arc::clone(disk), &path)?;
+    if stopped != clean_stop::Found::AsLeft {
+        ledger.require_undamaged()?;
+    }
     let found = ledger.store_id()?;
     if found == id.to_string() {
-        Ok(ledger)
+        clean_stop::begin(disk.as_ref(), dir)?;
+        Ok((ledger, stopped == clean_stop::Found::Changed))
     } else {
         Err(inconsistent(format!("the ledger belongs to store {found}, STORE_ID says {id}")))
     }
@@ -199,6 +235,51 @@ mod tests {
             }
             RealDisk.remove(&dir.path().join(missing)).expect("remove");
             assert!(matches!(open(dir.path()), Err(StoreFault::Inconsistent { .. })), "{missing}");
+        }
+    }
+
+    /// A state directory with a ledger, cleanly left.
+    fn left(dir: &Path) {
+        let store = open(dir).expect("store");
+        assert!(!dir.join("ledger.sum").exists(), "an instance works");
+        Store::leave(&RealDisk, dir, &store.ledger).expect("clean stop");
+        drop(store);
+        assert!(dir.join("ledger.sum").exists() && !dir.join("ledger.db-wal").exists());
+    }
+
+    fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut bytes = std::fs::read(path).expect("read");
+        change(&mut bytes);
+        std::fs::File::create(path).and_then(|mut file| file.write_all(&bytes)).expect("write");
+    }
+
+    #[test]
+    fn a_ledger_as_it_was_left_is_not_checked_again_and_any_other_is() {
+        let dir = tempfile::tempdir().expect("directory");
+        left(dir.path());
+        assert!(!open(dir.path()).expect("store").ledger_differs, "cleanly left");
+        assert!(!open(dir.path()).expect("store").ledger_differs, "never left");
+        left(dir.path());
+        // The number of the version that wrote the file last: nothing that anybody reads.
+        change(&dir.path().join("ledger.db"), |bytes| bytes[99] ^= 1);
+        assert!(open(dir.path()).expect("store").ledger_differs);
+        left(dir.path());
+        let row = |bytes: &[u8]| memchr::memmem::find(bytes, b"applied_lsn0").expect("the row");
+        change(&dir.path().join("ledger.db"), |bytes| {
+            let at = row(bytes);
+            bytes[at + 11] ^= 1;
+        });
+        let message = open(dir.path()).map(|_| ()).map_err(|fault| fault.to_string()).expect_err("damage");
+        assert!(message.contains("ledger.db is damaged: table store, row 'applied_lsn'"), "{message}");
+    }
+
+    #[test]
+    fn a_damaged_sign_of_a_clean_stop_only_costs_time() {
+        let dir = tempfile::tempdir().expect("directory");
+        for place in 0..50 {
+            left(dir.path());
+            change(&dir.path().join("ledger.sum"), |bytes| bytes[place] ^= 4);
+            assert!(!open(dir.path()).expect("store").ledger_differs, "byte {place}");
         }
     }
 

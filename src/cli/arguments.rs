@@ -73,6 +73,8 @@ pub enum Command {
     },
     /// Let a held hour or file go on
     Release(ReleaseArguments),
+    /// Prove archive, manifests, ledger and journal again (exit 4 when something differs)
+    Verify(VerifyArguments),
     /// Check a file against a format, as the partner would (exit 4 when something is wrong)
     VerifyFile(VerifyFileArguments),
     /// Write a first configuration
@@ -231,6 +233,16 @@ pub struct ReleaseArguments {
     /// Why; kept in the history for ever
     #[arg(long)]
     pub reason: String,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArguments {
+    /// The files of this feed only: PARTNER/FEED, or one of both when that is enough [default: everything]
+    pub feed: Option<String>,
+    /// The hour: 2026-12-21T09:00 in the feed's zone, with offset where clocks went back, or RFC 3339
+    pub hour: Option<String>,
+    #[command(flatten)]
+    pub state: DemoState,
 }
 
 #[derive(Debug, Args)]

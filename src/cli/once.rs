@@ -1,7 +1,7 @@
 //! One pass: reads everything there is, closes what can be closed, delivers.
 
 use super::arguments::OnceArguments;
-use super::table::{counted, statements};
+use super::table::{counted, size, statements};
 use super::work::{Log, begin_log, failure, open, world};
 use super::{Answer, Context, Failure};
 use crate::app::config::Config;
@@ -34,7 +34,7 @@ pub fn pass(context: &Context, config: Config) -> Result<OnceReport, Failure> {
 }
 
 fn text(report: &OnceReport, config: &Config, width: usize) -> String {
-    let OnceReport { read, sealed, partners, held, alarms } = report;
+    let OnceReport { read, sealed, partners, held, alarms, unread } = report;
     let mut rows = vec![
         [
             "read".to_owned(),
@@ -61,6 +61,10 @@ fn text(report: &OnceReport, config: &Config, width: usize) -> String {
             "again".to_owned(),
             format!("{} of input that was read before", counted(read.duplicates, "record")),
         ]);
+    }
+    if let Some(bytes) = unread {
+        let left = format!("for lack of room the pass ended early: {} of input are not read", size(*bytes));
+        rows.push(["STOPPED".to_owned(), format!("{left}; the next pass goes on when there is room")]);
     }
     for (partner, outcome) in partners {
         let left =
@@ -100,7 +104,7 @@ fn describe(config: &Config, feed: &FeedId, hour: Partition) -> String {
 }
 
 fn json(report: &OnceReport) -> Value {
-    let OnceReport { read, sealed, partners, held, alarms } = report;
+    let OnceReport { read, sealed, partners, held, alarms, unread } = report;
     json!({
         "read": { "files": read.inputs, "records": read.records, "quarantined": read.quarantined,
                   "duplicates": read.duplicates },
@@ -114,6 +118,7 @@ fn json(report: &OnceReport) -> Value {
             "left": outcome.left, "fault": outcome.fault })).collect::<Vec<_>>(),
         "alarms": alarms.iter().map(|alarm| json!({ "subject": alarm.subject, "code": alarm.code,
             "message": alarm.message, "hint": alarm.hint })).collect::<Vec<_>>(),
+        "unread_bytes": unread,
         "exit": report.exit_code(),
     })
 }

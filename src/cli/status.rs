@@ -1,13 +1,13 @@
 //! `status`: one screen about everything, and what needs a person.
 
 use super::arguments::StatusArguments;
-use super::table::{counted, grouped, left, right, table};
+use super::table::{counted, grouped, left, right, size, table};
 use super::times::Face;
 use super::{Answer, Context, Failure, exit};
-use crate::app::config::Config;
 use crate::app::report::books;
 use crate::app::report::status::{FeedStatus, Need, NextClose, StatusReport, status};
-use crate::disk::{Disk, RealDisk};
+use crate::app::space::{RoomReport, room_report};
+use crate::disk::Room;
 use crate::domain::ids::FeedId;
 use crate::domain::period::{Partition, Zone};
 use crate::ledger::reports::SourceTotals;
@@ -29,7 +29,7 @@ pub fn run(context: &Context, arguments: &StatusArguments) -> Result<Answer, Fai
         state: &config.state,
         utc: context.global.utc,
         demo: arguments.state.demo,
-        spool_bytes: spool_bytes(&config),
+        room: room_report(&config),
     };
     let mut notes = Vec::new();
     if ledger.is_none() {
@@ -39,18 +39,12 @@ pub fn run(context: &Context, arguments: &StatusArguments) -> Result<Answer, Fai
     Ok(Answer { text: screen.text(), json: vec![screen.json()], notes, exit: code, ..Answer::default() })
 }
 
-/// Bytes of the spool's segments; 0 when there are none.
-fn spool_bytes(config: &Config) -> u64 {
-    let entries = RealDisk.list(&config.state.join("journal")).unwrap_or_default();
-    entries.iter().map(|entry| entry.stat.bytes).sum()
-}
-
 struct Screen<'s> {
     report: &'s StatusReport,
     state: &'s Path,
     utc: bool,
     demo: bool,
-    spool_bytes: u64,
+    room: RoomReport,
 }
 
 impl Screen<'_> {
@@ -159,6 +153,7 @@ impl Screen<'_> {
                 let words = match reason.as_str() {
                     "conflict" => "another file already has the name",
                     "in doubt" => "after a lost reply neither name was there: picked up, or lost",
+                    "damaged" => "the archived file is not as it was archived; put the right bytes back, then release",
                     other => other,
                 };
                 (
@@ -186,7 +181,21 @@ impl Screen<'_> {
         let missing: u64 = feeds.iter().map(|feed| feed.missing_numbers).sum();
         let doubt: u64 = feeds.iter().map(|feed| feed.in_doubt).sum();
         let code = if self.report.needs.is_empty() { "" } else { "   (exit 4)" };
-        format!("spool {}   sequence gaps {missing}   in doubt {doubt}{code}\n", size(self.spool_bytes))
+        format!("{}   sequence gaps {missing}   in doubt {doubt}{code}\n", self.room_words())
+    }
+
+    /// `disk 61 % free   spool 12.0 MiB of 16.0 GiB`.
+    fn room_words(&self) -> String {
+        let RoomReport { spool_bytes, spool_max, state, archive } = self.room;
+        let percent = |room: Room| (room.free_bytes * 100).checked_div(room.bytes).unwrap_or(0);
+        let disk = match (state, archive) {
+            (None, _) => String::new(),
+            (Some(both), None) => format!("disk {} % free   ", percent(both)),
+            (Some(state), Some(archive)) => {
+                format!("disk {} % free, archive {} % free   ", percent(state), percent(archive))
+            }
+        };
+        format!("{disk}spool {} of {}", size(spool_bytes), size(spool_max))
     }
 
     fn json(&self) -> Value {
@@ -241,7 +250,10 @@ impl Screen<'_> {
             "feeds": self.report.feeds.iter().map(feed).collect::<Vec<_>>(),
             "sources": self.report.sources.iter().map(source).collect::<Vec<_>>(),
             "needs_you": self.report.needs.iter().map(need).collect::<Vec<_>>(),
-            "spool_bytes": self.spool_bytes,
+            "spool_bytes": self.room.spool_bytes,
+            "spool_bytes_max": self.room.spool_max,
+            "state_bytes_free": self.room.state.map(|room| room.free_bytes),
+            "archive_bytes_free": self.room.archive.or(self.room.state).map(|room| room.free_bytes),
         })
     }
 }
@@ -265,20 +277,6 @@ fn now(feed: &FeedStatus, face: Face) -> String {
         said.push(format!("{} open", counted(feed.pending, "record")));
     }
     said.join(", ")
-}
-
-/// `512 B`, `12.3 MiB`.
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let (mut tenths, mut unit) = (bytes * 10 / 1024, 0);
-    while tenths >= 10_240 && unit + 1 < UNITS.len() {
-        tenths /= 1024;
-        unit += 1;
-    }
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS.get(unit).copied().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -71,6 +71,9 @@ pub fn failure(fault: ExporterFault) -> Failure {
         ExporterFault::Store(StoreFault::Inconsistent { .. }) => Failure::new("the state directory is not complete")
             .because(&fault)
             .hint("put the missing part back; it is never made anew beside the others"),
+        _ if fault.is_failed_sync() => Failure::new("the disk could not make durable what was written").because(&fault).hint(
+            "check the disk (kernel log, SMART) before you start again; what was acknowledged is safe, the rest is read again",
+        ),
         ExporterFault::NotHeld { .. } => Failure { exit: exit::USAGE, ..Failure::new(fault.to_string()) }
             .hint("`hourdrop status` shows what is held"),
         _ => Failure::new("the export stopped").because(&fault).hint("what was accepted is safe; a restart goes on"),

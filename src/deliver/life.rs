@@ -20,6 +20,18 @@ pub(super) struct Life<'a, 's, E> {
     surroundings: &'a mut Surroundings<'s>,
 }
 
+/// Remembers whether what is read was not what was archived.
+struct Watched {
+    inner: Box<dyn Read>,
+    is_damaged: bool,
+}
+
+impl Read for Watched {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.inner.read(buffer).inspect_err(|error| self.is_damaged |= error.kind() == io::ErrorKind::InvalidData)
+    }
+}
+
 impl<'a, 's, E> Life<'a, 's, E> {
     pub(super) fn new(
         session: &'a mut dyn Remote,
@@ -65,11 +77,20 @@ impl<'a, 's, E> Life<'a, 's, E> {
         if next.exposed && !self.final_name_is_free(true)? {
             return Ok(());
         }
-        let mut body = (self.body)().map_err(DeliverFault::Body)?;
+        let Some(body) = self.open_body(next)? else {
+            return self.advance(DeliveryFact::ArchiveDamaged);
+        };
+        let mut body = Watched { inner: body, is_damaged: false };
         let temporary = self.file.temporary_path(next);
         self.advance(DeliveryFact::UploadIntended { attempt: next.number, temporary: temporary.to_shared() })?;
         let bytes = self.file.bytes;
-        self.session.upload(&temporary, &mut body, bytes, self.surroundings.progress)?;
+        let sent = self.session.upload(&temporary, &mut body, bytes, self.surroundings.progress);
+        if body.is_damaged {
+            // Where the session does not survive this, the next one gives the attempt up and looks before the next.
+            self.session.remove(&temporary)?;
+            return self.advance(DeliveryFact::ArchiveDamaged);
+        }
+        sent?;
         let found = self.size_after_upload(&temporary)?;
         if found != Some(bytes) {
             self.abandon(&temporary)?;
@@ -77,6 +98,24 @@ impl<'a, 's, E> Life<'a, 's, E> {
         }
         self.advance(DeliveryFact::UploadVerified { bytes })?;
         self.expose(next, &temporary)
+    }
+
+    /// The archived file, or `None` when it is damaged. It is proved while it is sent; after an attempt that was given
+    /// up it is also read once before, for that may have been the reason.
+    fn open_body(&mut self, attempt: Attempt) -> Result<Option<Box<dyn Read>>, DeliverFault<E>> {
+        let mut open = || match (self.body)() {
+            Ok(body) => Ok(Some(body)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::NotFound) => Ok(None),
+            Err(error) => Err(DeliverFault::Body(error)),
+        };
+        if attempt.number > 1 {
+            let Some(mut body) = open()? else { return Ok(None) };
+            match io::copy(&mut body, &mut io::sink()) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(None),
+                read => read.map_err(DeliverFault::Body)?,
+            };
+        }
+        open()
     }
 
     /// A confirmation is no evidence of a whole file: only the size is. Some servers state it late.

@@ -104,6 +104,8 @@ pub enum HeldReason {
     InDoubt,
     /// A person ordered it.
     Ordered,
+    /// The archived file is not as it was archived. Nothing of it is shown.
+    Damaged,
 }
 
 /// How far a file is on its way to the partner.
@@ -183,6 +185,8 @@ pub enum DeliveryFact {
     },
     /// After a rename was announced neither name is there.
     InDoubt,
+    /// The archived file is missing or not as it was archived. Nothing of it lies at the partner.
+    ArchiveDamaged,
     /// A person ordered to hold the file.
     HoldOrdered,
     /// A person ordered to go on with a held file: it is sent again.
@@ -203,6 +207,7 @@ impl DeliveryFact {
             Self::RenameConfirmed(_) => "rename-confirmed",
             Self::Conflict { .. } => "conflict",
             Self::InDoubt => "in-doubt",
+            Self::ArchiveDamaged => "archive-damaged",
             Self::HoldOrdered => "hold-ordered",
             Self::Released => "released",
             Self::SettledAsDelivered(_) => "settled-as-delivered",
@@ -262,10 +267,12 @@ impl FileState {
             }
             (Pending { next }, Fact::RenameConfirmed(proof)) if next.exposed => delivered(proof),
             (Pending { next }, Fact::Conflict { .. }) if next.exposed => held(HeldReason::Conflict, next),
+            (Pending { next }, Fact::ArchiveDamaged) => held(HeldReason::Damaged, next),
             (Pending { next }, Fact::HoldOrdered) => held(HeldReason::Ordered, next),
 
             (Uploading { attempt, temporary }, Fact::UploadVerified { .. }) => Ok(Uploaded { attempt, temporary }),
             (Uploading { attempt, .. }, Fact::UploadAbandoned) => Ok(Pending { next: attempt.next() }),
+            (Uploading { attempt, .. }, Fact::ArchiveDamaged) => held(HeldReason::Damaged, attempt.next()),
 
             (Uploaded { attempt, temporary }, Fact::RenameIntended) => Ok(Renaming { attempt, temporary }),
             (Uploaded { attempt, .. }, Fact::UploadAbandoned) => Ok(Pending { next: attempt.next() }),
@@ -313,6 +320,7 @@ mod tests {
             ("held: conflict", held(HeldReason::Conflict)),
             ("held: in doubt", held(HeldReason::InDoubt)),
             ("held: ordered", held(HeldReason::Ordered)),
+            ("held: damaged", held(HeldReason::Damaged)),
         ]
     }
 
@@ -326,6 +334,7 @@ mod tests {
             DeliveryFact::RenameConfirmed(proof()),
             DeliveryFact::Conflict { found_bytes: Some(4) },
             DeliveryFact::InDoubt,
+            DeliveryFact::ArchiveDamaged,
             DeliveryFact::HoldOrdered,
             DeliveryFact::Released,
             DeliveryFact::SettledAsDelivered(proof()),
@@ -343,23 +352,25 @@ mod tests {
             FileState::Held { reason: HeldReason::Conflict, next } => format!("C{}", attempt(next)),
             FileState::Held { reason: HeldReason::InDoubt, next } => format!("?{}", attempt(next)),
             FileState::Held { reason: HeldReason::Ordered, next } => format!("H{}", attempt(next)),
+            FileState::Held { reason: HeldReason::Damaged, next } => format!("X{}", attempt(next)),
         }
     }
 
     #[test]
     fn every_fact_after_every_state_leads_where_the_table_says() {
-        // intended(2) intended(3) verified abandoned rename confirmed conflict in-doubt hold released settled
+        // intended(2) intended(3) verified abandoned rename confirmed conflict in-doubt damaged hold released settled
         let table = "
-            pending            U2 -  -  -  -  -  -   -   H2  -  -
-            pending, exposed   U2e - -  -  -  D  C2e -   H2e -  -
-            uploading          -  -  V2 P3 -  -  -   -   -   -  -
-            uploaded           -  -  -  P3 R2 -  C3  -   -   -  -
-            uploaded, exposed  -  -  -  P3e R2e D C3e -  -   -  -
-            renaming           -  -  -  -  -  D  C3e ?3e -   -  -
-            delivered          -  -  -  -  -  -  -   -   -   -  -
-            held: conflict     -  -  -  -  -  -  -   -   -   P2 D
-            held: in doubt     -  -  -  -  -  -  -   -   -   P2 D
-            held: ordered      -  -  -  -  -  -  -   -   -   P2 D";
+            pending            U2 -  -  -  -  -  -   -   X2  H2  -  -
+            pending, exposed   U2e - -  -  -  D  C2e -   X2e H2e -  -
+            uploading          -  -  V2 P3 -  -  -   -   X3  -   -  -
+            uploaded           -  -  -  P3 R2 -  C3  -   -   -   -  -
+            uploaded, exposed  -  -  -  P3e R2e D C3e -  -   -   -  -
+            renaming           -  -  -  -  -  D  C3e ?3e -   -   -  -
+            delivered          -  -  -  -  -  -  -   -   -   -   -  -
+            held: conflict     -  -  -  -  -  -  -   -   -   -   P2 D
+            held: in doubt     -  -  -  -  -  -  -   -   -   -   P2 D
+            held: ordered      -  -  -  -  -  -  -   -   -   -   P2 D
+            held: damaged      -  -  -  -  -  -  -   -   -   -   P2 D";
         let rows: Vec<&str> = table.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         assert_eq!(rows.len(), states().len());
         for (row, (name, state)) in rows.iter().zip(states()) {

@@ -108,6 +108,8 @@ impl Source for StdinSource {
 
     fn look(&mut self, _disk: &dyn Disk, _history: &dyn InputHistory, now: UtcTime) -> Result<(), IntakeFault> {
         self.looked_at = now;
+        // Something may have come since the last step.
+        self.drained = self.phase == Phase::Over;
         Ok(())
     }
 

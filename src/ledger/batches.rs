@@ -1,6 +1,7 @@
 //! What sealing asks and tells: definitions, counters, plans, sealed files, held and skipped hours.
 
 pub(super) mod rows;
+mod sealed;
 
 use super::intake::{QuarantineRow, add_counts, insert_quarantine};
 use super::{Fact, Ledger, LedgerFault, Result, append_fact, row, run, signed, unsigned};
@@ -110,12 +111,12 @@ impl Ledger {
         self.transact(SyncPoint::LedgerOther, |t| {
             run(
                 t,
-                "INSERT OR IGNORE INTO definition VALUES (?1, ?2, ?3)",
+                "INSERT OR IGNORE INTO main.definition VALUES (?1, ?2, ?3)",
                 params![version.hash, subject, version.text],
             )?;
-            let insert = "INSERT OR REPLACE INTO feed_version VALUES (?1, ?2, ?3)";
+            let insert = "INSERT OR REPLACE INTO main.feed_version VALUES (?1, ?2, ?3)";
             run(t, insert, params![subject, version.from_second, version.hash])?;
-            let insert = "INSERT OR IGNORE INTO feed (feed, starts_nanos) VALUES (?1, ?2)";
+            let insert = "INSERT OR IGNORE INTO main.feed (feed, starts_nanos) VALUES (?1, ?2)";
             run(t, insert, params![subject, starts_at.map(UtcTime::nanos)])?;
             let detail = format!("definition {} applies from second {}", version.hash, version.from_second);
             append_fact(t, Fact { at: now, kind: "defined", subject: &subject, detail: &detail })
@@ -241,7 +242,8 @@ impl Ledger {
                 }
             }
             for (feed, second) in &decisions.closed {
-                let update = "UPDATE feed SET closed_second = max(coalesce(closed_second, ?2), ?2) WHERE feed = ?1";
+                let update =
+                    "UPDATE main.feed SET closed_second = max(coalesce(closed_second, ?2), ?2) WHERE feed = ?1";
                 run(t, update, params![feed.to_string(), second])?;
             }
             Ok(())
@@ -327,7 +329,7 @@ impl Ledger {
                     state = apply(t, batch, BatchFact::Retired)?;
                 }
                 if let Some(manifest) = files.iter().find(|file| file.part == PartNumber(0)) {
-                    let update = "UPDATE feed SET manifest_hash = ?2 WHERE feed = ?1";
+                    let update = "UPDATE main.feed SET manifest_hash = ?2 WHERE feed = ?1";
                     run(t, update, params![id.feed.to_string(), manifest.sha256.to_string()])?;
                 }
                 let detail = format!("{} files, {state}", files.len());
@@ -352,7 +354,7 @@ impl Ledger {
 
 fn set_counter(t: &Transaction<'_>, name: &str, given: Sequence, label: &str) -> Result<()> {
     let values = params![name, signed(given.cycle)?, signed(given.number)?, label];
-    run(t, "INSERT OR REPLACE INTO counter VALUES (?1, ?2, ?3, ?4)", values)?;
+    run(t, "INSERT OR REPLACE INTO main.counter VALUES (?1, ?2, ?3, ?4)", values)?;
     Ok(())
 }
 
@@ -379,14 +381,14 @@ pub(super) fn batch_row(t: &Transaction<'_>, id: &BatchId) -> Result<i64> {
 pub(super) fn apply(t: &Transaction<'_>, batch: i64, fact: BatchFact) -> Result<BatchState> {
     let word: String = row(t.query_row("SELECT state FROM batch WHERE id = ?1", [batch], |row| row.get(0)))?;
     let next = parse_state(&word)?.apply(fact).map_err(|fault| LedgerFault::Row(fault.to_string()))?;
-    run(t, "UPDATE batch SET state = ?2 WHERE id = ?1", params![batch, next.word()])?;
+    run(t, "UPDATE main.batch SET state = ?2 WHERE id = ?1", params![batch, next.word()])?;
     Ok(next)
 }
 
 fn insert_plan(t: &Transaction<'_>, plan: &BatchPlan) -> Result<()> {
     let batch = insert_batch(t, plan, BatchState::Planned)?;
     for file in plan.parts.iter().chain(&plan.manifest) {
-        let insert = "INSERT INTO file (batch, part, name, cycle, number, records, state)
+        let insert = "INSERT INTO main.file (batch, part, name, cycle, number, records, state)
                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'planned')";
         let (cycle, number) = sequence_columns(file.sequence)?;
         let values = params![batch, file.part.0, file.name.as_str(), cycle, number, signed(file.records)?];
@@ -400,10 +402,10 @@ fn insert_plan(t: &Transaction<'_>, plan: &BatchPlan) -> Result<()> {
 /// Inserts a batch, or gives a released one its plan. Its row then comes behind all others: rows are in the order in
 /// which batches were planned and numbered, and so they are delivered.
 fn insert_batch(t: &Transaction<'_>, plan: &BatchPlan, state: BatchState) -> Result<i64> {
-    let insert = "INSERT INTO batch (feed, start_second, end_second, revision, state, from_lsn, cut_lsn, definition,
+    let insert = "INSERT INTO main.batch (feed, start_second, end_second, revision, state, from_lsn, cut_lsn, definition,
                   encoder_revision, sealed_at, source_incomplete, received, filtered, quarantined, duplicate, records)
                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
-                  ON CONFLICT (feed, start_second, revision) DO UPDATE SET id = (SELECT max(id) + 1 FROM batch),
+                  ON CONFLICT (feed, start_second, revision) DO UPDATE SET id = (SELECT id + 1 FROM batch ORDER BY id DESC LIMIT 1),
                   state = excluded.state, reason = NULL, from_lsn = excluded.from_lsn, cut_lsn = excluded.cut_lsn, definition = excluded.definition,
                   encoder_revision = excluded.encoder_revision, sealed_at = excluded.sealed_at,
                   source_incomplete = excluded.source_incomplete, received = excluded.received,
@@ -449,10 +451,10 @@ fn set_render_quarantine(
     quarantine: &[QuarantineRow],
 ) -> Result<()> {
     let feed = id.feed.to_string();
-    let update = format!("UPDATE quarantine SET state = 'rendered' WHERE {HELD_RENDERS}");
+    let update = format!("UPDATE main.quarantine SET state = 'rendered' WHERE {HELD_RENDERS}");
     let let_go = run(t, &update, params![feed, id.partition.start, signed(from.0)?, signed(cut.0)?])?;
     quarantine.iter().try_for_each(|held| insert_quarantine(t, held))?;
-    let update = "UPDATE hour SET quarantined = quarantined - ?3 + ?4 WHERE feed = ?1 AND start_second = ?2";
+    let update = "UPDATE main.hour SET quarantined = quarantined - ?3 + ?4 WHERE feed = ?1 AND start_second = ?2";
     let (old, new) = (signed(let_go as u64)?, signed(quarantine.len() as u64)?);
     run(t, update, params![feed, id.partition.start, old, new])?;
     Ok(())
@@ -462,7 +464,7 @@ fn set_render_quarantine(
 fn absorb(t: &Transaction<'_>, id: &BatchId, cut: Lsn, quarantine: &[QuarantineRow]) -> Result<()> {
     let batch = batch_row(t, id)?;
     let before: i64 = row(t.query_row("SELECT cut_lsn FROM batch WHERE id = ?1", [batch], |row| row.get(0)))?;
-    run(t, "UPDATE batch SET cut_lsn = ?2 WHERE id = ?1", params![batch, signed(cut.0)?])?;
+    run(t, "UPDATE main.batch SET cut_lsn = ?2 WHERE id = ?1", params![batch, signed(cut.0)?])?;
     set_render_quarantine(t, id, (Lsn(unsigned(before)), cut), quarantine)
 }
 
@@ -481,13 +483,13 @@ fn hold_open_hour(t: &Transaction<'_>, held: &HeldHour) -> Result<()> {
     };
     let batch = insert_batch(t, &plan, BatchState::Open)?;
     apply(t, batch, BatchFact::Held)?;
-    run(t, "UPDATE batch SET reason = ?2 WHERE id = ?1", params![batch, held.reason])?;
+    run(t, "UPDATE main.batch SET reason = ?2 WHERE id = ?1", params![batch, held.reason])?;
     set_render_quarantine(t, &held.id, (held.from, held.cut), &held.quarantine)?;
     append_plan_fact(t, &plan, "held", &held.reason)
 }
 
 fn seal_file(t: &Transaction<'_>, batch: i64, file: &SealedFile, state: &str) -> Result<()> {
-    let update = "UPDATE file SET bytes = ?3, sha256 = ?4, first_event = ?5, last_event = ?6, totals = ?7,
+    let update = "UPDATE main.file SET bytes = ?3, sha256 = ?4, first_event = ?5, last_event = ?6, totals = ?7,
                   archive_path = ?8, state = ?9 WHERE batch = ?1 AND part = ?2";
     let totals: serde_json::Map<_, _> =
         file.totals.iter().map(|(name, sum)| (name.clone(), serde_json::Value::from(sum.as_str()))).collect();

@@ -97,7 +97,7 @@ impl Ledger {
     /// [`LedgerFault`].
     pub fn record_expired(&mut self, file: i64, path: &str, now: UtcTime) -> Result<()> {
         self.transact(SyncPoint::LedgerOther, |t| {
-            run(t, "UPDATE file SET archive_path = NULL WHERE id = ?1", [file])?;
+            run(t, "UPDATE main.file SET archive_path = NULL WHERE id = ?1", [file])?;
             append_fact(t, Fact { at: now, kind: "expired", subject: path, detail: "removed from the archive" })
         })
     }
@@ -174,7 +174,7 @@ fn advance_batch(t: &Transaction<'_>, batch: &BatchToSend, next: &FileState, now
     let left: i64 = row(t.query_row(open, [batch.row], |row| row.get(0)))?;
     if left == 0 && state == BatchState::Delivering {
         apply(t, batch.row, BatchFact::Delivered)?;
-        run(t, "UPDATE batch SET delivered_at = ?2 WHERE id = ?1", params![batch.row, now.nanos()])?;
+        run(t, "UPDATE main.batch SET delivered_at = ?2 WHERE id = ?1", params![batch.row, now.nanos()])?;
         append_fact(t, Fact { at: now, kind: "delivered", subject: &subject(&batch.id), detail: "every file" })?;
     }
     Ok(())
@@ -189,6 +189,7 @@ fn describe(fact: &DeliveryFact) -> String {
         }
         DeliveryFact::Conflict { found_bytes: Some(bytes) } => format!("another file of {bytes} bytes has its name"),
         DeliveryFact::Conflict { found_bytes: None } => "another file has its name".to_owned(),
+        DeliveryFact::ArchiveDamaged => "the archived file is not as it was archived".to_owned(),
         DeliveryFact::InDoubt => "neither the temporary nor the final name is there".to_owned(),
         DeliveryFact::UploadAbandoned
         | DeliveryFact::RenameIntended
@@ -209,8 +210,12 @@ struct StoredState {
     bytes: u64,
 }
 
-const REASONS: [(&str, HeldReason); 3] =
-    [("conflict", HeldReason::Conflict), ("in doubt", HeldReason::InDoubt), ("ordered", HeldReason::Ordered)];
+const REASONS: [(&str, HeldReason); 4] = [
+    ("conflict", HeldReason::Conflict),
+    ("in doubt", HeldReason::InDoubt),
+    ("ordered", HeldReason::Ordered),
+    ("damaged", HeldReason::Damaged),
+];
 
 impl StoredState {
     fn read(&self) -> Result<FileState> {
@@ -242,7 +247,7 @@ impl StoredState {
 }
 
 fn store_state(t: &Transaction<'_>, file: i64, state: &FileState) -> Result<()> {
-    let update = "UPDATE file SET state = ?2, attempt = coalesce(?3, attempt), exposed = coalesce(?4, exposed),
+    let update = "UPDATE main.file SET state = ?2, attempt = coalesce(?3, attempt), exposed = coalesce(?4, exposed),
                   temporary = ?5, reason = ?6, proof_name = ?7, verified = ?8, delivered_at = ?9 WHERE id = ?1";
     let (attempt, temporary, reason, proof) = match state {
         FileState::Pending { next } => (Some(next), None, None, None),

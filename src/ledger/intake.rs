@@ -188,14 +188,14 @@ impl Ledger {
             }
             for input in &entry.inputs {
                 insert_input(t, input)?;
-                let delete = "DELETE FROM position WHERE source = ?1 AND input = ?2";
+                let delete = "DELETE FROM main.position WHERE source = ?1 AND input = ?2";
                 run(t, delete, params![input.source.as_str(), input.name])?;
             }
             for source in &entry.sources {
                 add_source(t, source)?;
             }
             entry.retried.iter().try_for_each(|id| take_out_of_quarantine(t, *id))?;
-            run(t, "UPDATE store SET value = ?1 WHERE key = 'applied_lsn'", [applied.to_string()])?;
+            run(t, "UPDATE main.store SET value = ?1 WHERE key = 'applied_lsn'", [applied.to_string()])?;
             Ok(())
         })
     }
@@ -329,12 +329,12 @@ impl Ledger {
         }
         self.transact(SyncPoint::LedgerOther, |t| {
             for (code, message, hint) in &changes.raised {
-                let insert = "INSERT OR IGNORE INTO alarm VALUES (?1, ?2, ?3, ?4, ?5)";
+                let insert = "INSERT OR IGNORE INTO main.alarm VALUES (?1, ?2, ?3, ?4, ?5)";
                 run(t, insert, params![subject, code, message, hint, now.nanos()])?;
                 append_fact(t, Fact { at: now, kind: "alarm", subject, detail: message })?;
             }
             for (code, message) in &changes.cleared {
-                let delete = "DELETE FROM alarm WHERE subject = ?1 AND code = ?2 AND message = ?3";
+                let delete = "DELETE FROM main.alarm WHERE subject = ?1 AND code = ?2 AND message = ?3";
                 run(t, delete, params![subject, code, message])?;
                 append_fact(t, Fact { at: now, kind: "alarm cleared", subject, detail: message })?;
             }
@@ -394,7 +394,7 @@ pub(super) fn add_counts(
     end: i64,
     counts: HourCounts,
 ) -> Result<()> {
-    let insert = "INSERT INTO hour VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET
+    let insert = "INSERT INTO main.hour VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET
                   received = received + excluded.received, filtered = filtered + excluded.filtered,
                   quarantined = quarantined + excluded.quarantined, duplicate = duplicate + excluded.duplicate";
     let HourCounts { received, filtered, quarantined, duplicate } = counts;
@@ -406,7 +406,7 @@ pub(super) fn add_counts(
 
 /// Adds a quarantine entry, or holds one again that a released hour had let go.
 pub(super) fn insert_quarantine(t: &rusqlite::Transaction<'_>, held: &QuarantineRow) -> Result<()> {
-    let insert = "INSERT INTO quarantine
+    let insert = "INSERT INTO main.quarantine
                   (source, feed, start_second, input, record, line, byte, reason, stage, raw, head, lsn, at)
                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
                   ON CONFLICT DO UPDATE SET state = 'held', reason = excluded.reason";
@@ -436,19 +436,19 @@ pub(super) fn insert_quarantine(t: &rusqlite::Transaction<'_>, held: &Quarantine
 
 /// A quarantined record comes back: it is counted where it goes now, and not twice.
 fn take_out_of_quarantine(t: &rusqlite::Transaction<'_>, id: i64) -> Result<()> {
-    let hour = "UPDATE hour SET received = received - 1, quarantined = quarantined - 1
+    let hour = "UPDATE main.hour SET received = received - 1, quarantined = quarantined - 1
                 WHERE feed = (SELECT feed FROM quarantine WHERE id = ?1)
                 AND start_second = (SELECT coalesce(start_second, -1) FROM quarantine WHERE id = ?1)";
-    let source = "UPDATE source SET rejects = rejects - 1
+    let source = "UPDATE main.source SET rejects = rejects - 1
                   WHERE source = (SELECT source FROM quarantine WHERE id = ?1 AND stage = 'decode')";
-    for update in [hour, source, "UPDATE quarantine SET state = 'retried' WHERE id = ?1"] {
+    for update in [hour, source, "UPDATE main.quarantine SET state = 'retried' WHERE id = ?1"] {
         run(t, update, [id])?;
     }
     Ok(())
 }
 
 fn insert_input(t: &rusqlite::Transaction<'_>, input: &InputRow) -> Result<()> {
-    let insert = "INSERT INTO input (source, name, bytes, modified, sha256, records, rejects, at)
+    let insert = "INSERT INTO main.input (source, name, bytes, modified, sha256, records, rejects, at)
                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let (records, rejects) = (signed(input.records)?, signed(input.rejects)?);
     let (bytes, sha256) = (signed(input.bytes)?, input.sha256.to_string());
@@ -462,7 +462,7 @@ fn insert_input(t: &rusqlite::Transaction<'_>, input: &InputRow) -> Result<()> {
 }
 
 fn set_position(t: &rusqlite::Transaction<'_>, position: &PositionRow) -> Result<()> {
-    let insert = "INSERT OR REPLACE INTO position VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let insert = "INSERT OR REPLACE INTO main.position VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let numbers = [signed(position.record)?, signed(position.line)?, signed(position.byte)?];
     let [record, line, byte] = numbers;
     let values = params![position.source.as_str(), position.input, record, line, byte, position.prefix_crc];
@@ -471,7 +471,7 @@ fn set_position(t: &rusqlite::Transaction<'_>, position: &PositionRow) -> Result
 }
 
 fn add_source(t: &rusqlite::Transaction<'_>, source: &SourceRow) -> Result<()> {
-    let insert = "INSERT INTO source VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET
+    let insert = "INSERT INTO main.source VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET
                   records = records + excluded.records, rejects = rejects + excluded.rejects,
                   last_at = max(last_at, excluded.last_at),
                   last_event = max(coalesce(last_event, excluded.last_event), coalesce(excluded.last_event, last_event))";

@@ -1,10 +1,13 @@
 -- The ledger of hourdrop: every decision and its outcome. SQLite, WAL, synchronous FULL.
 -- Times are nanoseconds since 1970-01-01T00:00:00Z unless a column says seconds. Programs and people read the
 -- views v_hours, v_files, v_inputs and v_quarantine: they stay stable; the tables behind them may change.
+-- "check" is a checksum of the table's name and all other columns of the row; hourdrop reads no row without it. Any
+-- program can read the file; only hourdrop, which knows row_check, can write it.
 
 CREATE TABLE store (                    -- facts about the store itself
-  key   TEXT PRIMARY KEY,               -- schema_version, store_id, applied_lsn
-  value TEXT NOT NULL
+  key   TEXT PRIMARY KEY,               -- schema_version, store_id, applied_lsn, last_fact (number and check)
+  value TEXT NOT NULL,
+  "check" INTEGER NOT NULL AS (row_check('store', key, value)) STORED
 ) WITHOUT ROWID;
 
 CREATE TABLE fact (                     -- append-only; each row's check covers the row before it
@@ -19,13 +22,15 @@ CREATE TABLE fact (                     -- append-only; each row's check covers 
 CREATE TABLE definition (               -- every version of a feed that was ever used, with its formats
   hash TEXT PRIMARY KEY,
   feed TEXT NOT NULL,
-  text TEXT NOT NULL
+  text TEXT NOT NULL,
+  "check" INTEGER NOT NULL AS (row_check('definition', hash, feed, text)) STORED
 ) WITHOUT ROWID;
 
 CREATE TABLE feed_version (             -- partitions that start at or after from_second use this definition
   feed        TEXT NOT NULL,
   from_second INTEGER NOT NULL,
   hash        TEXT NOT NULL REFERENCES definition (hash),
+  "check" INTEGER NOT NULL AS (row_check('feed_version', feed, from_second, hash)) STORED,
   PRIMARY KEY (feed, from_second)
 ) WITHOUT ROWID;
 
@@ -33,14 +38,16 @@ CREATE TABLE feed (                     -- how far each feed has come
   feed          TEXT PRIMARY KEY,
   closed_second INTEGER,                -- every partition that ends here or earlier is closed
   starts_nanos  INTEGER,                -- where a feed begins that was added later without starts_at
-  manifest_hash TEXT                    -- SHA-256 of the feed's last manifest, for the chain
+  manifest_hash TEXT,                   -- SHA-256 of the feed's last manifest, for the chain
+  "check" INTEGER NOT NULL AS (row_check('feed', feed, closed_second, starts_nanos, manifest_hash)) STORED
 ) WITHOUT ROWID;
 
 CREATE TABLE counter (                  -- sequence counters
   name   TEXT PRIMARY KEY,              -- NAME, and NAME@LABEL for days, months or years before
   cycle  INTEGER NOT NULL,
   number INTEGER NOT NULL,              -- the number given last
-  label  TEXT NOT NULL                  -- day, month or year of a counter that begins again
+  label  TEXT NOT NULL,                 -- day, month or year of a counter that begins again
+  "check" INTEGER NOT NULL AS (row_check('counter', name, cycle, number, label)) STORED
 ) WITHOUT ROWID;
 
 CREATE TABLE hour (                     -- what became of the records of one hour of one feed
@@ -51,6 +58,8 @@ CREATE TABLE hour (                     -- what became of the records of one hou
   filtered     INTEGER NOT NULL DEFAULT 0,
   quarantined  INTEGER NOT NULL DEFAULT 0,
   duplicate    INTEGER NOT NULL DEFAULT 0,
+  "check" INTEGER NOT NULL AS (row_check('hour', feed, start_second, end_second, received, filtered,
+    quarantined, duplicate)) STORED,
   PRIMARY KEY (feed, start_second)
 ) WITHOUT ROWID;
 
@@ -74,6 +83,9 @@ CREATE TABLE batch (                    -- all that one partner gets for one hou
   duplicate         INTEGER NOT NULL,
   records           INTEGER NOT NULL,
   delivered_at      INTEGER,
+  "check" INTEGER NOT NULL AS (row_check('batch', id, feed, start_second, end_second, revision, state, reason,
+    from_lsn, cut_lsn, definition, encoder_revision, sealed_at, source_incomplete, received, filtered,
+    quarantined, duplicate, records, delivered_at)) STORED,
   UNIQUE (feed, start_second, revision)
 );
 CREATE INDEX batch_state ON batch (state);
@@ -100,6 +112,9 @@ CREATE TABLE file (                     -- part files (part 1..) and manifests (
   proof_name   TEXT,                    -- path at the partner under which it became visible
   verified     TEXT,                    -- how that is known
   delivered_at INTEGER,
+  "check" INTEGER NOT NULL AS (row_check('file', id, batch, part, name, cycle, number, records, bytes, sha256,
+    first_event, last_event, totals, archive_path, state, attempt, exposed, temporary, reason, proof_name,
+    verified, delivered_at)) STORED,
   UNIQUE (batch, part)
 );
 CREATE INDEX file_state ON file (state);
@@ -113,7 +128,9 @@ CREATE TABLE input (                    -- input files that were read to their e
   sha256   TEXT NOT NULL,
   records  INTEGER NOT NULL,
   rejects  INTEGER NOT NULL,
-  at       INTEGER NOT NULL
+  at       INTEGER NOT NULL,
+  "check" INTEGER NOT NULL AS (row_check('input', id, source, name, bytes, modified, sha256, records, rejects,
+    at)) STORED
 );
 CREATE INDEX input_name ON input (source, name);
 CREATE INDEX input_bytes ON input (source, bytes);
@@ -125,6 +142,7 @@ CREATE TABLE position (                 -- how far inputs were read that are not
   line       INTEGER NOT NULL,
   byte       INTEGER NOT NULL,
   prefix_crc INTEGER NOT NULL,          -- CRC32C of the bytes before it
+  "check" INTEGER NOT NULL AS (row_check('position', source, input, record, line, byte, prefix_crc)) STORED,
   PRIMARY KEY (source, input)
 ) WITHOUT ROWID;
 
@@ -133,7 +151,8 @@ CREATE TABLE source (                   -- what each source has given
   records     INTEGER NOT NULL DEFAULT 0,
   rejects     INTEGER NOT NULL DEFAULT 0,
   last_at     INTEGER,                  -- when the last record was accepted
-  last_event  INTEGER                   -- latest event time seen
+  last_event  INTEGER,                  -- latest event time seen
+  "check" INTEGER NOT NULL AS (row_check('source', source, records, rejects, last_at, last_event)) STORED
 ) WITHOUT ROWID;
 
 CREATE TABLE quarantine (               -- records that could not be decoded (no feed) or rendered (one feed)
@@ -152,6 +171,8 @@ CREATE TABLE quarantine (               -- records that could not be decoded (no
   lsn     INTEGER NOT NULL,
   at      INTEGER NOT NULL,
   state   TEXT NOT NULL DEFAULT 'held', -- held, retried, rendered (a released hour held it after all)
+  "check" INTEGER NOT NULL AS (row_check('quarantine', id, source, feed, start_second, input, record, line,
+    byte, reason, stage, raw, head, lsn, at, state)) STORED,
   UNIQUE (source, feed, input, byte, lsn, record)
 );
 CREATE INDEX quarantine_hour ON quarantine (feed, start_second);
@@ -162,6 +183,7 @@ CREATE TABLE alarm (                    -- what needs a person now
   message TEXT NOT NULL,
   hint    TEXT NOT NULL,
   since   INTEGER NOT NULL,
+  "check" INTEGER NOT NULL AS (row_check('alarm', subject, code, message, hint, since)) STORED,
   PRIMARY KEY (subject, code, message)
 ) WITHOUT ROWID;
 

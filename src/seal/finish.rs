@@ -123,6 +123,19 @@ pub fn finish_manifest(
     Ok(ReadyFile { path, sealed })
 }
 
+/// The bytes of a manifest: a pure function of what the ledger holds.
+///
+/// # Errors
+/// [`SealFault`] when its format cannot hold it.
+pub fn manifest_bytes(
+    plan: &BatchPlan,
+    planned: &PlannedFile,
+    parts: &[SealedFile],
+    context: &ManifestContext<'_>,
+) -> Result<Vec<u8>, SealFault> {
+    render_manifest(context, &statement(plan, planned, parts, context))
+}
+
 fn render_manifest(context: &ManifestContext<'_>, statement: &ManifestStatement) -> Result<Vec<u8>, SealFault> {
     let definition = context.definition;
     let layout = match &context.manifest.format {

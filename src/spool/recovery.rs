@@ -7,10 +7,12 @@
 //!   start is refused and the place is named;
 //! - **a torn tail** otherwise: it was never acknowledged. The file is cut there and goes on.
 //!
-//! A last segment whose header is torn, or that holds no frame, never had an acknowledged frame and is removed.
+//! Zeros up to the end of the file are allocated space and no bad frame. A segment that holds nothing but zeros, and
+//! a last one whose header is torn, never had an acknowledged frame and are removed: they were made and not used.
 
 use super::frame::{self, BadFrame};
 use super::segment::{self, HEADER_BYTES, Segment, first_lsn_of};
+use super::writer::sync_fault;
 use super::{SpoolFault, StoreId, disk_fault};
 use crate::disk::{Disk, Kind, SyncPoint};
 use crate::domain::ids::Lsn;
@@ -24,6 +26,16 @@ pub(super) struct Recovered {
     pub last_crc: u32,
 }
 
+/// What lies behind the last frame of a segment.
+enum End {
+    /// The end of the file.
+    File,
+    /// Allocated space.
+    Zeros,
+    /// Something that is no frame.
+    Bad(Break),
+}
+
 /// Where reading a segment stopped early.
 struct Break {
     offset: u64,
@@ -34,7 +46,7 @@ struct Break {
 }
 
 pub(super) fn recover(disk: &dyn Disk, dir: &Path, store: StoreId, expected: Lsn) -> Result<Recovered, SpoolFault> {
-    let paths = segment_files(disk, dir)?;
+    let paths = remove_unused(disk, dir, segment_files(disk, dir)?, expected)?;
     let mut found = Recovered { segments: Vec::new(), next: Lsn(1), last_crc: 0 };
     let count = paths.len();
     for (index, (first, path)) in paths.into_iter().enumerate() {
@@ -45,18 +57,17 @@ pub(super) fn recover(disk: &dyn Disk, dir: &Path, store: StoreId, expected: Lsn
         }
         found.next = first;
         if !header_is_good(disk, &path, store, first)? {
-            if is_last && first > expected {
-                disk.remove(&path).map_err(disk_fault("remove", &path))?;
-                break;
-            }
             return Err(damaged(0, first, "the segment header is not readable"));
         }
-        let (segment, broken) = scan(disk, &path, &mut found)?;
-        if let Some(broken) = broken {
+        let (segment, end) = scan(disk, &path, &mut found)?;
+        if let End::Bad(broken) = &end {
             let durable = broken.durable_behind.max(Some(expected)).unwrap_or(expected);
             if !is_last || broken.lsn <= durable {
                 return Err(damaged(broken.offset, broken.lsn, broken.bad.what()));
             }
+        }
+        // A segment that is followed by another was to be cut to its length when that began.
+        if matches!(end, End::Bad(_)) || (matches!(end, End::Zeros) && !is_last) {
             cut(disk, &segment)?;
         }
         found.segments.push(segment);
@@ -73,6 +84,45 @@ fn segment_files(disk: &dyn Disk, dir: &Path) -> Result<Vec<(Lsn, PathBuf)>, Spo
     Ok(files.filter_map(|entry| first_lsn_of(&entry.path).map(|first| (first, entry.path))).collect())
 }
 
+/// Removes segments that were made and never used, so that only those which hold something count.
+fn remove_unused(
+    disk: &dyn Disk,
+    dir: &Path,
+    mut files: Vec<(Lsn, PathBuf)>,
+    expected: Lsn,
+) -> Result<Vec<(Lsn, PathBuf)>, SpoolFault> {
+    let before = files.len();
+    let mut used = Vec::new();
+    while let Some((first, path)) = files.pop() {
+        let is_last = used.is_empty();
+        if is_unused(disk, &path, is_last.then_some((first, expected))).map_err(disk_fault("read", &path))? {
+            disk.remove(&path).map_err(disk_fault("remove", &path))?;
+        } else {
+            used.push((first, path));
+        }
+    }
+    if used.len() < before {
+        disk.sync_dir(dir, SyncPoint::SpoolDirectory).map_err(sync_fault(dir))?;
+    }
+    used.reverse();
+    Ok(used)
+}
+
+/// True when a segment holds nothing but zeros, or when its header is torn and nothing behind it was durable. The
+/// second is asked of the last segment only, of which the first frame and the last one that the ledger has seen are
+/// given.
+fn is_unused(disk: &dyn Disk, path: &Path, last: Option<(Lsn, Lsn)>) -> std::io::Result<bool> {
+    let mut reader = disk.open_read(path)?;
+    let mut bytes = Vec::new();
+    read_up_to(&mut reader, HEADER_BYTES, &mut bytes)?;
+    if segment::read_header(&bytes).is_some() {
+        return Ok(false);
+    }
+    skip_zeros(&mut reader, &mut bytes)?;
+    let was_durable = |first| valid_frames(&bytes).any(|durable| durable >= first);
+    Ok(bytes.is_empty() || last.is_some_and(|(first, expected)| first > expected && !was_durable(first)))
+}
+
 fn header_is_good(disk: &dyn Disk, path: &Path, store: StoreId, first: Lsn) -> Result<bool, SpoolFault> {
     let mut header = Vec::new();
     let file = disk.open_read(path).map_err(disk_fault("open", path))?;
@@ -87,7 +137,7 @@ fn header_is_good(disk: &dyn Disk, path: &Path, store: StoreId, first: Lsn) -> R
 }
 
 /// Reads the frames of one segment up to the first bad one.
-fn scan(disk: &dyn Disk, path: &Path, found: &mut Recovered) -> Result<(Segment, Option<Break>), SpoolFault> {
+fn scan(disk: &dyn Disk, path: &Path, found: &mut Recovered) -> Result<(Segment, End), SpoolFault> {
     let file = disk.open_read(path).map_err(disk_fault("open", path))?;
     let mut reader = BufReader::with_capacity(1 << 20, file);
     let mut segment = Segment { first: found.next, path: path.to_owned(), bytes: HEADER_BYTES, offsets: Vec::new() };
@@ -96,7 +146,7 @@ fn scan(disk: &dyn Disk, path: &Path, found: &mut Recovered) -> Result<(Segment,
     loop {
         bytes.clear();
         let bad = match read_frame(&mut reader, &mut bytes).map_err(disk_fault("read", path))? {
-            None if bytes.is_empty() => return Ok((segment, None)),
+            None if bytes.is_empty() => return Ok((segment, End::File)),
             None => BadFrame::Short,
             Some(Err(bad)) => bad,
             Some(Ok((lsn, previous, crc))) if lsn == found.next && follows(found, &segment, previous) => {
@@ -108,10 +158,14 @@ fn scan(disk: &dyn Disk, path: &Path, found: &mut Recovered) -> Result<(Segment,
             }
             Some(Ok(_)) => BadFrame::Checksum,
         };
-        read_up_to(&mut reader, u64::MAX, &mut bytes).map_err(disk_fault("read", path))?;
-        let durable_behind = valid_frames(bytes.get(1..).unwrap_or_default()).max();
+        let skipped = skip_zeros(&mut reader, &mut bytes).map_err(disk_fault("read", path))?;
+        if bytes.is_empty() {
+            return Ok((segment, End::Zeros));
+        }
+        let behind = if skipped { &bytes } else { bytes.get(1..).unwrap_or_default() };
+        let durable_behind = valid_frames(behind).max();
         let broken = Break { offset: segment.bytes, lsn: found.next, bad, durable_behind };
-        return Ok((segment, Some(broken)));
+        return Ok((segment, End::Bad(broken)));
     }
 }
 
@@ -144,6 +198,22 @@ fn read_up_to(reader: &mut impl Read, limit: u64, bytes: &mut Vec<u8>) -> std::i
     reader.take(limit).read_to_end(bytes).map(|_| ())
 }
 
+/// Reads the rest behind `bytes`, without the zeros that it begins with: nothing is left when there is nothing else.
+/// True when zeros were left out.
+fn skip_zeros(reader: &mut impl Read, bytes: &mut Vec<u8>) -> std::io::Result<bool> {
+    let mut skipped = false;
+    while !bytes.is_empty() {
+        if bytes.iter().any(|byte| *byte != 0) {
+            read_up_to(reader, u64::MAX, bytes)?;
+            break;
+        }
+        skipped = true;
+        bytes.clear();
+        read_up_to(reader, 1 << 20, bytes)?;
+    }
+    Ok(skipped)
+}
+
 /// The `durable lsn` of every valid frame that begins anywhere in `bytes`.
 fn valid_frames(bytes: &[u8]) -> impl Iterator<Item = Lsn> + '_ {
     memchr::memmem::find_iter(bytes, b"HDF1")
@@ -155,5 +225,5 @@ fn valid_frames(bytes: &[u8]) -> impl Iterator<Item = Lsn> + '_ {
 fn cut(disk: &dyn Disk, segment: &Segment) -> Result<(), SpoolFault> {
     let mut file = disk.open_append(&segment.path).map_err(disk_fault("open", &segment.path))?;
     file.truncate(segment.bytes).map_err(disk_fault("cut", &segment.path))?;
-    file.sync(SyncPoint::SpoolGroup).map_err(disk_fault("sync", &segment.path))
+    file.sync(SyncPoint::SpoolGroup).map_err(sync_fault(&segment.path))
 }

@@ -18,7 +18,7 @@ pub struct Segment {
     pub first: Lsn,
     /// Its file.
     pub path: PathBuf,
-    /// Its length so far.
+    /// Its length up to the end of its last frame; allocated space behind it does not count.
     pub bytes: u64,
     /// Byte offset of each frame.
     pub offsets: Vec<u64>,
@@ -61,6 +61,15 @@ pub fn read_header(bytes: &[u8]) -> Option<(StoreId, Lsn)> {
 }
 
 impl Segment {
+    /// Where that begins which lies behind frame `lsn`; with the header when no frame up to there lies here. `None`
+    /// when nothing does.
+    pub(super) fn first_behind(&self, lsn: Lsn) -> Option<u64> {
+        match (lsn.0 + 1).checked_sub(self.first.0) {
+            None | Some(0) => Some(0),
+            Some(index) => self.offsets.get(usize::try_from(index).ok()?).copied(),
+        }
+    }
+
     /// Reads the payload of frame `lsn`.
     pub(super) fn read(
         &self,

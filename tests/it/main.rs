@@ -11,8 +11,10 @@
 
 mod cli_reports;
 mod crash;
+mod damaged_archive;
 mod delivering;
 mod delivery_crash;
+mod flips;
 mod hard_cases;
 mod hour_end_to_end;
 mod lost_replies;

@@ -45,7 +45,16 @@ pub struct Site {
 
 impl Site {
     pub fn new() -> Self {
-        let site = Self { root: tempfile::tempdir().expect("temporary directory") };
+        Self::in_directory(tempfile::tempdir().expect("temporary directory"))
+    }
+
+    /// A site below a directory, such as one in memory.
+    pub fn below(dir: &Path) -> Self {
+        Self::in_directory(tempfile::tempdir_in(dir).expect("temporary directory"))
+    }
+
+    fn in_directory(root: tempfile::TempDir) -> Self {
+        let site = Self { root };
         copy_dir(&project().join("formats"), &site.path("formats"));
         site
     }

@@ -5,6 +5,7 @@ use crate::app::config::{Config, SourceKind};
 use crate::app::fault::ExporterFault;
 use crate::app::sealing::SealCounts;
 use crate::app::shared_ledger::SharedLedger;
+use crate::app::space::{Space, Work};
 use crate::app::store::Store;
 use crate::app::{feeds, intake};
 use crate::archive::Archive;
@@ -16,7 +17,7 @@ use crate::intake::files::FileSource;
 use crate::intake::stdin::StdinSource;
 use crate::ledger::intake::{IntakeEntry, QuarantineRow};
 use crate::record::Accepted;
-use crate::spool::OpenSegment;
+use crate::spool::{OpenSegment, SpoolLimits};
 use std::io::Read;
 use std::sync::Arc;
 
@@ -33,7 +34,10 @@ impl Exporter {
         to_the_end: bool,
     ) -> Result<Self, ExporterFault> {
         let now = world.clock.now();
-        let Store { id, mut ledger, spool, is_fresh, lock } = Store::open(&world.disk, &config.state, world.limits)?;
+        // Only whole segments are freed: several of them must fit into what the spool may hold.
+        let limits = SpoolLimits { segment_bytes_max: world.limits.segment_bytes_max.min(config.spool_max / 8) };
+        let Store { id, mut ledger, spool, ledger_differs, is_fresh, lock } =
+            Store::open(&world.disk, &config.state, limits)?;
         if let Some((feed, records)) =
             ledger.waiting_feeds()?.into_iter().find(|(feed, _)| config.feeds().all(|f| f.id != *feed))
         {
@@ -47,6 +51,7 @@ impl Exporter {
         let archive = Archive::new(Arc::clone(&world.disk), config.archive.clone());
         let sources = open_sources(&config, input, to_the_end)?;
         let mark = StoreMark::of(&id.0);
+        let space = Space::new(&world.disk, &config);
         let mut exporter = Self {
             config: Arc::new(config),
             disk: Arc::clone(&world.disk),
@@ -61,13 +66,20 @@ impl Exporter {
             duplicates: IntakeEntry::default(),
             payload: Vec::new(),
             applied,
+            space,
             mark,
             stop: Arc::clone(&world.stop),
             finished: SealCounts::default(),
             _lock: lock,
         };
+        exporter.tell_of_changed_ledger(ledger_differs)?;
         exporter.read_spool()?;
-        exporter.finished = exporter.finish_plans()?;
+        match exporter.finish_plans() {
+            Ok(finished) => exporter.finished = finished,
+            Err(fault) => {
+                exporter.wait_for_room(fault, Work::Sealing)?;
+            }
+        }
         exporter.take_changes(now)?;
         Ok(exporter)
     }

@@ -33,10 +33,11 @@ impl Exporter {
         drop(wakers);
         let outcomes: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panicked())).collect();
         done?;
-        match outcomes.into_iter().find(|outcome| outcome.stopped) {
-            Some(outcome) => Err(ExporterFault::Start(std::io::Error::other(outcome.fault.unwrap_or_default()))),
-            None => Ok(()),
+        if let Some(outcome) = outcomes.into_iter().find(|outcome| outcome.stopped) {
+            return Err(ExporterFault::Start(std::io::Error::other(outcome.fault.unwrap_or_default())));
         }
+        self.leave();
+        Ok(())
     }
 
     fn run_passes(&mut self, wake: &Receiver<()>, wakers: &[SyncSender<()>]) -> Result<(), ExporterFault> {
@@ -61,10 +62,13 @@ impl Exporter {
     /// [`ExporterFault`] when nothing may go on until a person has looked.
     pub fn turn(&mut self, bytes_max: u64) -> Result<bool, ExporterFault> {
         let read = self.read_sources(bytes_max)?;
-        let sealed = self.seal_due(self.clock.now(), Horizon::Clock)?;
-        if sealed.batches > 0 {
-            self.free_spool()?;
-            self.expire_archive()?;
+        let now = self.clock.now();
+        let sealed = self.seal_due(now, Horizon::Clock)?;
+        if sealed.batches > 0 || self.is_spool_full() {
+            self.free_room()?;
+        }
+        if self.tell_space(now, Horizon::Clock)? {
+            return Ok(false);
         }
         Ok(self.sources.iter().any(|source| source.unread_bytes() > 0) || read.records > 0)
     }

@@ -20,8 +20,9 @@ fn screen(books: &[FeedBook], alarms: Vec<Alarm>, now: i64) -> String {
         last_event: Some(at(NOW - 60)),
     }];
     let report = status(books, sources, alarms, at(now));
-    let screen =
-        Screen { report: &report, state: Path::new("state"), utc: false, demo: false, spool_bytes: 12_800_000 };
+    let state = Some(Room { free_bytes: 61, bytes: 100 });
+    let room = RoomReport { spool_bytes: 12_800_000, spool_max: 16 << 30, state, archive: None };
+    let screen = Screen { report: &report, state: Path::new("state"), utc: false, demo: false, room };
     screen.text()
 }
 
@@ -52,7 +53,7 @@ NEEDS YOU
    hourdrop show p/f 2024-11-03T03:00     hourdrop release p/f 2024-11-03T03:00 --reason ...
  3 p/f 2024-11-03 02:00-03:00 -05:00  and 1 more are overdue: not delivered 1h10m after the end
    hourdrop show p/f 2024-11-03T02:00     hourdrop hours p/f
-spool 12.2 MiB   sequence gaps 0   in doubt 0   (exit 4)
+disk 61 % free   spool 12.2 MiB of 16.0 GiB   sequence gaps 0   in doubt 0   (exit 4)
 ";
     let expected = expected.replace("BACKLOG         NEXT", "   BACKLOG         NEXT");
     assert_eq!(screen(&[held], vec![alarm], NOW), expected);

@@ -194,6 +194,7 @@ impl Place {
 
     fn sql(&self, statement: &str) {
         let connection = rusqlite::Connection::open(self.path("state/ledger.db")).expect("ledger");
+        hourdrop::ledger::checked_rows::teach(&connection).expect("functions");
         connection.execute(statement, []).expect("statement");
     }
 }

@@ -1,0 +1,228 @@
+//! Everything that can be checked about the ledger by itself: what SQLite finds wrong with the file, the statements that
+//! made it, the check of every row, and the chain of facts.
+
+use super::checked_rows::{self, CheckedTable};
+use super::{Ledger, LedgerFault, Result, SCHEMA};
+use rusqlite::Connection;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// So many findings of one kind are named; a file that is damaged all over needs no longer list.
+const NAMED_MAX: usize = 20;
+
+impl Ledger {
+    /// Checks everything and names what is damaged. Takes time in proportion to the size of the ledger.
+    ///
+    /// # Errors
+    /// [`LedgerFault`] when the ledger cannot be read at all. Damage is no error here.
+    pub fn damage(&self) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        for part in [Self::damaged_file, Self::damaged_schema, Self::damaged_rows, Self::damaged_history] {
+            match part(self) {
+                Ok(more) => found.extend(more),
+                Err(LedgerFault::Damaged { what, .. }) => found.push(what),
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(found)
+    }
+
+    /// As [`Ledger::damage`], for a start that must not go on.
+    ///
+    /// # Errors
+    /// [`LedgerFault::Damaged`] with the first findings.
+    pub fn require_undamaged(&self) -> Result<()> {
+        let found = self.damage()?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        let named: Vec<&str> = found.iter().take(3).map(String::as_str).collect();
+        let more = found.len().saturating_sub(named.len());
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        Err(LedgerFault::Damaged { path: self.path.clone(), what: format!("{}{more}", named.join("; ")) })
+    }
+
+    /// Pages, indexes and constraints, as SQLite sees them.
+    fn damaged_file(&self) -> Result<Vec<String>> {
+        let lines =
+            self.rows(&format!("PRAGMA main.integrity_check({NAMED_MAX})"), [], |row| row.get::<_, String>(0))?;
+        Ok(lines.into_iter().filter(|line| line != "ok").collect())
+    }
+
+    /// Tables, indexes and views must be those of this program: a changed default would go unnoticed.
+    fn damaged_schema(&self) -> Result<Vec<String>> {
+        let model = self.check(Connection::open_in_memory())?;
+        self.check(checked_rows::teach(&model).and_then(|()| model.execute_batch(SCHEMA)))?;
+        let found = self.check(statements(&self.connection))?;
+        let expected = self.check(statements(&model))?;
+        let differs = expected.into_iter().filter(|(name, sql)| found.get(name) != Some(sql));
+        Ok(differs.map(|(name, _)| format!("the definition of {name} is not as it was written")).collect())
+    }
+
+    fn damaged_rows(&self) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        for table in self.check(checked_rows::checked_tables(&self.connection))? {
+            found.extend(self.damaged_rows_of(&table)?);
+        }
+        Ok(found)
+    }
+
+    fn damaged_rows_of(&self, table: &CheckedTable) -> Result<Vec<String>> {
+        let keys = self.rows(&table.damaged_rows(), [], |row| row.get::<_, String>(0))?;
+        Ok(keys.into_iter().take(NAMED_MAX).map(|key| format!("table {}, row {key}", table.name)).collect())
+    }
+
+    fn damaged_history(&self) -> Result<Vec<String>> {
+        self.verify_facts().map(|_| Vec::new())
+    }
+
+    /// Brings everything into the ledger's own file and empties SQLite's log. False when a reader keeps it from that.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn gather(&self) -> Result<bool> {
+        self.check(self.connection.busy_timeout(Duration::from_secs(1)))?;
+        let busy = self.connection.query_row("PRAGMA main.wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        self.check(self.connection.busy_timeout(super::BUSY_MAX))?;
+        Ok(self.check(busy)? == 0)
+    }
+}
+
+/// Everything that the file defines, by kind and name, without comments and spaces.
+fn statements(connection: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
+    let query = "SELECT type || ' ' || name, sql FROM main.sqlite_schema WHERE sql IS NOT NULL";
+    let mut statement = connection.prepare(query)?;
+    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+    rows.map(|row| row.map(|(name, sql)| (name, plain(&sql)))).collect()
+}
+
+fn plain(sql: &str) -> String {
+    let code = sql.lines().map(|line| line.split("--").next().unwrap_or_default());
+    code.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::{RealDisk, SyncPoint};
+    use crate::domain::batch::HourCounts;
+    use crate::domain::ids::{FeedId, Lsn};
+    use crate::domain::period::Partition;
+    use crate::ledger::intake::IntakeEntry;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    fn counts(received: u64) -> IntakeEntry {
+        let feed = FeedId::parse("huaxin/voice").expect("feed");
+        let counts = HourCounts { received, ..HourCounts::default() };
+        IntakeEntry { hours: vec![(feed, Some(Partition { start: 0, end: 3600 }), counts)], ..IntakeEntry::default() }
+    }
+
+    fn filled(dir: &Path) -> Ledger {
+        let mut ledger = Ledger::create(&dir.join("ledger.db"), "0a").expect("ledger");
+        ledger.apply_intake(Lsn(1), &counts(5)).expect("intake");
+        ledger
+    }
+
+    /// A row as a flipped bit would leave it: changed behind the back of the check.
+    fn flip(ledger: &Ledger, table: &str, change: &str) {
+        let connection = &ledger.connection;
+        let sql: String = connection
+            .query_row("SELECT sql FROM sqlite_schema WHERE name = ?1", [table], |row| row.get(0))
+            .expect("statement");
+        let begin = sql.find("INTEGER NOT NULL AS (row_check").expect("check");
+        let end = begin + sql[begin..].find(")) STORED").expect("end") + ")) STORED".len();
+        let bare = format!("{}INTEGER{}", &sql[..begin], &sql[end..]);
+        let version: i64 = connection.query_row("PRAGMA schema_version", [], |row| row.get(0)).expect("version");
+        let write = |text: &str, version: i64| {
+            connection
+                .execute("UPDATE main.sqlite_schema SET sql = ?2 WHERE name = ?1", [table, text])
+                .expect("schema");
+            connection.pragma_update(None, "schema_version", version).expect("version");
+        };
+        connection.pragma_update(None, "writable_schema", true).expect("pragma");
+        write(&bare, version + 1);
+        connection.execute_batch(&format!("DROP TRIGGER {table}_before_UPDATE; {change}")).expect("change");
+        write(&sql, version + 2);
+        connection.pragma_update(None, "writable_schema", false).expect("pragma");
+    }
+
+    #[test]
+    fn every_table_but_the_chained_one_has_checks_and_they_hold() {
+        let dir = tempfile::tempdir().expect("directory");
+        let ledger = filled(dir.path());
+        let tables: Vec<String> = ledger
+            .rows("SELECT name FROM main.sqlite_schema WHERE type = 'table'", [], |row| row.get(0))
+            .expect("tables");
+        let checked = checked_rows::checked_tables(&ledger.connection).expect("tables");
+        let missing: Vec<&String> =
+            tables.iter().filter(|name| checked.iter().all(|table| table.name != **name)).collect();
+        assert_eq!(missing, ["fact"], "a table needs a column `check` as the others have it");
+        assert_eq!(ledger.damage().expect("proof"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_changed_row_is_an_error_for_everyone_who_reads_or_writes_it() {
+        let dir = tempfile::tempdir().expect("directory");
+        let feed = FeedId::parse("huaxin/voice").expect("feed");
+        let mut ledger = filled(dir.path());
+        flip(&ledger, "hour", "UPDATE main.hour SET received = 4");
+        drop(ledger);
+        ledger = Ledger::open(Arc::new(RealDisk), &dir.path().join("ledger.db")).expect("ledger");
+        let says = |result: Result<()>| match result {
+            Err(LedgerFault::Damaged { what, .. }) => what,
+            other => panic!("{other:?}"),
+        };
+        let row = "table hour, row huaxin/voice 0";
+        assert_eq!(says(ledger.hour_counts(&feed, 0).map(|_| ())), row);
+        assert_eq!(says(ledger.waiting_feeds().map(|_| ())), row, "the views are checked, too");
+        assert_eq!(says(ledger.apply_intake(Lsn(2), &counts(1))), row, "a change must not make it good");
+        assert_eq!(
+            says(ledger.transact(SyncPoint::LedgerOther, |t| {
+                super::super::run(t, "DELETE FROM main.hour", []).map(|_| ())
+            })),
+            row
+        );
+        assert_eq!(ledger.damage().expect("proof"), ["table hour, row 'huaxin/voice' 0"]);
+        assert!(matches!(ledger.require_undamaged(), Err(LedgerFault::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_changed_definition_is_found() {
+        let dir = tempfile::tempdir().expect("directory");
+        let ledger = filled(dir.path());
+        ledger.connection.pragma_update(None, "writable_schema", true).expect("pragma");
+        let change = "UPDATE main.sqlite_schema SET sql = replace(sql, 'DEFAULT 1', 'DEFAULT 3') WHERE name = 'file'";
+        ledger.connection.execute(change, []).expect("change");
+        assert_eq!(ledger.damage().expect("proof"), ["the definition of table file is not as it was written"]);
+    }
+
+    #[test]
+    fn queries_through_the_checked_views_still_use_indexes() {
+        let dir = tempfile::tempdir().expect("directory");
+        let ledger = filled(dir.path());
+        let queries = [
+            ("SELECT state FROM batch WHERE id = 1", "SEARCH batch USING INTEGER PRIMARY KEY"),
+            ("SELECT id FROM batch WHERE feed = 'a' AND start_second = 0 AND revision = 0", "sqlite_autoindex_batch_1"),
+            ("SELECT id FROM batch WHERE state = 'planned' ORDER BY id", "batch_state"),
+            ("SELECT part FROM file WHERE batch = 1 ORDER BY part = 0, part", "sqlite_autoindex_file_1"),
+            (
+                "SELECT f.name FROM file f JOIN batch b ON b.id = f.batch WHERE b.feed = 'a' AND b.start_second = 0 AND
+              f.part > 0 AND f.sha256 IS NOT NULL ORDER BY b.revision, f.part",
+                "sqlite_autoindex_file_1",
+            ),
+            ("SELECT value FROM store WHERE key = 'a'", "SEARCH store USING PRIMARY KEY"),
+            ("SELECT received FROM hour WHERE feed = 'a' AND start_second = 0", "SEARCH hour USING PRIMARY KEY"),
+            ("SELECT sha256 FROM input WHERE source = 'a' AND name = 'b' ORDER BY id DESC LIMIT 1", "input_name"),
+            ("SELECT 1 FROM input WHERE source = 'a' AND bytes = 1", "input_bytes"),
+            ("SELECT record FROM position WHERE source = 'a' AND input = 'b'", "SEARCH position USING PRIMARY KEY"),
+            ("SELECT code FROM alarm WHERE subject = 'a'", "SEARCH alarm USING PRIMARY KEY"),
+            ("SELECT count(*) FROM quarantine WHERE feed = 'a' AND start_second = 0", "quarantine_hour"),
+        ];
+        for (query, index) in queries {
+            let plan = ledger.rows(&format!("EXPLAIN QUERY PLAN {query}"), [], |row| row.get::<_, String>(3));
+            let plan = plan.expect("plan").join("; ").replace("main.", "");
+            assert!(plan.contains(index) && !plan.contains("SCAN"), "{query}: {plan}");
+        }
+    }
+}
