@@ -1,12 +1,15 @@
 //! The application: configuration, and the one place where things happen.
 //!
 //! - [`config`]: the configuration file with all its problems.
-//! - [`store`]: the state directory: lock, identity, ledger and spool.
-//! - [`exporter`]: `once` and `run`, made of [`intake`], [`sealing`] and [`delivery`]; [`fault`]: why they stop.
-//! - [`space`]: what is done when there is no room on a disk or in the spool.
+//! - [`store`]: the state directory: lock, identity, ledger and spool; [`beside`]: whether it fits the archive.
+//! - [`exporter`]: `once` and `run`, made of [`intake`], [`sealing`] and [`delivery`]; [`fault`]: why they stop; [`ahead`]: whether
+//!   a partner knows more than the ledger; [`space`]: what is done when there is no room on a disk or in the spool.
+//! - [`recover`]: the ledger again, from the archive and its log.
 //! - [`progress`]: how all of them tell what they do.
 //! - [`report`], [`readback`], [`preview`], [`init`], [`quarantine`], [`verify`]: what the other commands need.
 
+pub mod ahead;
+pub mod beside;
 pub mod config;
 pub mod delivery;
 pub mod demo;
@@ -20,6 +23,7 @@ pub mod preview;
 pub mod progress;
 pub mod quarantine;
 pub mod readback;
+pub mod recover;
 pub mod report;
 pub mod sealing;
 pub mod shared_ledger;

@@ -1,5 +1,8 @@
 //! The archive: the very bytes that are uploaded, read-only, below `<partner>/<feed>/YYYY/MM/DD/HH/` of the hour's
 //! start in UTC. A file gets its name here durably before the first byte of it leaves, and deliveries read it here.
+//! Beside the files lies the [`log`].
+
+pub mod log;
 
 mod proved;
 

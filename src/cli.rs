@@ -15,6 +15,7 @@ mod json;
 mod once;
 mod preview;
 mod quarantine;
+mod recover;
 mod release;
 pub mod render;
 mod run;
@@ -84,6 +85,7 @@ fn dispatch(context: &Context, command: Command) -> Result<Answer, Failure> {
         }
         Command::Release(arguments) => release::run(context, &arguments),
         Command::Verify(arguments) => verify::run(context, &arguments),
+        Command::Recover(arguments) => recover::run(context, &arguments),
         Command::VerifyFile(arguments) => verify_file::run(context, &arguments),
         Command::Init(arguments) => init::run(context, &arguments),
         Command::Demo(arguments) => demo::run(context, &arguments),

@@ -20,6 +20,8 @@ pub enum SyncPoint {
     StagedFile,
     /// The archive directory (and its parents) that received a file.
     ArchiveDirectory,
+    /// The archive's log, or its directory.
+    ArchiveLog,
     /// The bytes of a file delivered to a local directory.
     LocalDropFile,
     /// A local drop directory.

@@ -6,9 +6,12 @@
 
 pub mod batches;
 pub mod checked_rows;
+pub mod copy;
 pub mod delivery;
+pub mod doubt;
 mod facts;
 pub mod intake;
+pub mod mend;
 pub mod proof;
 pub mod reports;
 mod wal;
@@ -90,6 +93,8 @@ pub struct Ledger {
     path: PathBuf,
     /// Asked before each commit.
     disk: Arc<dyn Disk>,
+    /// What the copy beside the archive has got and the file does not say yet.
+    told: Option<copy::Told>,
 }
 
 type Result<T> = std::result::Result<T, LedgerFault>;
@@ -121,8 +126,9 @@ impl Ledger {
     /// [`LedgerFault`] when SQLite refuses or the file exists.
     pub fn create(path: &Path, store: &str) -> Result<Self> {
         let ledger = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
-        ledger.check(ledger.connection.execute_batch(&format!("BEGIN;{SCHEMA}")))?;
-        let values = [("schema_version", SCHEMA_VERSION), ("store_id", store), ("applied_lsn", "0")];
+        ledger.check(ledger.connection.execute_batch(&format!("BEGIN;{SCHEMA}{}", copy::triggers())))?;
+        let values =
+            [("schema_version", SCHEMA_VERSION), ("store_id", store), ("applied_lsn", "0"), ("log_number", "0")];
         for (key, value) in values.into_iter().chain([(facts::LAST_FACT, "")]) {
             let insert = "INSERT INTO main.store VALUES (?1, ?2)";
             ledger.check(ledger.connection.execute(insert, params![key, value]))?;
@@ -167,7 +173,7 @@ impl Ledger {
         connection.pragma_update(None, "temp_store", "memory").map_err(fault)?;
         connection.set_prepared_statement_cache_capacity(64);
         checked_rows::teach(&connection).map_err(fault)?;
-        Ok(Self { connection, path: path.to_owned(), disk: Arc::new(RealDisk) })
+        Ok(Self { connection, path: path.to_owned(), disk: Arc::new(RealDisk), told: None })
     }
 
     fn with_known_schema(self) -> Result<Self> {
@@ -212,9 +218,13 @@ impl Ledger {
         let refused = |source| LedgerFault::Refused { path: path.clone(), source };
         let transaction =
             self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(fault)?;
+        if let Some(told) = self.told {
+            copy::note(&transaction, told)?;
+        }
         let value = write(&transaction)?;
         self.disk.before_ledger_commit(point).map_err(refused)?;
         transaction.commit().map_err(fault)?;
+        self.told = None;
         self.disk.after_ledger_commit(point).map_err(refused)?;
         Ok(value)
     }

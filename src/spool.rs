@@ -175,6 +175,20 @@ impl Spool {
         })
     }
 
+    /// Begins an empty journal behind frame `last`: what came before is gone, and its numbers are not given again.
+    ///
+    /// # Errors
+    /// [`SpoolFault::Disk`], also when the journal is not empty.
+    pub fn begin_behind(disk: &dyn Disk, dir: &Path, store: StoreId, last: Lsn) -> Result<(), SpoolFault> {
+        let path = segment_path(dir, last.next());
+        let mut header = Vec::new();
+        segment::write_header(store, last.next(), &mut header);
+        let mut file = disk.create_new(&path).map_err(disk_fault("create", &path))?;
+        file.write_all(&header).map_err(disk_fault("write", &path))?;
+        file.sync(SyncPoint::SpoolGroup).map_err(disk_fault("sync", &path))?;
+        disk.sync_dir(dir, SyncPoint::SpoolDirectory).map_err(disk_fault("sync directory", dir))
+    }
+
     /// The last frame that is durable; 0 when there is none.
     #[must_use]
     pub const fn durable(&self) -> Lsn {

@@ -6,6 +6,7 @@
 
 mod damage;
 
+use super::ahead::{Ahead, files_ahead};
 use super::config::{Config, PartnerConfig};
 use super::progress::Progress;
 use super::shared_ledger::SharedLedger;
@@ -23,7 +24,7 @@ use crate::domain::ids::PartnerId;
 use crate::domain::time::Length;
 use crate::ledger::LedgerFault;
 use crate::ledger::delivery::{BatchToSend, FileToSend};
-use crate::remote::{FaultKind, Remote, RemoteFault, RemotePath};
+use crate::remote::{FaultKind, Remote, RemoteEntry, RemoteFault, RemotePath};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -91,12 +92,14 @@ enum SendFault {
     Batch { what: String, disposition: Disposition, kind: Option<FaultKind> },
     #[error(transparent)]
     Ledger(#[from] LedgerFault),
+    #[error("{0}")]
+    Ahead(Box<Ahead>),
 }
 
 impl SendFault {
     fn stops(&self) -> bool {
         match self {
-            Self::Ledger(_) => true,
+            Self::Ledger(_) | Self::Ahead(_) => true,
             Self::Batch { disposition, .. } => *disposition == Disposition::Stop,
             Self::Secret(_) | Self::Remote(_) => false,
         }
@@ -106,7 +109,7 @@ impl SendFault {
         match self {
             Self::Remote(fault) => Some(fault.kind),
             Self::Batch { kind, .. } => *kind,
-            Self::Secret(_) | Self::Ledger(_) => None,
+            Self::Secret(_) | Self::Ledger(_) | Self::Ahead(_) => None,
         }
     }
 }
@@ -119,7 +122,7 @@ pub fn deliver_partner(
     wake: &Receiver<()>,
 ) -> PartnerOutcome {
     let mut outcome = PartnerOutcome::default();
-    let mut failures = 0;
+    let (mut failures, mut compared) = (0, false);
     loop {
         let work = match work_for(context, partner) {
             Ok(work) => work,
@@ -127,7 +130,7 @@ pub fn deliver_partner(
                 if lacks_room(context, &fault) && wait(context, until, Length::from_seconds(1), wake) {
                     continue;
                 }
-                return stopped(context, partner, &outcome, &fault.to_string());
+                return stopped(context, partner, &outcome, &fault.into());
             }
         };
         outcome.left = work.iter().map(|batches| batches.len() as u64).sum();
@@ -144,12 +147,15 @@ pub fn deliver_partner(
                 }
             }
         }
-        match send(context, partner, &work, &mut outcome.delivered) {
+        match send(context, partner, &work, &mut compared, &mut outcome.delivered) {
             Ok(()) => {
                 failures = 0;
+                if let Err(fault) = context.ledger.tell(context.clock.now()) {
+                    return stopped(context, partner, &outcome, &fault.into());
+                }
                 report(context, &partner.id, None);
             }
-            Err(fault) if fault.stops() => return stopped(context, partner, &outcome, &fault.to_string()),
+            Err(fault) if fault.stops() => return stopped(context, partner, &outcome, &fault),
             Err(fault) => {
                 failures += 1;
                 let policy = RetryPolicy { first: Length::from_seconds(1), max: Length::from_seconds(300) };
@@ -171,17 +177,25 @@ fn stopped(
     context: &DeliveryContext,
     partner: &PartnerConfig,
     outcome: &PartnerOutcome,
-    fault: &str,
+    fault: &SendFault,
 ) -> PartnerOutcome {
     tracing::error!(partner = %partner.id, "delivery stopped: {fault}");
     let message = format!("delivery stopped: {fault}");
-    let hint = "correct what is wrong and start hourdrop again; nothing is delivered until then".to_owned();
+    let (code, hint) = match fault {
+        SendFault::Ahead(_) => {
+            ("HD0601", "state and archive were rolled back: `hourdrop recover --ask-partners` continues above it")
+        }
+        SendFault::Secret(_) | SendFault::Remote(_) | SendFault::Batch { .. } | SendFault::Ledger(_) => {
+            ("HD0203", "correct what is wrong and start hourdrop again; nothing is delivered until then")
+        }
+    };
     let subject = format!("partner {}", partner.id);
-    let raised = context.ledger.lock().replace_alarms(&subject, &[("HD0203", message, hint)], context.clock.now());
+    let raised =
+        context.ledger.lock().replace_alarms(&subject, &[(code, message, hint.to_owned())], context.clock.now());
     if let Err(fault) = raised {
         tracing::error!("cannot record an alarm: {fault}");
     }
-    PartnerOutcome { fault: Some(fault.to_owned()), stopped: true, ..*outcome }
+    PartnerOutcome { fault: Some(fault.to_string()), stopped: true, ..*outcome }
 }
 
 /// Waits before the next try; false when there is no time left for one.
@@ -222,6 +236,7 @@ fn send(
     context: &DeliveryContext,
     partner: &PartnerConfig,
     work: &[Vec<BatchToSend>],
+    compared: &mut bool,
     delivered: &mut u64,
 ) -> Result<(), SendFault> {
     let mut endpoint = partner.address.endpoint.clone();
@@ -231,6 +246,10 @@ fn send(
     let mut session = endpoint.connect(&partner.deadlines, Arc::clone(&context.disk))?;
     let directory = &partner.address.directory;
     session.create_dir(directory)?;
+    if !*compared {
+        refuse_ahead(context, partner, &session.list(directory)?)?;
+        *compared = true;
+    }
     let temporary = match &partner.temporary_dir {
         None => TemporaryPlace::Beside,
         Some(path) => {
@@ -252,6 +271,17 @@ fn send(
         } else {
             // The feed is held; the next look leaves it out.
             return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Once in a process, before anything is uploaded: what lies at the partner must not be ahead of the ledger.
+fn refuse_ahead(context: &DeliveryContext, partner: &PartnerConfig, listing: &[RemoteEntry]) -> Result<(), SendFault> {
+    let ledger = context.ledger.lock();
+    for feed in partner.feeds.iter().filter(|feed| !feed.shadow) {
+        if let Some(ahead) = files_ahead(&ledger, feed, listing)?.into_iter().next() {
+            return Err(SendFault::Ahead(Box::new(ahead)));
         }
     }
     Ok(())
@@ -282,6 +312,10 @@ fn send_batch(
         let Some(row) = row_of(file) else { return Ok(()) };
         let state = states.borrow().get(&row.row).cloned().unwrap_or_else(|| row.state.clone());
         let next = context.ledger.lock().record_delivery(batch, row, state, &fact, context.clock.now())?;
+        if fact == DeliveryFact::RenameIntended {
+            // Only what the archive's log names may have been seen by the partner, should the ledger be lost.
+            context.ledger.tell(context.clock.now())?;
+        }
         if let FileState::Delivered { proof } = &next {
             tracing::info!(partner = %partner.id, file = %file.name, bytes = file.bytes, how = proof.how.as_str(), "file delivered");
             context.progress.delivered(partner.id.as_str(), file.name.as_str());

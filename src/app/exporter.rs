@@ -146,6 +146,7 @@ impl Exporter {
         let until = Until::Delivered(Instant::now() + self.config.once_deliver_for.as_std());
         let partners = self.deliver(until);
         self.free_room()?;
+        self.ledger.tell(self.clock.now())?;
         let ledger = self.ledger.lock();
         let (held, alarms) = (ledger.held()?, ledger.alarms()?);
         drop(ledger);

@@ -46,14 +46,6 @@ pub enum ExporterFault {
         /// Why.
         message: String,
     },
-    /// A plan was made by another version of the encoder.
-    #[error("{} {}-{}: planned by encoder {found}, this program has another; finish it with the program that planned it", batch.feed, batch.partition.start, batch.partition.end)]
-    OldPlan {
-        /// Which batch.
-        batch: BatchId,
-        /// Revision of the encoder that planned it.
-        found: u32,
-    },
     /// A plan belongs to a feed that the configuration does not have.
     #[error("{} {}-{} is planned but not finished, and the configuration has no such feed any more: put it back until the batch is delivered", batch.feed, batch.partition.start, batch.partition.end)]
     UnknownPlan {

@@ -75,6 +75,14 @@ fn understood(current: &Arc<FeedDefinition>, stored: &StoredDefinition) -> Resul
         .map_err(|message| ExporterFault::StoredDefinition { feed: current.id.clone(), message })
 }
 
+/// Stores the definition of a feed that the ledger does not know at all.
+///
+/// # Errors
+/// [`ExporterFault`] when the ledger refuses.
+pub fn ensure_stored(ledger: &mut Ledger, definition: &FeedDefinition, now: UtcTime) -> Result<(), ExporterFault> {
+    if ledger.definitions(&definition.id)?.is_empty() { add(ledger, definition, i64::MIN, None, now) } else { Ok(()) }
+}
+
 fn add(
     ledger: &mut Ledger,
     definition: &FeedDefinition,

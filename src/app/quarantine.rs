@@ -41,6 +41,7 @@ impl Exporter {
             }
         }
         self.commit(usize::MAX)?;
+        self.ledger.tell(self.clock.now())?;
         Ok(report)
     }
 
@@ -139,11 +140,13 @@ impl Exporter {
             let batch = BatchId { feed: id.clone(), partition: closed.partition, revision: closed.revision };
             closed.state = self.ledger.lock().release_hour(&batch, reason, now)?;
             feed.close(closed);
-            return Ok(());
+            return Ok(self.ledger.tell(now)?);
         }
         let mut ledger = self.ledger.lock();
         let waiting = ledger.batches_to_send(id, u32::MAX >> 1)?;
         let held = waiting.iter().find(|batch| batch.is_held && batch.id.partition.start == start_second);
-        Ok(ledger.release_batch(held.ok_or_else(not_held)?, reason, now)?)
+        ledger.release_batch(held.ok_or_else(not_held)?, reason, now)?;
+        drop(ledger);
+        Ok(self.ledger.tell(now)?)
     }
 }

@@ -19,10 +19,10 @@ use crate::feed::pending::ClosedHour;
 use crate::format::encode::Layout;
 use crate::ledger::batches::{Decisions, HeldHour};
 use crate::ledger::intake::QuarantineRow;
+use crate::seal::SealFault;
 use crate::seal::closing::{Closing, Due, Horizon, SourceView, closing};
 use crate::seal::finish::{ManifestContext, ReadyFile, clear_stage, finish_manifest, finish_parts};
 use crate::seal::render::{RenderJob, RenderedHour, render};
-use crate::seal::{ENCODER_REVISION, SealFault};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -195,6 +195,8 @@ impl Exporter {
             return Ok(());
         }
         self.ledger.lock().decide(&decisions)?;
+        // No file gets its place under a number that only the ledger knows of.
+        self.ledger.tell(self.clock.now())?;
         for held in decisions.held {
             tracing::warn!(feed = %held.id.feed, hour = %self.describe(&held.id), reason = held.reason, "hour held");
             counts.quarantined += held.quarantine.len() as u64;
@@ -320,10 +322,11 @@ impl Exporter {
         Ok(files)
     }
 
-    /// Finishes what a crash or a full disk left planned: renders again from the plan, which gives the same bytes.
+    /// Finishes what a crash or a full disk left planned: renders again from the plan, which gives the same bytes. Plans
+    /// of another encoder were refused before, see [`super::store::Store::open`].
     ///
     /// # Errors
-    /// [`ExporterFault::OldPlan`] when another version of the encoder made a plan.
+    /// [`ExporterFault`].
     pub(super) fn finish_plans(&mut self) -> Result<SealCounts, ExporterFault> {
         self.space.plans_wait = true;
         clear_stage(self.disk.as_ref(), &self.archive.stage())?;
@@ -332,9 +335,6 @@ impl Exporter {
         for pass in plans.chunks(HOURS_IN_A_PASS) {
             let mut jobs = Vec::new();
             for plan in pass {
-                if plan.encoder_revision != ENCODER_REVISION {
-                    return Err(ExporterFault::OldPlan { batch: plan.id.clone(), found: plan.encoder_revision });
-                }
                 jobs.push(self.job_of(plan)?);
             }
             tracing::info!(hours = jobs.len(), "finishing what was planned before");
@@ -379,6 +379,8 @@ impl Exporter {
         }
         let needed = self.feeds.iter().filter_map(crate::feed::pending::FeedHours::first_needed).min();
         let free = needed.unwrap_or_else(|| self.cut()).min(self.applied.next());
+        // What frames meant that are gone is known to the ledger alone, which may be lost.
+        self.ledger.tell(self.clock.now())?;
         self.spool.free_below(free)?;
         if self.is_spool_full() && free >= self.spool.next() {
             self.spool.roll_over()?;

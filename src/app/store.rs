@@ -8,13 +8,18 @@
 //! state/journal/     the spool
 //! state/RESERVE      takes up space that is given up when the disk is full
 //! ```
-//! A missing part is never mistaken for a fresh start: only a directory without any of them is new.
+//! A missing part is never mistaken for a fresh start: only a directory without any of them is new, and only beside an
+//! archive that nobody has written to.
 
 mod clean_stop;
 
+use super::beside::{Beside, BesideFault};
 use super::space::make_way;
+use crate::archive::log::{ArchiveLog, LogFault};
 use crate::disk::{Disk, SyncPoint};
+use crate::domain::batch::BatchId;
 use crate::ledger::{Ledger, LedgerFault};
+use crate::seal::ENCODER_REVISION;
 use crate::spool::{Spool, SpoolFault, SpoolLimits, StoreId};
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
@@ -45,12 +50,37 @@ pub enum StoreFault {
         /// What does not fit.
         what: String,
     },
+    /// It does not fit the archive.
+    #[error(transparent)]
+    Beside(#[from] BesideFault),
+    /// A plan was made by another version of the encoder.
+    #[error("{} {}-{}: planned by encoder {found}, this program has encoder {ENCODER_REVISION} and would write other bytes", batch.feed, batch.partition.start, batch.partition.end)]
+    OldPlan {
+        /// Which batch.
+        batch: BatchId,
+        /// Revision of the encoder that planned it.
+        found: u32,
+    },
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerFault),
     /// The spool.
     #[error(transparent)]
     Spool(#[from] SpoolFault),
+}
+
+impl StoreFault {
+    /// True when the journal is missing, was rolled back or is another one's.
+    #[must_use]
+    pub const fn lacks_journal(&self) -> bool {
+        matches!(self, Self::Spool(SpoolFault::Missing { .. } | SpoolFault::ForeignStore { .. }))
+    }
+
+    /// True when a line of the archive's log cannot be read.
+    #[must_use]
+    pub const fn log_is_damaged(&self) -> bool {
+        matches!(self, Self::Beside(BesideFault::Log(LogFault::Damaged { .. })))
+    }
 }
 
 /// The state directory, open.
@@ -61,6 +91,8 @@ pub struct Store {
     pub ledger: Ledger,
     /// The spool.
     pub spool: Spool,
+    /// The archive's log.
+    pub log: ArchiveLog,
     /// The ledger was changed after the last clean stop, although everything in it can be read.
     pub ledger_differs: bool,
     /// Nothing was ever accepted here.
@@ -70,20 +102,26 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the state directory, or makes a new one where there is nothing.
+    /// Opens the state directory, or makes a new one where there is nothing. What does not fit together, or cannot be
+    /// finished by this program, is refused before anything is written.
     ///
     /// # Errors
     /// [`StoreFault`].
-    pub fn open(disk: &Arc<dyn Disk>, dir: &Path, limits: SpoolLimits) -> Result<Self, StoreFault> {
+    pub fn open(disk: &Arc<dyn Disk>, dir: &Path, limits: SpoolLimits, beside: &Beside) -> Result<Self, StoreFault> {
         disk.create_dir_all(dir, SyncPoint::StateFile).map_err(disk_fault("create", dir))?;
         let lock = lock(dir)?;
         make_way(disk.as_ref(), dir)?;
-        let id = identity(disk.as_ref(), dir)?;
-        let (ledger, ledger_differs) = open_ledger(disk, dir, id)?;
+        let id = identity(disk.as_ref(), dir, beside)?;
+        let (mut ledger, ledger_differs) = open_ledger(disk, dir, id, beside)?;
+        let plans = ledger.unfinished_plans()?;
+        if let Some(plan) = plans.into_iter().find(|plan| plan.encoder_revision != ENCODER_REVISION) {
+            return Err(StoreFault::OldPlan { batch: plan.id, found: plan.encoder_revision });
+        }
+        let log = beside.open_log(disk, &mut ledger, &id.to_string())?;
         let applied = ledger.applied()?;
         let spool = Spool::open(Arc::clone(disk), &dir.join("journal"), id, limits, applied)?;
         let is_fresh = spool.durable().0 == 0;
-        Ok(Self { id, ledger, spool, ledger_differs, is_fresh, lock })
+        Ok(Self { id, ledger, spool, log, ledger_differs, is_fresh, lock })
     }
 
     /// Leaves the sign of a clean stop in the state directory `dir`, to which nothing is written any more.
@@ -95,7 +133,7 @@ impl Store {
     }
 }
 
-fn lock(dir: &Path) -> Result<File, StoreFault> {
+pub(super) fn lock(dir: &Path) -> Result<File, StoreFault> {
     let path = dir.join("LOCK");
     let file =
         File::options().create(true).truncate(false).write(true).open(&path).map_err(disk_fault("open", &path))?;
@@ -106,7 +144,7 @@ fn lock(dir: &Path) -> Result<File, StoreFault> {
     }
 }
 
-fn identity(disk: &dyn Disk, dir: &Path) -> Result<StoreId, StoreFault> {
+fn identity(disk: &dyn Disk, dir: &Path, beside: &Beside) -> Result<StoreId, StoreFault> {
     let path = dir.join("STORE_ID");
     let inconsistent = |what: &str| StoreFault::Inconsistent { dir: dir.to_owned(), what: what.to_owned() };
     if disk.stat(&path).map_err(disk_fault("look at", &path))?.is_some() {
@@ -121,8 +159,9 @@ fn identity(disk: &dyn Disk, dir: &Path) -> Result<StoreId, StoreFault> {
             return Err(inconsistent(&format!("STORE_ID is missing although there is a {part}")));
         }
     }
+    beside.refuse_fresh(disk)?;
     let id = StoreId(std::array::from_fn(|_| fastrand::u8(..)));
-    publish(disk, &path, format!("{id}\n").as_bytes())?;
+    write_identity(disk, dir, id)?;
     Ok(id)
 }
 
@@ -137,7 +176,13 @@ pub(super) fn stored_id(disk: &dyn Disk, dir: &Path) -> io::Result<Option<StoreI
     Ok(std::str::from_utf8(&bytes).ok().and_then(|text| parse_id(text.trim())))
 }
 
-fn parse_id(text: &str) -> Option<StoreId> {
+/// Writes the identity of a state directory that has none.
+pub(super) fn write_identity(disk: &dyn Disk, dir: &Path, id: StoreId) -> Result<(), StoreFault> {
+    publish(disk, &dir.join("STORE_ID"), format!("{id}\n").as_bytes())
+}
+
+/// Reads 32 hexadecimal digits.
+pub(super) fn parse_id(text: &str) -> Option<StoreId> {
     let mut id = [0; 16];
     if text.len() != 32 {
         return None;
@@ -160,7 +205,7 @@ fn publish_as(disk: &dyn Disk, staged: &Path, path: &Path, bytes: &[u8]) -> Resu
     disk.publish(staged, path, SyncPoint::StateFile).map_err(disk_fault("publish", path))
 }
 
-fn remove_if_there(disk: &dyn Disk, path: &Path) -> Result<(), StoreFault> {
+pub(super) fn remove_if_there(disk: &dyn Disk, path: &Path) -> Result<(), StoreFault> {
     match disk.remove(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done.map_err(disk_fault("remove", path)),
@@ -168,7 +213,7 @@ fn remove_if_there(disk: &dyn Disk, path: &Path) -> Result<(), StoreFault> {
 }
 
 /// Opens the ledger, or makes it in a new directory. True beside it when it is not as the last clean stop left it.
-fn open_ledger(disk: &Arc<dyn Disk>, dir: &Path, id: StoreId) -> Result<(Ledger, bool), StoreFault> {
+fn open_ledger(disk: &Arc<dyn Disk>, dir: &Path, id: StoreId, beside: &Beside) -> Result<(Ledger, bool), StoreFault> {
     let path = dir.join("ledger.db");
     let inconsistent = |what: String| StoreFault::Inconsistent { dir: dir.to_owned(), what };
     if disk.stat(&path).map_err(disk_fault("look at", &path))?.is_none() {
@@ -178,6 +223,7 @@ fn open_ledger(disk: &Arc<dyn Disk>, dir: &Path, id: StoreId) -> Result<(Ledger,
         if has_journal {
             return Err(inconsistent("the ledger is missing although there is a journal".to_owned()));
         }
+        beside.refuse_fresh(disk.as_ref())?;
         // Made under another name, so that a crash leaves either no ledger or a whole one.
         let staged = dir.join("ledger.new");
         for file in ["ledger.new", "ledger.new-wal", "ledger.new-shm"] {
@@ -200,7 +246,7 @@ fn open_ledger(disk: &Arc<dyn Disk>, dir: &Path, id: StoreId) -> Result<(Ledger,
     }
 }
 
-fn disk_fault(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreFault + use<> {
+pub(super) fn disk_fault(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreFault + use<> {
     let path = path.to_owned();
     move |source| StoreFault::Disk { operation, path, source }
 }
@@ -212,7 +258,7 @@ mod tests {
 
     fn open(dir: &Path) -> Result<Store, StoreFault> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        Store::open(&disk, dir, SpoolLimits::default())
+        Store::open(&disk, dir, SpoolLimits::default(), &Beside { archive: dir.join("archive"), feeds: Vec::new() })
     }
 
     #[test]

@@ -75,6 +75,8 @@ pub enum Command {
     Release(ReleaseArguments),
     /// Prove archive, manifests, ledger and journal again (exit 4 when something differs)
     Verify(VerifyArguments),
+    /// Build a lost, damaged or rolled-back ledger again from the archive and its log
+    Recover(RecoverArguments),
     /// Check a file against a format, as the partner would (exit 4 when something is wrong)
     VerifyFile(VerifyFileArguments),
     /// Write a first configuration
@@ -243,6 +245,25 @@ pub struct VerifyArguments {
     pub hour: Option<String>,
     #[command(flatten)]
     pub state: DemoState,
+}
+
+#[derive(Debug, Args)]
+pub struct RecoverArguments {
+    /// Why; kept in the history for ever
+    #[arg(long)]
+    pub reason: String,
+    /// Say what would be done, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Look into the partners' directories for higher numbers and for files that arrived
+    #[arg(long)]
+    pub ask_partners: bool,
+    /// The archive is a backup: what it does not show as delivered is in doubt
+    #[arg(long)]
+    pub archive_from_backup: bool,
+    /// What is in doubt of hours that ended before this time counts as delivered (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub delivered_before: Option<String>,
 }
 
 #[derive(Debug, Args)]

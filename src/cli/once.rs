@@ -63,8 +63,9 @@ fn text(report: &OnceReport, config: &Config, width: usize) -> String {
         ]);
     }
     if let Some(bytes) = unread {
-        let left = format!("for lack of room the pass ended early: {} of input are not read", size(*bytes));
-        rows.push(["STOPPED".to_owned(), format!("{left}; the next pass goes on when there is room")]);
+        let unread = if *bytes > 0 { format!(", {} of input are not read", size(*bytes)) } else { String::new() };
+        let words = format!("the pass ended early for lack of room{unread}; the next one goes on when there is room");
+        rows.push(["STOPPED".to_owned(), words]);
     }
     for (partner, outcome) in partners {
         let left =

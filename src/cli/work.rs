@@ -2,10 +2,12 @@
 
 use super::render;
 use super::{Context, Failure, exit};
+use crate::app::beside::BesideFault;
 use crate::app::config::{Config, SourceKind};
 use crate::app::exporter::{Exporter, World};
 use crate::app::fault::ExporterFault;
 use crate::app::progress::Progress;
+use crate::app::recover::RecoverFault;
 use crate::app::store::StoreFault;
 use crate::disk::RealDisk;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -63,20 +65,59 @@ pub fn open(config: Config, world: &World, to_the_end: bool) -> Result<Exporter,
 #[expect(clippy::wildcard_enum_match_arm, reason = "every other fault reads the same")]
 pub fn failure(fault: ExporterFault) -> Failure {
     match &fault {
-        ExporterFault::Store(StoreFault::Locked(dir)) => Failure {
-            exit: exit::LOCKED,
-            ..Failure::new(format!("another hourdrop works with {}", dir.display()))
-                .hint("wait until it is done, or stop it: one state directory has one instance")
-        },
-        ExporterFault::Store(StoreFault::Inconsistent { .. }) => Failure::new("the state directory is not complete")
-            .because(&fault)
-            .hint("put the missing part back; it is never made anew beside the others"),
+        ExporterFault::Store(store) => store_failure(store),
         _ if fault.is_failed_sync() => Failure::new("the disk could not make durable what was written").because(&fault).hint(
             "check the disk (kernel log, SMART) before you start again; what was acknowledged is safe, the rest is read again",
         ),
         ExporterFault::NotHeld { .. } => Failure { exit: exit::USAGE, ..Failure::new(fault.to_string()) }
             .hint("`hourdrop status` shows what is held"),
         _ => Failure::new("the export stopped").because(&fault).hint("what was accepted is safe; a restart goes on"),
+    }
+}
+
+/// A state directory that cannot be worked with.
+#[expect(clippy::wildcard_enum_match_arm, reason = "every other fault reads the same")]
+fn store_failure(fault: &StoreFault) -> Failure {
+    let refused = |what: &str| Failure::new(what).because(fault);
+    match fault {
+        StoreFault::Locked(dir) => Failure {
+            exit: exit::LOCKED,
+            ..Failure::new(format!("another hourdrop works with {}", dir.display()))
+                .hint("wait until it is done, or stop it: one state directory has one instance")
+        },
+        StoreFault::Inconsistent { .. } => refused("the state directory is not complete").hint(
+            "put the missing part back, or `hourdrop recover --reason ...` builds it again; it is never made anew by itself",
+        ),
+        _ if fault.lacks_journal() => {
+            refused("the journal does not belong to this state").hint(
+                "put the right one back; where it is lost, `hourdrop recover --reason ...` goes on without it and says what may be lost",
+            )
+        }
+        StoreFault::Beside(BesideFault::ArchiveRolledBack { .. }) => refused("state and archive do not fit together")
+            .hint("mount or restore the right archive, .log included; `hourdrop recover --reason ...` writes its log anew"),
+        _ if fault.log_is_damaged() => refused("the archive's log is damaged")
+            .hint("`hourdrop recover --reason ...` goes on from what the ledger and the rest of the log say"),
+        StoreFault::Beside(_) => refused("state and archive do not fit together").hint(
+            "nothing was written; put the newest state directory back, or `hourdrop recover --reason ...` builds the ledger again and goes on above the highest number",
+        ),
+        StoreFault::OldPlan { .. } => refused("a plan of another version is not finished")
+            .hint("finish it with the version that made it: `hourdrop once`, then upgrade"),
+        _ => refused("the export stopped").hint("what was accepted is safe; a restart goes on"),
+    }
+}
+
+/// Why a ledger could not be rebuilt, with advice.
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "every other fault reads the same")]
+pub fn recover_failure(fault: RecoverFault) -> Failure {
+    let failed = || Failure::new("the ledger was not rebuilt; the old state is as it was").because(&fault);
+    match &fault {
+        RecoverFault::Store(locked @ StoreFault::Locked(_)) => store_failure(locked),
+        RecoverFault::Mixed(_) => failed().hint("put the parts of one store together: state, journal and archive"),
+        RecoverFault::ArchiveTooOld { .. } => failed().hint(
+            "mount the newest archive; if it is lost, --archive-from-backup goes on and holds what may have been sent since",
+        ),
+        _ => failed(),
     }
 }
 

@@ -6,11 +6,14 @@
 //! A time variable is `{name:LAYOUT@ZONE}`; layout and zone may be left out (`%Y%m%d%H`, the feed's zone). A number
 //! variable is `{name:WIDTH}`, filled with zeros.
 
+mod shown;
+
 use super::time_layout::TimeLayout;
 use crate::document::nearest;
 use crate::domain::ids::Sha256Digest;
 use crate::domain::period::{Partition, Zone};
 use crate::domain::time::{Length, UtcTime};
+pub use shown::Shown;
 use std::fmt::Write as _;
 
 const DEFAULT_LAYOUT: &str = "%Y%m%d%H";

@@ -176,3 +176,56 @@ impl Source for StdinSource {
         0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::{Document, Problems};
+    use crate::format::spec::read_format;
+    use crate::intake::{InputHistory, KnownInput, ReadPosition};
+
+    struct Nothing;
+
+    impl InputHistory for Nothing {
+        fn finished(&self, _: &SourceId, _: &str) -> Result<Option<KnownInput>, String> {
+            Ok(None)
+        }
+        fn with_content(
+            &self,
+            _: &SourceId,
+            _: u64,
+            _: &mut dyn FnMut() -> io::Result<crate::domain::ids::Sha256Digest>,
+        ) -> Result<Option<KnownInput>, String> {
+            Ok(None)
+        }
+        fn position(&self, _: &SourceId, _: &str) -> Result<Option<ReadPosition>, String> {
+            Ok(None)
+        }
+        fn unfinished(&self, _: &SourceId) -> Result<Vec<String>, String> {
+            Ok(Vec::new())
+        }
+        fn latest_names(&self, _: &SourceId, _: u32) -> Result<Vec<String>, String> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn a_look_alone_does_not_say_that_everything_was_read() {
+        let text = include_str!("../../formats/kamailio-acc-cdrs.toml").to_owned();
+        let format = read_format(Document { name: "f".to_owned(), text }, "f", &Problems::default()).expect("a format");
+        let read = format.read.clone().expect("it reads");
+        let (reader, _writer) = io::pipe().expect("a pipe");
+        let id = SourceId::parse("in").expect("name");
+        let mut source = StdinSource::start(id, &format.dialect, &read, Box::new(reader), false).expect("a source");
+        let at = |second| UtcTime::from_seconds(second).expect("range");
+        let disk = crate::disk::RealDisk;
+        source.look(&disk, &Nothing, at(10)).expect("look");
+        assert!(matches!(source.step(&disk, &Nothing, at(10)), Ok(Step::Idle)));
+        assert_eq!(source.caught_up_to(), at(10));
+        // While nothing is read for lack of room, records may wait in the pipe.
+        source.look(&disk, &Nothing, at(20)).expect("look");
+        assert_eq!(source.caught_up_to(), UtcTime::MIN);
+        assert!(matches!(source.step(&disk, &Nothing, at(20)), Ok(Step::Idle)));
+        assert_eq!(source.caught_up_to(), at(20));
+    }
+}

@@ -246,7 +246,7 @@ impl StoredState {
     }
 }
 
-fn store_state(t: &Transaction<'_>, file: i64, state: &FileState) -> Result<()> {
+pub(super) fn store_state(t: &Transaction<'_>, file: i64, state: &FileState) -> Result<()> {
     let update = "UPDATE main.file SET state = ?2, attempt = coalesce(?3, attempt), exposed = coalesce(?4, exposed),
                   temporary = ?5, reason = ?6, proof_name = ?7, verified = ?8, delivered_at = ?9 WHERE id = ?1";
     let (attempt, temporary, reason, proof) = match state {

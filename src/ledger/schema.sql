@@ -5,7 +5,8 @@
 -- program can read the file; only hourdrop, which knows row_check, can write it.
 
 CREATE TABLE store (                    -- facts about the store itself
-  key   TEXT PRIMARY KEY,               -- schema_version, store_id, applied_lsn, last_fact (number and check)
+  key   TEXT PRIMARY KEY,               -- schema_version, store_id, applied_lsn, log_number, seen COUNTER,
+                                        -- last_fact (number and check)
   value TEXT NOT NULL,
   "check" INTEGER NOT NULL AS (row_check('store', key, value)) STORED
 ) WITHOUT ROWID;
@@ -186,6 +187,13 @@ CREATE TABLE alarm (                    -- what needs a person now
   "check" INTEGER NOT NULL AS (row_check('alarm', subject, code, message, hint, since)) STORED,
   PRIMARY KEY (subject, code, message)
 ) WITHOUT ROWID;
+
+CREATE TABLE touched (                  -- keys of rows that changed since the archive's log got them
+  id      INTEGER PRIMARY KEY,
+  "table" TEXT NOT NULL,
+  key     TEXT NOT NULL,                -- JSON list
+  UNIQUE ("table", key)
+);
 
 CREATE VIEW v_hours AS
 SELECT h.feed, datetime(h.start_second, 'unixepoch') || 'Z' AS hour_utc, h.start_second, h.end_second,

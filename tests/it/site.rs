@@ -45,16 +45,21 @@ pub struct Site {
 
 impl Site {
     pub fn new() -> Self {
-        Self::in_directory(tempfile::tempdir().expect("temporary directory"))
+        Self::at(tempfile::tempdir())
     }
 
     /// A site below a directory, such as one in memory.
     pub fn below(dir: &Path) -> Self {
-        Self::in_directory(tempfile::tempdir_in(dir).expect("temporary directory"))
+        Self::at(tempfile::tempdir_in(dir))
     }
 
-    fn in_directory(root: tempfile::TempDir) -> Self {
-        let site = Self { root };
+    /// In the machine's memory, where there is such a place: for tests that end no machine and sync often.
+    pub fn in_memory() -> Self {
+        Self::at(tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()))
+    }
+
+    fn at(root: std::io::Result<tempfile::TempDir>) -> Self {
+        let site = Self { root: root.expect("temporary directory") };
         copy_dir(&project().join("formats"), &site.path("formats"));
         site
     }

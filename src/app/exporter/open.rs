@@ -1,6 +1,7 @@
 //! Opening: the state directory, the feeds, the spool from its oldest frame, and what a crash left half done.
 
 use super::{Exporter, Group, World};
+use crate::app::beside::Beside;
 use crate::app::config::{Config, SourceKind};
 use crate::app::fault::ExporterFault;
 use crate::app::sealing::SealCounts;
@@ -36,8 +37,10 @@ impl Exporter {
         let now = world.clock.now();
         // Only whole segments are freed: several of them must fit into what the spool may hold.
         let limits = SpoolLimits { segment_bytes_max: world.limits.segment_bytes_max.min(config.spool_max / 8) };
-        let Store { id, mut ledger, spool, ledger_differs, is_fresh, lock } =
-            Store::open(&world.disk, &config.state, limits)?;
+        let feeds = config.feeds().map(|feed| feed.id.clone()).collect();
+        let beside = Beside { archive: config.archive.clone(), feeds };
+        let Store { id, mut ledger, spool, log, ledger_differs, is_fresh, lock } =
+            Store::open(&world.disk, &config.state, limits, &beside)?;
         if let Some((feed, records)) =
             ledger.waiting_feeds()?.into_iter().find(|(feed, _)| config.feeds().all(|f| f.id != *feed))
         {
@@ -57,7 +60,7 @@ impl Exporter {
             disk: Arc::clone(&world.disk),
             clock: Arc::clone(&world.clock),
             progress: Arc::clone(&world.progress),
-            ledger: Arc::new(SharedLedger::new(ledger)),
+            ledger: Arc::new(SharedLedger::new(ledger, log)),
             spool,
             archive,
             feeds,
@@ -81,6 +84,7 @@ impl Exporter {
             }
         }
         exporter.take_changes(now)?;
+        exporter.ledger.tell(now)?;
         Ok(exporter)
     }
 
