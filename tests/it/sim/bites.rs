@@ -21,11 +21,12 @@ enum Without {
     Harmless,
 }
 
-const POINTS: [SyncPoint; 15] = [
+const POINTS: [SyncPoint; 16] = [
     SyncPoint::SpoolGroup,
     SyncPoint::SpoolDirectory,
     SyncPoint::StagedFile,
     SyncPoint::ArchiveDirectory,
+    SyncPoint::ArchiveLog,
     SyncPoint::LocalDropFile,
     SyncPoint::LocalDropDirectory,
     SyncPoint::InputFile,
@@ -45,6 +46,7 @@ const fn without(point: SyncPoint) -> Without {
         | SyncPoint::SpoolDirectory
         | SyncPoint::StagedFile
         | SyncPoint::ArchiveDirectory
+        | SyncPoint::ArchiveLog
         | SyncPoint::LocalDropFile
         | SyncPoint::LocalDropDirectory
         | SyncPoint::InputFile
