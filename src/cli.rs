@@ -4,6 +4,7 @@
 //! 2 usage, 4 differences or something incomplete, 5 remote trouble that goes on later, 75 locked by another instance,
 //! 78 configuration. New codes may come: an unknown one is a failure.
 
+mod accept_clock;
 mod arguments;
 mod check;
 mod context;
@@ -13,13 +14,14 @@ mod hours;
 mod init;
 mod json;
 mod once;
+mod operator;
 mod preview;
 mod quarantine;
 mod recover;
-mod release;
 pub mod render;
 mod run;
 mod show;
+mod spool;
 mod status;
 mod table;
 mod terminal;
@@ -30,7 +32,7 @@ mod work;
 
 pub use context::{Answer, Context, Failure};
 
-use arguments::{Arguments, Command, QuarantineCommand};
+use arguments::{Arguments, Command, QuarantineCommand, SpoolCommand};
 use clap::{CommandFactory, FromArgMatches};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -83,9 +85,19 @@ fn dispatch(context: &Context, command: Command) -> Result<Answer, Failure> {
         Command::Quarantine { command: QuarantineCommand::Retry(arguments) } => {
             quarantine::retry::run(context, &arguments)
         }
-        Command::Release(arguments) => release::run(context, &arguments),
+        Command::Pause(arguments) => operator::pause(context, &arguments),
+        Command::Resume(arguments) => operator::resume(context, &arguments),
+        Command::Hold(arguments) => operator::hold(context, &arguments),
+        Command::Release(arguments) => operator::release(context, &arguments),
+        Command::Void(arguments) => operator::void(context, &arguments),
+        Command::Settle(arguments) => operator::settle(context, &arguments),
         Command::Verify(arguments) => verify::run(context, &arguments),
         Command::Recover(arguments) => recover::run(context, &arguments),
+        Command::Spool { command: SpoolCommand::List(arguments) } => spool::list(context, &arguments),
+        Command::Spool { command: SpoolCommand::Check(arguments) } => spool::check(context, &arguments),
+        Command::Spool { command: SpoolCommand::Export(arguments) } => spool::export::run(context, &arguments),
+        Command::Spool { command: SpoolCommand::Salvage(arguments) } => spool::salvage::run(context, &arguments),
+        Command::AcceptClock(arguments) => accept_clock::run(context, &arguments),
         Command::VerifyFile(arguments) => verify_file::run(context, &arguments),
         Command::Init(arguments) => init::run(context, &arguments),
         Command::Demo(arguments) => demo::run(context, &arguments),

@@ -14,7 +14,10 @@
 //! | gone | there, other size | conflict: a person looks |
 //! | there | there, right size, and an earlier attempt reached its rename, or both are the same file | delivered |
 //! | there | there, otherwise | conflict |
-//! | gone | not there | picked up already or lost: in doubt, a person settles |
+//! | gone | not there | picked up already or lost: in doubt, by the partner's rule a person settles it or it is sent again |
+//!
+//! A temporary file that is there with another size was not renamed: it is removed and the file is sent again. One that
+//! is gone from a directory in which nobody but our rename removes files was renamed.
 //!
 //! "Not there" counts only when a small file of ours put into the same directory can be seen there.
 //!
@@ -79,6 +82,16 @@ pub enum TemporaryPlace {
     },
 }
 
+/// What is done with a file of which nobody can say whether it arrived.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum InDoubtRule {
+    /// It waits for a person: the partner never sees it twice.
+    #[default]
+    Hold,
+    /// It is sent again under the same name: the partner never misses it.
+    Resend,
+}
+
 /// One file on its way to a partner.
 #[derive(Debug, Clone)]
 pub struct FileToDeliver {
@@ -94,6 +107,8 @@ pub struct FileToDeliver {
     pub bytes: u64,
     /// How far it came.
     pub state: FileState,
+    /// When nobody can say whether it arrived.
+    pub in_doubt: InDoubtRule,
 }
 
 impl FileToDeliver {
@@ -210,6 +225,7 @@ mod tests {
             store: StoreMark::parse("0123abcd").expect("mark"),
             bytes: 5,
             state: FileState::default(),
+            in_doubt: InDoubtRule::Hold,
         }
     }
 

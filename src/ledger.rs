@@ -6,12 +6,15 @@
 
 pub mod batches;
 pub mod checked_rows;
+pub mod clock;
 pub mod copy;
 pub mod delivery;
 pub mod doubt;
 mod facts;
 pub mod intake;
+pub mod lost;
 pub mod mend;
+pub mod operator;
 pub mod proof;
 pub mod reports;
 mod wal;
@@ -66,6 +69,12 @@ pub enum LedgerFault {
         path: PathBuf,
         /// What and where: a table and the key of its row, or what SQLite says.
         what: String,
+    },
+    /// A person, or somebody else, changed the file in the meantime.
+    #[error("{name} was changed in the meantime")]
+    Overtaken {
+        /// The file's name.
+        name: String,
     },
     /// A row holds something that hourdrop never writes.
     #[error("ledger row is not readable: {0}")]
@@ -127,15 +136,21 @@ impl Ledger {
     pub fn create(path: &Path, store: &str) -> Result<Self> {
         let ledger = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         ledger.check(ledger.connection.execute_batch(&format!("BEGIN;{SCHEMA}{}", copy::triggers())))?;
-        let values =
-            [("schema_version", SCHEMA_VERSION), ("store_id", store), ("applied_lsn", "0"), ("log_number", "0")];
-        for (key, value) in values.into_iter().chain([(facts::LAST_FACT, "")]) {
+        let numbers = [("applied_lsn", "0"), ("freed_lsn", "1"), ("log_number", "0")];
+        let values = [("schema_version", SCHEMA_VERSION), ("store_id", store), (facts::LAST_FACT, "")];
+        for (key, value) in values.into_iter().chain(numbers) {
             let insert = "INSERT INTO main.store VALUES (?1, ?2)";
             ledger.check(ledger.connection.execute(insert, params![key, value]))?;
         }
         ledger.check(ledger.connection.execute_batch("COMMIT"))?;
         ledger.check(checked_rows::put_in_front(&ledger.connection))?;
-        Ok(ledger)
+        // Whoever gives the file its final name gives it without its log: everything must be in the file, and closing
+        // would not say so.
+        let moved = ledger.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        match ledger.check(moved)? {
+            0 => Ok(ledger),
+            _ => Err(LedgerFault::Row("the new ledger could not be written to its file".to_owned())),
+        }
     }
 
     /// Opens an existing ledger for reading and writing. SQLite drops without a word what it cannot read of its log,

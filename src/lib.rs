@@ -41,7 +41,9 @@
 //! - *Fact before act, fact after act*: plans and intents are committed before what they permit.
 //! - *No record leaves the spool before its batch is sealed and recorded*: see `free_spool` in `app/sealing.rs`.
 //! - *Same input, same bytes*: everything that is not a pure function of the spool lies in the plan.
-//! - *The clock alone never seals*: [`seal::closing`] is a pure function of hours, sources and one moment.
+//! - *The clock alone never seals*: [`seal::closing`] is a pure function of hours, sources and one moment; and a wall
+//!   clock that has jumped seals nothing: [`app::clock_watch`].
+//! - *What was counted is what is sealed*: `app/sealing/balance.rs`. Damage is named, never skipped: [`spool::survey`].
 //! - There is no float, no global state, and no partner's name in an `if`.
 //! - Values of records and secrets appear in no error and no log line.
 //!
@@ -61,6 +63,9 @@
 //!
 //! To add a **fact about a file**: a variant of [`domain::delivery::DeliveryFact`], its arrows in `FileState::apply`
 //! and in the table test, its words in `ledger/delivery.rs`.
+//!
+//! To add an **order** of a person: a variant of [`app::operator::Order`]; what it changes in `app/operator/`; its words
+//! in `app/requests/codec.rs`; its command in `cli/operator.rs`; its column in `tests/it/operator/matrix.rs`.
 
 pub mod app;
 pub mod archive;

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 /// Revision of everything that turns records into bytes. It is stored in each plan; a program with another revision
 /// must not finish the plan.
-pub const ENCODER_REVISION: u32 = 1;
+pub const ENCODER_REVISION: u32 = 2;
 
 /// What can go wrong while sealing.
 #[derive(Debug, thiserror::Error)]

@@ -20,8 +20,11 @@
 
 pub mod frame;
 pub mod inspect;
+pub mod lost;
 pub mod recovery;
+pub mod salvage;
 pub mod segment;
+pub mod survey;
 pub mod usage;
 mod writer;
 
@@ -330,6 +333,12 @@ impl Spool {
             return Ok(None);
         };
         segment.read(self.disk.as_ref(), lsn, open, payload).map(Some)
+    }
+
+    /// The oldest frame that [`Spool::free_below`] would leave; `None` when it would remove nothing.
+    #[must_use]
+    pub fn first_after_freeing(&self, lsn: Lsn) -> Option<Lsn> {
+        self.segments.iter().skip(1).map(|segment| segment.first).take_while(|first| *first <= lsn).last()
     }
 
     /// Removes segments whose frames all lie below `lsn`. The newest segment stays: it is written to. Each removal is

@@ -1,6 +1,7 @@
 //! State and archive belong together: what is looked at before anything is written. A state directory that is empty, of
 //! another store or rolled back is never mistaken for a fresh start; nothing would stop it from giving numbers twice.
 
+use super::config::Config;
 use crate::archive::log::{ArchiveLog, Entry, LogFault, Tail};
 use crate::disk::{Disk, Kind};
 use crate::domain::ids::FeedId;
@@ -76,6 +77,12 @@ pub struct Beside {
 }
 
 impl Beside {
+    /// The archive and the feeds of a configuration.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        Self { archive: config.archive.clone(), feeds: config.feeds().map(|feed| feed.id.clone()).collect() }
+    }
+
     /// Refuses a fresh start beside an archive that was written to.
     ///
     /// # Errors

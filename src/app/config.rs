@@ -56,6 +56,8 @@ pub struct Config {
     pub spool_max: u64,
     /// Bytes of disk space that are kept for the ledger.
     pub reserve: u64,
+    /// A larger step of the wall clock stops sealing.
+    pub clock_jump_max: Length,
 }
 
 impl Config {
@@ -168,6 +170,7 @@ fn read_config(path: &Path, root: &Table<'_>, formats: &FormatLibrary, now: UtcT
     let state = root.required_text("state").map(|text| resolve(path, &text.value));
     let archive = read_archive(path, root);
     let poll = root.length("poll").map_or(Length::from_seconds(2), |l| l.value);
+    let clock_jump_max = root.length("clock_jump_max").map_or(Length::from_seconds(60), |l| l.value);
     let once_deliver_for = root.length("once_deliver_for").map_or(Length::from_seconds(60), |l| l.value);
     let spool_max = read_spool_max(root);
     let reserve = root.size("reserve").map_or(64 << 20, |size| size.value);
@@ -192,6 +195,7 @@ fn read_config(path: &Path, root: &Table<'_>, formats: &FormatLibrary, now: UtcT
         poll,
         spool_max,
         reserve,
+        clock_jump_max,
     };
     check_config(&config, root.problems(), now);
     Some(config)

@@ -15,7 +15,7 @@ use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::deliver::retry::RetryPolicy;
 use crate::deliver::{
-    BatchOutcome, DeliverFault, FileToDeliver, StoreMark, Surroundings, TemporaryPlace, deliver_batch,
+    BatchFault, BatchOutcome, DeliverFault, FileToDeliver, StoreMark, Surroundings, TemporaryPlace, deliver_batch,
 };
 use crate::disk::Disk;
 use crate::domain::delivery::{DeliveryFact, FileState};
@@ -139,6 +139,10 @@ pub fn deliver_partner(
         }
         if outcome.left == 0 {
             outcome.fault = None;
+            if rests(context, partner) {
+                // What a person has paused is no alarm.
+                report(context, &partner.id, None);
+            }
             match until {
                 Until::Delivered(_) => return outcome,
                 Until::Stopped => {
@@ -170,6 +174,10 @@ pub fn deliver_partner(
             }
         }
     }
+}
+
+fn rests(context: &DeliveryContext, partner: &PartnerConfig) -> bool {
+    context.ledger.lock().is_paused(&format!("partner {}", partner.id)).unwrap_or(false)
 }
 
 /// Nothing more goes to the partner before a restart: that is an alarm as long as it stands.
@@ -215,12 +223,15 @@ fn wait(context: &DeliveryContext, until: Until, delay: Length, wake: &Receiver<
     true
 }
 
-/// The batches to send, feed by feed, up to the first that is held.
+/// The batches to send, feed by feed, up to the first that is held. Of what rests there is nothing to send.
 fn work_for(context: &DeliveryContext, partner: &PartnerConfig) -> Result<Vec<Vec<BatchToSend>>, LedgerFault> {
     let ledger = context.ledger.lock();
     let feeds = partner.feeds.iter().filter(|feed| !feed.shadow);
     feeds
         .map(|feed| {
+            if ledger.rests(&feed.id)? {
+                return Ok(Vec::new());
+            }
             let batches = ledger.batches_to_send(&feed.id, BATCHES_AT_ONCE)?;
             Ok(batches.into_iter().take_while(|batch| !is_held(batch)).collect())
         })
@@ -262,6 +273,7 @@ fn send(
             TemporaryPlace::Directory { path, private: false }
         }
     };
+    sweep(context, partner, session.as_mut())?;
     for batch in work.iter().flatten() {
         if context.stop.load(Ordering::Relaxed) {
             return Ok(());
@@ -269,7 +281,7 @@ fn send(
         if send_batch(context, partner, session.as_mut(), batch, directory, &temporary)? {
             *delivered += 1;
         } else {
-            // The feed is held; the next look leaves it out.
+            // The feed is held or rests; the next look leaves it out.
             return Ok(());
         }
     }
@@ -282,6 +294,20 @@ fn refuse_ahead(context: &DeliveryContext, partner: &PartnerConfig, listing: &[R
     for feed in partner.feeds.iter().filter(|feed| !feed.shadow) {
         if let Some(ahead) = files_ahead(&ledger, feed, listing)?.into_iter().next() {
             return Err(SendFault::Ahead(Box::new(ahead)));
+        }
+    }
+    Ok(())
+}
+
+/// Removes the temporary files that void and settled files have left at the partner.
+fn sweep(context: &DeliveryContext, partner: &PartnerConfig, session: &mut dyn Remote) -> Result<(), SendFault> {
+    for feed in &partner.feeds {
+        let leftovers = context.ledger.lock().leftovers(&feed.id)?;
+        for (row, name, path) in leftovers {
+            if let Ok(path) = RemotePath::parse(&path) {
+                session.remove(&path)?;
+            }
+            context.ledger.lock().record_swept(&feed.id, row, &name, context.clock.now())?;
         }
     }
     Ok(())
@@ -302,8 +328,10 @@ fn send_batch(
         store: context.mark.clone(),
         bytes: file.bytes,
         state: file.state.clone(),
+        in_doubt: partner.in_doubt,
     };
-    let (parts, manifest): (Vec<&FileToSend>, Vec<&FileToSend>) = batch.files.iter().partition(|file| file.part.0 > 0);
+    let files = batch.files.iter().filter(|file| file.state != FileState::Void);
+    let (parts, manifest): (Vec<&FileToSend>, Vec<&FileToSend>) = files.partition(|file| file.part.0 > 0);
     let parts: Vec<FileToDeliver> = parts.into_iter().map(to_deliver).collect();
     let manifest: Option<FileToDeliver> = manifest.into_iter().next().map(to_deliver);
     let states: RefCell<BTreeMap<i64, FileState>> = RefCell::default();
@@ -311,7 +339,12 @@ fn send_batch(
     let mut record = |file: &FileToDeliver, fact: DeliveryFact| -> Result<(), LedgerFault> {
         let Some(row) = row_of(file) else { return Ok(()) };
         let state = states.borrow().get(&row.row).cloned().unwrap_or_else(|| row.state.clone());
-        let next = context.ledger.lock().record_delivery(batch, row, state, &fact, context.clock.now())?;
+        let mut ledger = context.ledger.lock();
+        if matches!(fact, DeliveryFact::UploadIntended { .. }) && ledger.rests(&batch.id.feed)? {
+            return Err(LedgerFault::Overtaken { name: file.name.to_string() });
+        }
+        let next = ledger.record_delivery(batch, row, &state, &fact, context.clock.now())?;
+        drop(ledger);
         if fact == DeliveryFact::RenameIntended {
             // Only what the archive's log names may have been seen by the partner, should the ledger be lost.
             context.ledger.tell(context.clock.now())?;
@@ -342,6 +375,8 @@ fn send_batch(
     match done {
         Ok(BatchOutcome::Delivered) => Ok(true),
         Ok(BatchOutcome::Stopped { .. }) => Ok(false),
+        // A person has ordered something else meanwhile.
+        Err(BatchFault { fault: DeliverFault::Record(LedgerFault::Overtaken { .. }), .. }) => Ok(false),
         Err(fault) => Err(SendFault::Batch {
             what: fault.to_string(),
             // The reserve was given up for it, or somebody makes room: the files go on from what is recorded.

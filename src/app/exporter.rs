@@ -10,6 +10,7 @@ mod open;
 mod run;
 mod stop;
 
+use super::clock_watch::ClockWatch;
 use super::config::Config;
 use super::delivery::{DeliveryContext, PartnerOutcome, Until, deliver_partner};
 use super::fault::ExporterFault;
@@ -22,13 +23,15 @@ use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::deliver::StoreMark;
 use crate::disk::Disk;
-use crate::domain::ids::{FeedId, Lsn};
+use crate::domain::ids::{FeedId, Lsn, SourceId};
 use crate::domain::period::Partition;
 use crate::feed::pending::FeedHours;
 use crate::intake::Source;
 use crate::ledger::intake::IntakeEntry;
 use crate::seal::closing::Horizon;
+use crate::spool::lost::LostFrames;
 use crate::spool::{Spool, SpoolLimits};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::sync_channel;
@@ -69,9 +72,12 @@ pub struct Exporter {
     pub(super) config: Arc<Config>,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) watch: ClockWatch,
     pub(super) progress: Arc<dyn Progress>,
     pub(super) ledger: Arc<SharedLedger>,
     pub(super) spool: Spool,
+    /// Frames that were lost with damage and stand for nothing any more.
+    pub(super) lost: Vec<LostFrames>,
     pub(super) archive: Archive,
     pub(super) feeds: Vec<FeedHours>,
     pub(super) sources: Vec<Box<dyn Source>>,
@@ -80,6 +86,8 @@ pub struct Exporter {
     pub(super) payload: Vec<u8>,
     pub(super) applied: Lsn,
     pub(super) space: Space,
+    /// Sources that a person has paused, as of this turn.
+    pub(super) resting: BTreeSet<SourceId>,
     mark: StoreMark,
     stop: Arc<AtomicBool>,
     /// What was finished from before the restart.
@@ -131,20 +139,22 @@ impl Exporter {
     /// # Errors
     /// [`ExporterFault`]; the next pass goes on where this one stopped.
     pub fn once(mut self) -> Result<OnceReport, ExporterFault> {
-        let (now, mut read) = (self.clock.now(), IntakeCounts::default());
+        self.execute_requests()?;
+        let mut read = IntakeCounts::default();
         let mut sealed = std::mem::take(&mut self.finished);
         loop {
-            read.add(self.read_sources(u64::MAX)?);
-            sealed.add(self.seal_due(now, Horizon::LastRecord)?);
+            read.add(self.read_in_time(u64::MAX)?);
+            sealed.add(self.seal_in_time(Horizon::LastRecord)?);
             self.free_room()?;
             // When the spool was full and sealing has made room there is more to read.
             if !self.space.cut_short || self.is_spool_full() || self.is_short() {
                 break;
             }
         }
-        let unread = self.tell_space(now, Horizon::LastRecord)?.then(|| self.unread_bytes());
+        let unread = self.tell_space(self.now(), Horizon::LastRecord)?.then(|| self.unread_bytes());
         let until = Until::Delivered(Instant::now() + self.config.once_deliver_for.as_std());
         let partners = self.deliver(until);
+        self.execute_requests()?;
         self.free_room()?;
         self.ledger.tell(self.clock.now())?;
         let ledger = self.ledger.lock();
@@ -192,7 +202,7 @@ impl Exporter {
     /// Removes archived files whose time is over.
     pub(super) fn expire_archive(&mut self) -> Result<(), ExporterFault> {
         let super::config::Retention::For(length) = self.config.keep else { return Ok(()) };
-        let now = self.clock.now();
+        let now = self.now();
         let expired = self.ledger.lock().archived_before(now.before(length))?;
         for (row, path) in expired {
             self.archive.expire(&path)?;

@@ -54,7 +54,7 @@ pub enum ExporterFault {
     },
     /// A feed was taken out of the configuration while records of it wait.
     #[error(
-        "feed {feed} is not in the configuration any more, and {records} records of it wait to be sealed: put it back; with `shadow = true` it seals and archives them and delivers nothing"
+        "feed {feed} is not in the configuration any more, and {records} records of it wait to be sealed: put it back; with `shadow = true` it seals and archives them and delivers nothing; `hourdrop void {feed} --waiting --reason ...` lets them go"
     )]
     FeedGone {
         /// Which feed.
@@ -64,7 +64,7 @@ pub enum ExporterFault {
     },
     /// A feed was given other sources while records of the old ones wait.
     #[error(
-        "feed {feed} has other sources now, and records of the old ones wait to be sealed: change `source` when no hour of the feed is open"
+        "feed {feed} has other sources now, and records of the old ones wait to be sealed: change `source` when no hour of the feed is open, or let them go with `hourdrop void {feed} --waiting --reason ...`"
     )]
     SourceChanged {
         /// Which feed.
@@ -76,12 +76,6 @@ pub enum ExporterFault {
         /// Which feed.
         feed: FeedId,
     },
-    /// Only a held hour can be released.
-    #[error("feed {feed}: this hour is not held")]
-    NotHeld {
-        /// Which feed.
-        feed: FeedId,
-    },
     /// A name template gave an unusable name.
     #[error("feed {feed}: {message}")]
     FileName {
@@ -89,6 +83,16 @@ pub enum ExporterFault {
         feed: FeedId,
         /// Why.
         message: String,
+    },
+    /// A request cannot be read or answered.
+    #[error("cannot {operation} {path}: {source}")]
+    Request {
+        /// What was tried.
+        operation: &'static str,
+        /// On what.
+        path: std::path::PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
     },
     /// The system refused something at start.
     #[error("cannot start: {0}")]

@@ -31,6 +31,15 @@ pub fn load(
         let starts_at = if is_fresh { None } else { start_of_added(definition, first_lsn, now) };
         add(ledger, definition, i64::MIN, starts_at, now)?;
     }
+    known(ledger, definition, first_lsn)
+}
+
+/// The feed as the ledger knows it; nothing is written.
+///
+/// # Errors
+/// As [`load`].
+pub fn known(ledger: &Ledger, definition: &Arc<FeedDefinition>, first_lsn: Lsn) -> Result<FeedHours, ExporterFault> {
+    let stored = ledger.definitions(&definition.id)?;
     let progress = ledger.progress(&definition.id)?;
     let mut versions = Vec::new();
     for version in &stored {
@@ -45,6 +54,8 @@ pub fn load(
         let id = batch.id;
         feed.close(ClosedHour::new(id.partition, id.revision, batch.state, batch.cut));
     }
+    let held_back = ledger.held_back()?.into_iter().filter(|held| held.feed == definition.id);
+    feed.held_back = held_back.map(|held| held.partition.start).collect();
     Ok(feed)
 }
 

@@ -44,7 +44,11 @@ impl Exporter {
     /// # Errors
     /// [`ExporterFault`] when the spool or the ledger fails. What goes wrong at a source is an alarm.
     pub(super) fn read_each(&mut self, bytes_max: u64, counts: &mut IntakeCounts) -> Result<(), ExporterFault> {
+        self.look_who_rests()?;
         for index in 0..self.sources.len() {
+            if self.sources.get(index).is_some_and(|source| self.resting.contains(source.id())) {
+                continue;
+            }
             let fault = match self.read_source(index, bytes_max, counts) {
                 Ok(()) => None,
                 Err(ExporterFault::Intake(fault)) => Some(fault.to_string()),
@@ -57,8 +61,15 @@ impl Exporter {
         Ok(())
     }
 
+    fn look_who_rests(&mut self) -> Result<(), ExporterFault> {
+        let paused = self.ledger.lock().paused()?;
+        let sources = paused.iter().filter_map(|paused| paused.subject.strip_prefix("source "));
+        self.resting = sources.filter_map(|name| SourceId::parse(name).ok()).collect();
+        Ok(())
+    }
+
     fn read_source(&mut self, index: usize, bytes_max: u64, counts: &mut IntakeCounts) -> Result<(), ExporterFault> {
-        let now = self.clock.now();
+        let now = self.look_time();
         let mut taken = 0u64;
         {
             let Some(source) = self.sources.get_mut(index) else { return Ok(()) };
@@ -66,7 +77,7 @@ impl Exporter {
             source.look(self.disk.as_ref(), &LedgerHistory(&ledger), now)?;
         }
         while taken < bytes_max {
-            let is_full = self.is_spool_full();
+            let (is_full, now) = (self.is_spool_full(), self.now());
             let Some(source) = self.sources.get_mut(index) else { return Ok(()) };
             if is_full {
                 self.space.cut_short |= source.caught_up_to() == UtcTime::MIN;
@@ -75,7 +86,7 @@ impl Exporter {
             self.spool.make_room()?;
             let step = {
                 let ledger = self.ledger.lock();
-                source.step(self.disk.as_ref(), &LedgerHistory(&ledger), self.clock.now())?
+                source.step(self.disk.as_ref(), &LedgerHistory(&ledger), now)?
             };
             match step {
                 Step::Idle => return Ok(()),
@@ -137,7 +148,7 @@ impl Exporter {
                     rejected = input.rejects, "input read");
             }
             for source in &entry.sources {
-                self.progress.accepted(source.source.as_str(), source.records);
+                self.progress.accepted(source.source.as_str(), source.records + source.rejects);
             }
         }
         Ok(())
@@ -182,7 +193,7 @@ impl Exporter {
         subject: &str,
         alarms: &[(&'static str, String, String)],
     ) -> Result<(), ExporterFault> {
-        let changes = self.ledger.lock().replace_alarms(subject, alarms, self.clock.now())?;
+        let changes = self.ledger.lock().replace_alarms(subject, alarms, self.now())?;
         for (code, message) in changes.cleared {
             tracing::info!(subject, code, "alarm cleared: {message}");
         }
@@ -242,7 +253,8 @@ pub(super) fn note(
     entry.retried.extend(&batch.retried);
     entry.sources.push(SourceRow {
         source: source.clone(),
-        records: batch.block.len() as u64,
+        // A record that comes back from quarantine was given by the source before.
+        records: if batch.retried.is_empty() { batch.block.len() as u64 } else { 0 },
         rejects: batch.rejects.len() as u64,
         last_at: batch.accepted_at,
         last_event: feeds.iter().filter_map(|feed| feed.latest.get(&batch.source).copied()).max(),

@@ -12,7 +12,9 @@ pub trait Progress: Send + Sync {
     fn sending(&self, _partner: &str, _file: &str, _sent: u64, _bytes: u64) {}
     /// A file was delivered.
     fn delivered(&self, _partner: &str, _file: &str) {}
-    /// Records of a source are durable.
+    /// The work begins; earlier runs accepted so many records of a source, rejected ones counted.
+    fn before(&self, _source: &str, _records: u64) {}
+    /// Records of a source are durable, rejected ones counted.
     fn accepted(&self, _source: &str, _records: u64) {}
 }
 

@@ -4,7 +4,7 @@
 use super::exporter::Exporter;
 use super::fault::ExporterFault;
 use super::intake::IntakeCounts;
-use crate::domain::batch::{BatchId, BatchState, HeldFrom};
+use crate::domain::batch::{BatchState, HeldFrom};
 use crate::domain::ids::{FeedId, SourceId};
 use crate::feed::router::Route;
 use crate::format::decode::{Decoded, Decoder};
@@ -65,7 +65,7 @@ impl Exporter {
             before: origin,
             after: origin,
             prefix_crc: 0,
-            accepted_at: self.clock.now(),
+            accepted_at: self.now(),
             only_feed: feed.map(|feed| feed.to_string()),
             retried: vec![entry.id],
             head: Vec::new(),
@@ -105,7 +105,7 @@ impl Exporter {
         entry: &QuarantineEntry,
         content: &[u8],
     ) -> Result<Result<RecordBlock, String>, ExporterFault> {
-        let now = self.clock.now();
+        let now = self.now();
         let Some(feed) = self.feeds.iter_mut().find(|feed| feed.id() == id) else {
             return Ok(Err("the configuration has no such feed any more".to_owned()));
         };
@@ -123,30 +123,5 @@ impl Exporter {
             Some(Route::Rejected(fault)) => Err(fault.to_string()),
             None => Err("the entry holds no record".to_owned()),
         })
-    }
-
-    /// Lets a held hour go on. One that was held before it was sealed is sealed by the next pass, with its quarantine
-    /// as it then is; files that were held on their way are sent again, under the same names, when nothing else has
-    /// these names any more.
-    ///
-    /// # Errors
-    /// [`ExporterFault::NotHeld`], or the ledger refuses.
-    pub fn release_hour(&mut self, id: &FeedId, start_second: i64, reason: &str) -> Result<(), ExporterFault> {
-        let now = self.clock.now();
-        let not_held = || ExporterFault::NotHeld { feed: id.clone() };
-        let feed = self.feeds.iter_mut().find(|feed| feed.id() == id).ok_or_else(not_held)?;
-        let known = feed.closed.get(&start_second).copied();
-        if let Some(mut closed) = known.filter(|closed| closed.state == BatchState::Held(HeldFrom::Open)) {
-            let batch = BatchId { feed: id.clone(), partition: closed.partition, revision: closed.revision };
-            closed.state = self.ledger.lock().release_hour(&batch, reason, now)?;
-            feed.close(closed);
-            return Ok(self.ledger.tell(now)?);
-        }
-        let mut ledger = self.ledger.lock();
-        let waiting = ledger.batches_to_send(id, u32::MAX >> 1)?;
-        let held = waiting.iter().find(|batch| batch.is_held && batch.id.partition.start == start_second);
-        ledger.release_batch(held.ok_or_else(not_held)?, reason, now)?;
-        drop(ledger);
-        Ok(self.ledger.tell(now)?)
     }
 }

@@ -4,6 +4,8 @@
 //! are in the archive before the ledger says so, and a batch is delivered only after that. A crash in between is
 //! repaired by [`Exporter::finish_plans`], which renders from the plan and gets the same bytes.
 
+mod balance;
+mod damage;
 mod plan;
 
 use super::exporter::Exporter;
@@ -23,6 +25,7 @@ use crate::seal::SealFault;
 use crate::seal::closing::{Closing, Due, Horizon, SourceView, closing};
 use crate::seal::finish::{ManifestContext, ReadyFile, clear_stage, finish_manifest, finish_parts};
 use crate::seal::render::{RenderJob, RenderedHour, render};
+use crate::spool::SpoolFault;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -85,6 +88,7 @@ impl Exporter {
             if due.is_empty() && !has_held {
                 return Ok(());
             }
+            self.save_clock()?;
             for pass in due.chunks(HOURS_IN_A_PASS) {
                 self.seal_pass(pass, now, counts)?;
             }
@@ -116,6 +120,7 @@ impl Exporter {
             last_at: row.map(|row| row.last_at),
             last_event: latest.copied(),
             silent_max: self.config.source(id).and_then(|source| source.silent_max),
+            paused: self.resting.contains(id),
         }
     }
 
@@ -158,7 +163,13 @@ impl Exporter {
 
     fn seal_pass(&mut self, pass: &[(usize, Due)], now: UtcTime, counts: &mut SealCounts) -> Result<(), ExporterFault> {
         let jobs = self.jobs(pass, now)?;
-        let rendered = self.render(&jobs)?;
+        let rendered = match self.render(&jobs) {
+            Err(ExporterFault::Seal(SealFault::Spool(SpoolFault::Damaged { lsn, path, offset, what }))) => {
+                let damage = SpoolFault::Damaged { path, offset, lsn, what };
+                return self.seal_without_damaged(pass, &jobs, (lsn, damage), now, counts);
+            }
+            rendered => rendered?,
+        };
         let candidates = jobs
             .into_iter()
             .zip(pass)
@@ -166,15 +177,17 @@ impl Exporter {
             .map(|((job, (_, due)), rendered)| {
                 let pending = self.feeds.get(job.feed).and_then(|feed| feed.pending.get(&job.partition.start));
                 let suspects = pending.map_or(0, |hour| hour.suspects);
-                plan::Candidate { job, due: *due, rendered, suspects }
+                let accepted = self.is_accepted(&job, due.kind);
+                plan::Candidate { job, due: *due, rendered, suspects, accepted }
             })
             .collect();
         let (decisions, planned) = self.judge(candidates, now)?;
+        let some_are_lost = !decisions.lost.is_empty();
         self.space.plans_wait = true;
         self.decide(decisions, counts)?;
         self.complete(planned, counts)?;
         self.space.plans_wait = false;
-        Ok(())
+        if some_are_lost { self.note_missing(now) } else { Ok(()) }
     }
 
     fn render(&mut self, jobs: &[RenderJob]) -> Result<Vec<RenderedHour>, ExporterFault> {
@@ -251,8 +264,16 @@ impl Exporter {
                     None => ledger.progress(&plan.id.feed)?.manifest_hash,
                 };
                 let earlier = ledger.sealed_parts(&plan.id.feed, plan.id.partition.start)?;
+                let voided = ledger.void_numbers(&plan.id)?;
                 drop(ledger);
-                let context = ManifestContext { definition: &job.definition, manifest, earlier, previous };
+                let context = ManifestContext {
+                    definition: &job.definition,
+                    manifest,
+                    earlier,
+                    previous,
+                    voided: voided.parts,
+                    voided_manifests: voided.manifests,
+                };
                 let path = self.archive.stage().join(format!("{number}.manifest"));
                 let ready = finish_manifest(self.disk.as_ref(), path, &plan, file, &files, &context)?;
                 chain.insert(plan.id.feed.clone(), ready.sealed.sha256);
@@ -272,7 +293,7 @@ impl Exporter {
         }
         let shadows: Vec<FeedId> =
             self.feeds.iter().filter(|feed| feed.definition().shadow).map(|feed| feed.id().clone()).collect();
-        self.ledger.lock().seal(sealed, &|feed| shadows.contains(feed), self.clock.now())?;
+        self.ledger.lock().seal(sealed, &|feed| shadows.contains(feed), self.now())?;
         for (id, files) in sealed {
             let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
             let records: u64 = files.iter().filter(|file| file.part.0 > 0).map(|file| file.records).sum();
@@ -379,8 +400,11 @@ impl Exporter {
         }
         let needed = self.feeds.iter().filter_map(crate::feed::pending::FeedHours::first_needed).min();
         let free = needed.unwrap_or_else(|| self.cut()).min(self.applied.next());
+        if let Some(first) = self.spool.first_after_freeing(free) {
+            self.ledger.lock().note_freed(first)?;
+        }
         // What frames meant that are gone is known to the ledger alone, which may be lost.
-        self.ledger.tell(self.clock.now())?;
+        self.ledger.tell(self.now())?;
         self.spool.free_below(free)?;
         if self.is_spool_full() && free >= self.spool.next() {
             self.spool.roll_over()?;

@@ -20,6 +20,7 @@ use crate::disk::{Disk, SyncPoint};
 use crate::domain::batch::BatchId;
 use crate::ledger::{Ledger, LedgerFault};
 use crate::seal::ENCODER_REVISION;
+use crate::spool::segment::segment_path;
 use crate::spool::{Spool, SpoolFault, SpoolLimits, StoreId};
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
@@ -120,6 +121,12 @@ impl Store {
         let log = beside.open_log(disk, &mut ledger, &id.to_string())?;
         let applied = ledger.applied()?;
         let spool = Spool::open(Arc::clone(disk), &dir.join("journal"), id, limits, applied)?;
+        let freed = ledger.freed()?;
+        if freed.0 > 0 && spool.first() > freed {
+            let path = segment_path(&dir.join("journal"), freed);
+            let what = "segments before those that are there are missing";
+            return Err(SpoolFault::Damaged { path, offset: 0, lsn: freed, what }.into());
+        }
         let is_fresh = spool.durable().0 == 0;
         Ok(Self { id, ledger, spool, log, ledger_differs, is_fresh, lock })
     }
@@ -133,7 +140,11 @@ impl Store {
     }
 }
 
-pub(super) fn lock(dir: &Path) -> Result<File, StoreFault> {
+/// Locks a state directory while the file lives.
+///
+/// # Errors
+/// [`StoreFault::Locked`] when another instance works with it.
+pub fn lock(dir: &Path) -> Result<File, StoreFault> {
     let path = dir.join("LOCK");
     let file =
         File::options().create(true).truncate(false).write(true).open(&path).map_err(disk_fault("open", &path))?;
@@ -144,14 +155,24 @@ pub(super) fn lock(dir: &Path) -> Result<File, StoreFault> {
     }
 }
 
+/// The identity of an existing state directory.
+///
+/// # Errors
+/// [`StoreFault`] when it cannot be read.
+pub fn read_identity(disk: &dyn Disk, dir: &Path) -> Result<StoreId, StoreFault> {
+    let path = dir.join("STORE_ID");
+    let mut text = String::new();
+    let mut file = disk.open_read(&path).map_err(disk_fault("open", &path))?;
+    file.read_to_string(&mut text).map_err(disk_fault("read", &path))?;
+    let what = "STORE_ID is not readable".to_owned();
+    parse_id(text.trim()).ok_or_else(|| StoreFault::Inconsistent { dir: dir.to_owned(), what })
+}
+
 fn identity(disk: &dyn Disk, dir: &Path, beside: &Beside) -> Result<StoreId, StoreFault> {
     let path = dir.join("STORE_ID");
     let inconsistent = |what: &str| StoreFault::Inconsistent { dir: dir.to_owned(), what: what.to_owned() };
     if disk.stat(&path).map_err(disk_fault("look at", &path))?.is_some() {
-        let mut text = String::new();
-        let mut file = disk.open_read(&path).map_err(disk_fault("open", &path))?;
-        file.read_to_string(&mut text).map_err(disk_fault("read", &path))?;
-        return parse_id(text.trim()).ok_or_else(|| inconsistent("STORE_ID is not readable"));
+        return read_identity(disk, dir);
     }
     for part in ["ledger.db", "journal"] {
         let found = dir.join(part);

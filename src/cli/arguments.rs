@@ -71,12 +71,29 @@ pub enum Command {
         #[command(subcommand)]
         command: QuarantineCommand,
     },
+    /// Stop deliveries to a partner or of a feed, or the reading of a source, until `resume`
+    Pause(PauseArguments),
+    /// Let what was paused go on
+    Resume(PauseArguments),
+    /// Keep an open hour from being sealed, or a sealed one or a file from being sent, until `release`
+    Hold(HoldArguments),
     /// Let a held hour or file go on
     Release(ReleaseArguments),
+    /// Never send an hour, a file, or the records of a feed that wait; its numbers end as void
+    Void(VoidArguments),
+    /// Say what became of files that are in doubt or in conflict
+    Settle(SettleArguments),
     /// Prove archive, manifests, ledger and journal again (exit 4 when something differs)
     Verify(VerifyArguments),
     /// Build a lost, damaged or rolled-back ledger again from the archive and its log
     Recover(RecoverArguments),
+    /// Look at the journal of accepted records, and mend it after damage
+    Spool {
+        #[command(subcommand)]
+        command: SpoolCommand,
+    },
+    /// Say that the machine's clock is right after it has jumped: sealing goes on by it
+    AcceptClock(AcceptClockArguments),
     /// Check a file against a format, as the partner would (exit 4 when something is wrong)
     VerifyFile(VerifyFileArguments),
     /// Write a first configuration
@@ -224,17 +241,98 @@ pub struct QuarantineRetryArguments {
     /// All of this source
     #[arg(long)]
     pub source: Option<String>,
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+/// How long to wait for the instance that works.
+#[derive(Debug, Clone, Args)]
+pub struct Wait {
+    /// While `run` works: how long to wait until it has done it
+    #[arg(long, value_name = "LENGTH", default_value = "30s")]
+    pub wait: String,
+}
+
+/// Every order says why.
+#[derive(Debug, Clone, Args)]
+pub struct Why {
+    /// Why; kept in the history for ever
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+/// An hour of a feed, or a file.
+#[derive(Debug, Clone, Args)]
+pub struct TargetArguments {
+    /// A feed (then name the hour, too), or the name of a file
+    #[arg(value_name = "FEED|FILENAME")]
+    pub subject: String,
+    /// The hour: 2026-12-21T09:00 in the feed's zone, with offset where clocks went back, or RFC 3339
+    pub hour: Option<String>,
+    /// The feed of the file, when several have one of that name
+    #[arg(long)]
+    pub feed: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct PauseArguments {
+    /// A partner, a feed as PARTNER/FEED, or a source; partner:NAME and source:NAME where one name is both
+    #[arg(value_name = "PARTNER|FEED|SOURCE")]
+    pub subject: String,
+    #[command(flatten)]
+    pub why: Why,
+}
+
+#[derive(Debug, Args)]
+pub struct HoldArguments {
+    #[command(flatten)]
+    pub target: TargetArguments,
+    #[command(flatten)]
+    pub why: Why,
 }
 
 #[derive(Debug, Args)]
 pub struct ReleaseArguments {
-    /// The feed: PARTNER/FEED, or one of both when that is enough
-    pub feed: String,
-    /// The hour: 2026-12-21T09:00 in the feed's zone, with offset where clocks went back, or RFC 3339
-    pub hour: String,
-    /// Why; kept in the history for ever
-    #[arg(long)]
-    pub reason: String,
+    #[command(flatten)]
+    pub target: TargetArguments,
+    #[command(flatten)]
+    pub why: Why,
+}
+
+#[derive(Debug, Args)]
+pub struct VoidArguments {
+    #[command(flatten)]
+    pub target: TargetArguments,
+    /// All records of the feed that wait to be sealed, hour by hour
+    #[arg(long, conflicts_with = "hour")]
+    pub waiting: bool,
+    #[command(flatten)]
+    pub why: Why,
+}
+
+#[derive(Debug, Args)]
+pub struct SettleArguments {
+    #[command(flatten)]
+    pub target: TargetArguments,
+    /// Everything of the feed that is in doubt or in conflict
+    #[arg(long, conflicts_with = "hour")]
+    pub all: bool,
+    /// The partner has it, or it is sent again under the same name
+    #[arg(long = "as", value_name = "WAY", value_enum)]
+    pub how: SettleWay,
+    #[command(flatten)]
+    pub why: Why,
+}
+
+/// How a doubt ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SettleWay {
+    /// The partner has it.
+    Delivered,
+    /// It is sent again.
+    Resend,
 }
 
 #[derive(Debug, Args)]
@@ -264,6 +362,57 @@ pub struct RecoverArguments {
     /// What is in doubt of hours that ended before this time counts as delivered (RFC 3339)
     #[arg(long, value_name = "TIME")]
     pub delivered_before: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SpoolCommand {
+    /// List its segments, and the records that wait to be sealed
+    List(SpoolListArguments),
+    /// Check every frame and name what is damaged, and whom that touches (exit 4 when something is)
+    Check(SpoolListArguments),
+    /// Write the records that can be read as lines of JSON (exit 4 when some frames are damaged)
+    Export(SpoolExportArguments),
+    /// Put damaged segments aside and let the rest go on
+    Salvage(SpoolSalvageArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct SpoolListArguments {
+    #[command(flatten)]
+    pub state: DemoState,
+}
+
+#[derive(Debug, Args)]
+pub struct SpoolExportArguments {
+    /// The directory for `records.jsonl`, which must not exist yet; `-` is standard output
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Only what this feed takes, with the hour and whether it is sealed
+    #[arg(long)]
+    pub feed: Option<String>,
+    /// Only records of this source
+    #[arg(long)]
+    pub source: Option<String>,
+    /// Only records in these frames: 3..7, 3.., ..7 or 3
+    #[arg(long, value_name = "A..B")]
+    pub lsn: Option<String>,
+    /// With the content, which may name subscribers
+    #[arg(long)]
+    pub content: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SpoolSalvageArguments {
+    /// Why; kept in the history for ever
+    #[arg(long)]
+    pub reason: String,
+}
+
+#[derive(Debug, Args)]
+pub struct AcceptClockArguments {
+    /// Why; kept in the history for ever
+    #[arg(long)]
+    pub reason: String,
 }
 
 #[derive(Debug, Args)]

@@ -251,16 +251,18 @@ fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
 
-/// Tests set the clock by `HOURDROP_TEST_CLOCK`, in RFC 3339.
+/// Tests set the clock by `HOURDROP_TEST_CLOCK`: see [`crate::clock::from_text`]. `HOURDROP_TEST_UPTIME`, seconds and the
+/// name of a start of the machine such as `3600@monday`, sets the other reading of a clock that stands still; without it
+/// nobody has ever set the clock.
 #[cfg(feature = "test-clock")]
 #[expect(clippy::disallowed_methods, reason = "the seam for tests, never in a default build")]
 fn clock() -> Arc<dyn Clock> {
-    let at = std::env::var("HOURDROP_TEST_CLOCK").ok();
-    let at = at.and_then(|text| chrono::DateTime::parse_from_rfc3339(&text).ok());
-    match at.and_then(|at| UtcTime::from_seconds(at.timestamp())) {
-        Some(at) => Arc::new(crate::clock::StoppedClock(at)),
-        None => Arc::new(SystemClock),
-    }
+    let up = std::env::var("HOURDROP_TEST_UPTIME").ok().and_then(|text| {
+        let (seconds, boot) = text.split_once('@')?;
+        Some((crate::domain::time::Length::from_seconds(seconds.parse().ok()?), boot.to_owned()))
+    });
+    let set = std::env::var("HOURDROP_TEST_CLOCK").ok();
+    set.and_then(|text| crate::clock::from_text(&text, up)).unwrap_or_else(|| Arc::new(SystemClock))
 }
 
 #[cfg(test)]

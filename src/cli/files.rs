@@ -93,11 +93,12 @@ fn hour(face: Face, file: &FileRow) -> String {
     if file.revision.0 > 0 { format!("{start} r{:02}", file.revision.0) } else { start }
 }
 
-/// The state in the ledger's word, with the reason of a held file.
+/// The state in the ledger's word, with the reason of a held file; what was sent again after a doubt is marked.
 fn state(file: &FileRow) -> String {
+    let resent = if file.resent > 0 { ", resent" } else { "" };
     match &file.reason {
-        Some(reason) => format!("{}: {reason}", file.state),
-        None => file.state.clone(),
+        Some(reason) => format!("{}: {reason}{resent}", file.state),
+        None => format!("{}{resent}", file.state),
     }
 }
 
@@ -127,6 +128,7 @@ pub fn file_json(book: &FeedBook, face: Face, file: &FileRow) -> Value {
         "reason": file.reason,
         "attempts": file.attempt,
         "verified": file.verified,
+        "resent": file.resent,
         "delivered_at": time(file.delivered_at),
     })
 }

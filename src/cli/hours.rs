@@ -66,17 +66,21 @@ struct Screen<'s, 'b> {
     shown: &'s [&'s Hour<'b>],
 }
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 10] = [
     left("HOUR"),
     right("RECEIVED ="),
     right("SENT +"),
     right("FILTERED +"),
     right("QUARANT +"),
+    right(VOID),
     right("PENDING"),
     right("SEQ"),
     left("DELIVERED"),
     left(""),
 ];
+
+/// This column is there when anything is void.
+const VOID: &str = "VOID +";
 
 impl Screen<'_, '_> {
     fn text(&self) -> String {
@@ -95,8 +99,10 @@ impl Screen<'_, '_> {
         } else if self.shown.is_empty() {
             text.push_str("no hour in this span\n");
         } else {
-            let rows = self.shown.iter().flat_map(|hour| lines(hour)).map(|line| self.row(&label, &line)).collect();
-            text.push_str(&table(&COLUMNS, rows));
+            let with_void = self.shown.iter().any(|hour| hour.void() > 0);
+            let rows = self.shown.iter().flat_map(|hour| lines(hour)).map(|line| self.row(&label, &line, with_void));
+            let columns: Vec<Column> = COLUMNS.into_iter().filter(|column| with_void || column.title != VOID).collect();
+            text.push_str(&table(&columns, rows.collect()));
         }
         if let Some(untimed) = self.untimed() {
             text.push_str(&format!(
@@ -114,20 +120,24 @@ impl Screen<'_, '_> {
         self.book.hours.iter().find(|row| row.partition.is_none()).map(|row| row.counts)
     }
 
-    fn row(&self, label: &Label, line: &HourLine) -> Vec<String> {
+    fn row(&self, label: &Label, line: &HourLine, with_void: bool) -> Vec<String> {
         let width = self.book.definition.name.seq_width().unwrap_or(1);
         let delivered = line.delivered_at.map(|at| self.face.second_beside(at, line.partition.end));
-        vec![
+        let mut cells = vec![
             label.hour(line),
             grouped(line.received),
             line.sent.map_or_else(|| "-".to_owned(), grouped),
             grouped(line.filtered),
             grouped(line.quarantined),
+        ];
+        cells.extend(with_void.then(|| grouped(line.void)));
+        cells.extend([
             grouped(line.pending),
             line.sequences.map_or_else(|| "-".to_owned(), |numbers| sequence_text(numbers, width)),
             delivered.unwrap_or_else(|| "-".to_owned()),
             note(line),
-        ]
+        ]);
+        cells
     }
 
     fn summary(&self) -> String {
@@ -166,6 +176,8 @@ impl Screen<'_, '_> {
                 "sent": line.sent.unwrap_or(0),
                 "filtered": line.filtered,
                 "quarantined": line.quarantined,
+                "void": line.void,
+                "lost": line.lost,
                 "pending": line.pending,
                 "first_sequence": line.sequences.map(|(first, _)| first.number),
                 "last_sequence": line.sequences.map(|(_, last)| last.number),
@@ -188,6 +200,7 @@ pub fn sequence_text((first, last): (Sequence, Sequence), width: usize) -> Strin
 
 /// What there is to say about a line.
 fn note(line: &HourLine) -> String {
+    let lost = if line.lost > 0 { format!("  {} LOST", counted(line.lost, "record")) } else { String::new() };
     let incomplete = if line.source_incomplete { "  a source was incomplete" } else { "" };
     let said = match line.standing {
         Standing::Open => "open".to_owned(),
@@ -205,9 +218,10 @@ fn note(line: &HourLine) -> String {
             BatchState::PickedUp => "picked up".to_owned(),
             BatchState::Superseded => "superseded".to_owned(),
             BatchState::Open => "open".to_owned(),
+            BatchState::Void => format!("VOID {}", line.reason.as_deref().unwrap_or_default()),
         },
     };
-    format!("{said}{incomplete}").trim().to_owned()
+    format!("{said}{incomplete}{lost}").trim().to_owned()
 }
 
 /// How much of a time has to be said to tell the shown hours apart.
@@ -269,6 +283,27 @@ HOUR              RECEIVED =  SENT +  FILTERED +  QUARANT +  PENDING    SEQ  DEL
 03:00 -05:00              40       -           0         40        0      -  -          HELD 40 of 40 records in quarantine
 04:00 -05:00             211       -           1          0      210      -  -          open
 complete 2024-11-03 00:00 -04:00 to 2024-11-03 02:00 -05:00: 3 hours, 4 files, 00001-00004, no gap
+";
+        assert_eq!(screen.text(), expected);
+    }
+
+    #[test]
+    fn what_is_void_has_a_column_when_there_is_any() {
+        let mut book = book("", &day_in_new_york()[..4]);
+        let last = book.batches.len() - 1;
+        book.batches[last].state = BatchState::Void;
+        book.batches[last].voided = 12;
+        book.batches[last].reason = Some("billed by hand".to_owned());
+        let all = hours(&book);
+        let shown: Vec<&Hour<'_>> = all.iter().skip(2).collect();
+        let screen = Screen { book: &book, face: Face { zone: Zone::UTC }, all: &all, shown: &shown };
+        let expected = "\
+p/f  hours of UTC by start_time  2024-11-03
+HOUR       RECEIVED =  SENT +  FILTERED +  QUARANT +  VOID +  PENDING    SEQ  DELIVERED
+06:00           1,307   1,298           7          2       0        0  00003  07:10:03
+06:00 r01           3       3           0          0       0        0  00004  07:44:10   supplement
+07:00              12       0           0          0      12        0  00005  -          VOID billed by hand
+complete 2024-11-03 04:00 Z to 2024-11-03 08:00 Z: 4 hours, 5 files, 00001-00005, no gap
 ";
         assert_eq!(screen.text(), expected);
     }

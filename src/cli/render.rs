@@ -54,10 +54,21 @@ pub fn show(context: &Context, answer: &Answer) {
     print_answer(context, answer).ok();
 }
 
+/// Tells the sender on standard input how many records earlier runs accepted: it goes on behind them.
+pub fn begin(records: u64) {
+    out(&format!("before={records}\n")).ok();
+}
+
 /// Tells the sender on standard input how many of its records are durable.
 pub fn acknowledge(records: u64) {
     // A sender that does not listen loses nothing: the records are safe.
     out(&format!("accepted={records}\n")).ok();
+}
+
+/// Prints one line of JSON for programs while the command goes on; false when nobody reads any more.
+#[must_use]
+pub fn json_line(value: &Value) -> bool {
+    out(&format!("{value}\n")).is_ok()
 }
 
 fn print_answer(context: &Context, answer: &Answer) -> io::Result<()> {

@@ -9,6 +9,7 @@ use super::{Answer, Context, Failure, exit};
 use crate::app::config::Config;
 use crate::app::report::FeedBook;
 use crate::app::report::hours::{Hour, hours, lines};
+use crate::domain::delivery::{ABSENCE, Verified};
 use crate::domain::time::UtcTime;
 use crate::ledger::Ledger;
 use crate::ledger::reports::{BatchRow, FactRow, FileRow, InputRead};
@@ -116,11 +117,13 @@ impl HourSheet<'_> {
         let mut rows = vec![[
             "records".to_owned(),
             format!(
-                "received {} = sent {} + filtered {} + quarantined {} + pending {}{}",
+                "received {} = sent {} + filtered {} + quarantined {}{}{} + pending {}{}",
                 grouped(counts.received),
                 grouped(hour.sent()),
                 grouped(counts.filtered),
                 grouped(counts.quarantined),
+                if hour.void() > 0 { format!(" + void {}", grouped(hour.void())) } else { String::new() },
+                if hour.lost > 0 { format!(" + lost {}", grouped(hour.lost)) } else { String::new() },
                 grouped(hour.pending()),
                 if counts.duplicate > 0 {
                     format!("; duplicates {}", grouped(counts.duplicate))
@@ -208,6 +211,8 @@ impl HourSheet<'_> {
             "sent": hour.sent(),
             "filtered": hour.counts.filtered,
             "quarantined": hour.counts.quarantined,
+            "void": hour.void(),
+            "lost": hour.lost,
             "pending": hour.pending(),
             "duplicate": hour.counts.duplicate,
             "batches": hour.batches.iter().map(batch).collect::<Vec<_>>(),
@@ -254,12 +259,38 @@ fn file_rows(face: Face, file: &FileRow, config: &Config) -> Vec<[String; 2]> {
         say("totals", totals.join(", "));
     }
     let reason = file.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    let proof = match (&file.verified, file.delivered_at) {
-        (Some(how), Some(at)) => format!(" {}, known by {how}", face.second(at)),
-        _ => String::new(),
-    };
-    say("state", format!("{}{reason}{proof}, attempt {}", file.state, file.attempt));
+    let delivered = file.delivered_at.map(|at| format!(" {}", face.second(at))).unwrap_or_default();
+    say("state", format!("{}{reason}{delivered}, attempt {}", file.state, file.attempt));
+    if let Some(how) = &file.verified {
+        say("evidence", format!("{how}: {}", evidence(how)));
+    }
+    if file.resent > 0 {
+        say("resent", format!("{} after a doubt: the partner may have seen it before", times(file.resent)));
+    }
     rows
+}
+
+fn times(count: u32) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
+/// What the ledger's word for the evidence of a file means.
+fn evidence(word: &str) -> &'static str {
+    match Verified::parse(word) {
+        Some(Verified::ReplyAndSize) => "the server confirmed the rename and states the right size",
+        Some(Verified::Reply) => {
+            "the server confirmed the rename; a moment later the name was gone or not to be asked for"
+        }
+        Some(Verified::SeenAfterLostReply) => {
+            "the reply to the rename was lost; the file was seen, with the right size"
+        }
+        Some(Verified::EarlierRename) => "an earlier attempt had renamed it; the file was seen, with the right size",
+        Some(Verified::SameFile) => "inferred: the server says that the final name leads to the file that we sent",
+        Some(Verified::TemporaryGone) => "inferred: it is gone from a directory that only our rename takes files from",
+        Some(Verified::Person) => "a person said so",
+        None if word == ABSENCE => "neither the temporary nor the final name was there; nothing else is known",
+        None => "unknown to this program",
+    }
 }
 
 fn input_text(face: Face, input: &InputRead) -> String {

@@ -1,15 +1,20 @@
 //! `status`: one screen about everything, and what needs a person.
 
 use super::arguments::StatusArguments;
+use super::operator::argument_of;
 use super::table::{counted, grouped, left, right, size, table};
 use super::times::Face;
 use super::{Answer, Context, Failure, exit};
+use crate::app::clock_watch;
+use crate::app::config::Config;
 use crate::app::report::books;
 use crate::app::report::status::{FeedStatus, Need, NextClose, StatusReport, status};
 use crate::app::space::{RoomReport, room_report};
 use crate::disk::Room;
 use crate::domain::ids::FeedId;
 use crate::domain::period::{Partition, Zone};
+use crate::ledger::Ledger;
+use crate::ledger::operator::{HeldBack, Paused};
 use crate::ledger::reports::SourceTotals;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -23,13 +28,17 @@ pub fn run(context: &Context, arguments: &StatusArguments) -> Result<Answer, Fai
         Some(ledger) => (ledger.source_totals()?, ledger.alarms()?),
         None => (Vec::new(), Vec::new()),
     };
-    let report = status(&books, sources, alarms, context.now());
+    let mut report = status(&books, sources, alarms, context.now());
+    if let Some(ledger) = &ledger {
+        (report.paused, report.held_back) = (ledger.paused()?, ledger.held_back()?);
+    }
     let screen = Screen {
         report: &report,
         state: &config.state,
         utc: context.global.utc,
         demo: arguments.state.demo,
         room: room_report(&config),
+        clock: clock_words(context, &config, ledger.as_ref())?,
     };
     let mut notes = Vec::new();
     if ledger.is_none() {
@@ -39,12 +48,20 @@ pub fn run(context: &Context, arguments: &StatusArguments) -> Result<Answer, Fai
     Ok(Answer { text: screen.text(), json: vec![screen.json()], notes, exit: code, ..Answer::default() })
 }
 
+/// What is wrong with the clock; empty when it is right.
+fn clock_words(context: &Context, config: &Config, ledger: Option<&Ledger>) -> Result<String, Failure> {
+    let Some(ledger) = ledger else { return Ok(String::new()) };
+    let mark = clock_watch::compared(ledger, context.clock().as_ref(), config.clock_jump_max)?;
+    Ok(mark.jump.as_ref().map(clock_watch::words).unwrap_or_default())
+}
+
 struct Screen<'s> {
     report: &'s StatusReport,
     state: &'s Path,
     utc: bool,
     demo: bool,
     room: RoomReport,
+    clock: String,
 }
 
 impl Screen<'_> {
@@ -80,8 +97,28 @@ impl Screen<'_> {
                 text.push_str(&self.need(number, need));
             }
         }
+        text.push_str(&self.by_order());
         text.push_str(&self.bottom());
         text
+    }
+
+    /// What rests because a person said so, and the command that ends it. It is no alarm.
+    fn by_order(&self) -> String {
+        let StatusReport { paused, held_back, .. } = self.report;
+        let mut text = String::new();
+        for Paused { subject, since, reason } in paused {
+            let since = self.own_face().second(*since);
+            let typed = argument_of(subject);
+            text.push_str(&format!("   {subject} is paused since {since}: {reason}\n"));
+            text.push_str(&format!("   hourdrop resume {typed} --reason ...\n"));
+        }
+        for HeldBack { feed, partition, since, reason } in held_back {
+            let face = self.feed_face(feed);
+            let (hour, since) = (face.hour(*partition), face.second(*since));
+            text.push_str(&format!("   {feed} {hour} is held back since {since}: {reason}\n"));
+            text.push_str(&format!("   hourdrop release {feed} {} --reason ...\n", face.argument(*partition)));
+        }
+        if text.is_empty() { text } else { format!("BY ORDER\n{text}") }
     }
 
     fn feeds(&self) -> String {
@@ -132,34 +169,33 @@ impl Screen<'_> {
 
     fn need(&self, number: u64, need: &Need) -> String {
         let (title, advice) = self.need_words(need);
-        format!("{number:>2} {title}\n   {advice}\n")
+        format!("{number:>2} {title}\n   {}\n", advice.join("\n   "))
     }
 
     /// What is wrong, and the commands that lead on.
-    fn need_words(&self, need: &Need) -> (String, String) {
+    fn need_words(&self, need: &Need) -> (String, Vec<String>) {
         let demo = if self.demo { " --demo" } else { "" };
         match need {
-            Need::Alarm(alarm) => (format!("{}  {} {}", alarm.subject, alarm.code, alarm.message), alarm.hint.clone()),
+            Need::Alarm(alarm) => {
+                (format!("{}  {} {}", alarm.subject, alarm.code, alarm.message), vec![alarm.hint.clone()])
+            }
             Need::HeldHour { feed, partition, revision, reason } => {
                 let hour = self.feed_face(feed).argument(*partition);
                 let revision = if revision.0 > 0 { format!(" r{revision:02}") } else { String::new() };
                 (
                     format!("{feed} {}{revision}  held: {reason}", self.feed_face(feed).hour(*partition)),
-                    format!("hourdrop show {feed} {hour}{demo}     hourdrop release {feed} {hour} --reason ..."),
+                    vec![
+                        format!("hourdrop show {feed} {hour}{demo}     hourdrop release {feed} {hour} --reason ..."),
+                        format!("never to be sent: hourdrop void {feed} {hour} --reason ..."),
+                    ],
                 )
             }
             Need::HeldFile { feed, partition, name, reason } => {
                 let hour = self.feed_face(feed).argument(*partition);
-                let words = match reason.as_str() {
-                    "conflict" => "another file already has the name",
-                    "in doubt" => "after a lost reply neither name was there: picked up, or lost",
-                    "damaged" => "the archived file is not as it was archived; put the right bytes back, then release",
-                    other => other,
-                };
-                (
-                    format!("{feed} {}  held: {name}: {words}", self.feed_face(feed).hour(*partition)),
-                    format!("hourdrop show {name}{demo}     hourdrop release {feed} {hour} --reason ..."),
-                )
+                let (words, ways) = held_file_words(name, reason, &format!("{feed} {hour}"));
+                let mut advice = vec![format!("hourdrop show {name}{demo}")];
+                advice.extend(ways);
+                (format!("{feed} {}  held: {name}: {words}", self.feed_face(feed).hour(*partition)), advice)
             }
             Need::Overdue { feed, first, hours, deadline } => {
                 let since = self.feed_face(feed).hour(*first);
@@ -167,10 +203,10 @@ impl Screen<'_> {
                     if *hours == 1 { "is overdue".to_owned() } else { format!("and {} more are overdue", hours - 1) };
                 (
                     format!("{feed} {since}  {hours}: not delivered {deadline} after the end"),
-                    format!(
+                    vec![format!(
                         "hourdrop show {feed} {}{demo}     hourdrop hours {feed}{demo}",
                         self.feed_face(feed).argument(*first)
-                    ),
+                    )],
                 )
             }
         }
@@ -181,7 +217,8 @@ impl Screen<'_> {
         let missing: u64 = feeds.iter().map(|feed| feed.missing_numbers).sum();
         let doubt: u64 = feeds.iter().map(|feed| feed.in_doubt).sum();
         let code = if self.report.needs.is_empty() { "" } else { "   (exit 4)" };
-        format!("{}   sequence gaps {missing}   in doubt {doubt}{code}\n", self.room_words())
+        let clock = if self.clock.is_empty() { "ok" } else { &self.clock };
+        format!("{}   clock {clock}   sequence gaps {missing}   in doubt {doubt}{code}\n", self.room_words())
     }
 
     /// `disk 61 % free   spool 12.0 MiB of 16.0 GiB`.
@@ -242,7 +279,13 @@ impl Screen<'_> {
                 Need::HeldFile { .. } => ("held file", None),
                 Need::Overdue { .. } => ("overdue", None),
             };
-            json!({ "kind": kind, "code": code, "message": message, "hint": hint })
+            json!({ "kind": kind, "code": code, "message": message, "hint": hint.join("; ") })
+        };
+        let paused = |paused: &Paused| json!({ "subject": paused.subject, "since": face.iso(paused.since.seconds()), "reason": paused.reason });
+        let held_back = |held: &HeldBack| {
+            let face = self.feed_face(&held.feed);
+            json!({ "feed": held.feed.to_string(), "start": face.iso(held.partition.start),
+                    "since": face.iso(held.since.seconds()), "reason": held.reason })
         };
         json!({
             "now": face.iso(self.report.now.seconds()),
@@ -250,11 +293,40 @@ impl Screen<'_> {
             "feeds": self.report.feeds.iter().map(feed).collect::<Vec<_>>(),
             "sources": self.report.sources.iter().map(source).collect::<Vec<_>>(),
             "needs_you": self.report.needs.iter().map(need).collect::<Vec<_>>(),
+            "paused": self.report.paused.iter().map(paused).collect::<Vec<_>>(),
+            "held_back": self.report.held_back.iter().map(held_back).collect::<Vec<_>>(),
             "spool_bytes": self.room.spool_bytes,
             "spool_bytes_max": self.room.spool_max,
             "state_bytes_free": self.room.state.map(|room| room.free_bytes),
             "archive_bytes_free": self.room.archive.or(self.room.state).map(|room| room.free_bytes),
+            "clock": if self.clock.is_empty() { "ok" } else { &self.clock },
         })
+    }
+}
+
+/// Why a file is held, and the commands that lead on from there.
+fn held_file_words(name: &str, reason: &str, hour: &str) -> (String, Vec<String>) {
+    let release = |when: &str| format!("{when}: hourdrop release {name} --reason ...");
+    let void = format!("never to be sent: hourdrop void {hour} --reason ...");
+    match reason {
+        "conflict" => (
+            "another file already has the name; it is not ours".to_owned(),
+            vec![release("when the partner has removed it"), void],
+        ),
+        "in doubt" => (
+            "after a lost reply neither name was there: picked up, or lost".to_owned(),
+            vec![
+                format!("when the partner has it: hourdrop settle {name} --as delivered --reason ..."),
+                format!("when it has not: hourdrop settle {name} --as resend --reason ..."),
+                void,
+            ],
+        ),
+        "ordered" => ("by order".to_owned(), vec![release("to let it go on"), void]),
+        "damaged" => (
+            "its bytes in the archive are not those that were sealed".to_owned(),
+            vec![release("when the archived file is restored"), void],
+        ),
+        other => (other.to_owned(), vec![release("when it is settled"), void]),
     }
 }
 

@@ -6,6 +6,7 @@ use crate::app::beside::BesideFault;
 use crate::app::config::{Config, SourceKind};
 use crate::app::exporter::{Exporter, World};
 use crate::app::fault::ExporterFault;
+use crate::app::journal::is_damage;
 use crate::app::progress::Progress;
 use crate::app::recover::RecoverFault;
 use crate::app::store::StoreFault;
@@ -65,12 +66,15 @@ pub fn open(config: Config, world: &World, to_the_end: bool) -> Result<Exporter,
 #[expect(clippy::wildcard_enum_match_arm, reason = "every other fault reads the same")]
 pub fn failure(fault: ExporterFault) -> Failure {
     match &fault {
+        damage if is_damage(damage) => {
+            Failure::new("the spool is damaged, and nothing goes on before it is mended").because(&fault).hint(
+                "`hourdrop spool check` names what is lost; `hourdrop spool salvage --reason ...` lets the rest go on",
+            )
+        }
         ExporterFault::Store(store) => store_failure(store),
         _ if fault.is_failed_sync() => Failure::new("the disk could not make durable what was written").because(&fault).hint(
             "check the disk (kernel log, SMART) before you start again; what was acknowledged is safe, the rest is read again",
         ),
-        ExporterFault::NotHeld { .. } => Failure { exit: exit::USAGE, ..Failure::new(fault.to_string()) }
-            .hint("`hourdrop status` shows what is held"),
         _ => Failure::new("the export stopped").because(&fault).hint("what was accepted is safe; a restart goes on"),
     }
 }
@@ -178,6 +182,12 @@ impl Progress for Teller {
     fn delivered(&self, partner: &str, file: &str) {
         let delivered = self.delivered.fetch_add(1, Ordering::Relaxed) + 1;
         self.bar.set_message(format!("{delivered} files delivered, {partner}: {file}"));
+    }
+
+    fn before(&self, source: &str, records: u64) {
+        if self.stdin.contains(source) {
+            render::begin(records);
+        }
     }
 
     fn accepted(&self, source: &str, records: u64) {

@@ -1,7 +1,7 @@
 //! One file from its state to its end.
 
 use super::look::{self, Seen, Verdict};
-use super::{DeliverFault, FileToDeliver, Surroundings, TemporaryPlace};
+use super::{DeliverFault, FileToDeliver, InDoubtRule, Surroundings, TemporaryPlace};
 use crate::domain::delivery::{Attempt, DeliveryFact, FileState, Proof, Verified};
 use crate::remote::{Remote, RemoteFault, RemotePath};
 use std::io::{self, Read};
@@ -60,7 +60,7 @@ impl<'a, 's, E> Life<'a, 's, E> {
                 FileState::Renaming { attempt, temporary } => {
                     self.settle_rename(attempt, &RemotePath::parse(&temporary)?)?;
                 }
-                FileState::Delivered { .. } | FileState::Held { .. } => return Ok(self.state),
+                FileState::Delivered { .. } | FileState::Held { .. } | FileState::Void => return Ok(self.state),
             }
         }
     }
@@ -81,6 +81,10 @@ impl<'a, 's, E> Life<'a, 's, E> {
             return self.advance(DeliveryFact::ArchiveDamaged);
         };
         let mut body = Watched { inner: body, is_damaged: false };
+        if next.number > 1 {
+            // What was held and released may have left its temporary file behind.
+            self.session.remove(&self.file.temporary_path(Attempt { number: next.number - 1, ..next }))?;
+        }
         let temporary = self.file.temporary_path(next);
         self.advance(DeliveryFact::UploadIntended { attempt: next.number, temporary: temporary.to_shared() })?;
         let bytes = self.file.bytes;
@@ -105,7 +109,7 @@ impl<'a, 's, E> Life<'a, 's, E> {
     fn open_body(&mut self, attempt: Attempt) -> Result<Option<Box<dyn Read>>, DeliverFault<E>> {
         let mut open = || match (self.body)() {
             Ok(body) => Ok(Some(body)),
-            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::NotFound) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
             Err(error) => Err(DeliverFault::Body(error)),
         };
         if attempt.number > 1 {
@@ -206,8 +210,16 @@ impl<'a, 's, E> Life<'a, 's, E> {
                 self.session.remove(temporary)?;
                 self.delivered(Verified::EarlierRename)
             }
+            Verdict::SameFile => {
+                self.session.remove(temporary)?;
+                self.delivered(Verified::SameFile)
+            }
             Verdict::Conflict { found_bytes } => self.advance(DeliveryFact::Conflict { found_bytes }),
-            Verdict::Damaged => self.advance(DeliveryFact::InDoubt),
+            Verdict::Damaged => {
+                self.session.remove(temporary)?;
+                self.advance(DeliveryFact::Spoilt)
+            }
+            Verdict::Unclear => Err(DeliverFault::Blind { directory: temporary.parent() }),
             Verdict::Gone => self.gone(temporary),
         }
     }
@@ -220,7 +232,10 @@ impl<'a, 's, E> Life<'a, 's, E> {
             TemporaryPlace::Directory { private: true, .. } if temporary.parent() != self.file.directory => {
                 self.delivered(Verified::TemporaryGone)
             }
-            TemporaryPlace::Directory { .. } | TemporaryPlace::Beside => self.advance(DeliveryFact::InDoubt),
+            TemporaryPlace::Directory { .. } | TemporaryPlace::Beside => self.advance(match self.file.in_doubt {
+                InDoubtRule::Hold => DeliveryFact::InDoubt,
+                InDoubtRule::Resend => DeliveryFact::Resent,
+            }),
         }
     }
 

@@ -17,9 +17,10 @@ struct Sight {
 }
 
 impl Seen {
-    /// Both or neither: a rename that is carried out between two questions looks so, too.
+    /// Both or neither, or a temporary file that is listed and has no size: a rename that is carried out between two
+    /// questions looks so, too.
     pub(super) const fn is_ambiguous(&self) -> bool {
-        self.temporary.is_some() == self.last.is_some()
+        matches!(self.temporary, Some(Sight { bytes: None, .. })) || self.temporary.is_some() == self.last.is_some()
     }
 }
 
@@ -30,15 +31,19 @@ pub(super) enum Verdict {
     NotRenamed,
     /// It was carried out.
     Renamed,
-    /// The rename of an earlier attempt, or this one on a server that copies, was carried out; ours is left over.
+    /// The rename of an earlier attempt was carried out; ours is left over.
     RenamedEarlier,
+    /// Both names lead to the same file: the rename was carried out, and the old name is left over.
+    SameFile,
     /// A file that is not known to be ours has the final name.
     Conflict {
         /// Its size in bytes, where stated.
         found_bytes: Option<u64>,
     },
-    /// The temporary file is there but has changed.
+    /// The temporary file is there but has changed: it was not renamed.
     Damaged,
+    /// The temporary file is listed, and the server states no size of it.
+    Unclear,
     /// Neither name is there.
     Gone,
 }
@@ -48,11 +53,11 @@ pub(super) fn judge(seen: &Seen, bytes: u64, exposed: bool) -> Verdict {
     let whole = |sight: &Sight| sight.bytes == Some(bytes);
     match (&seen.temporary, &seen.last) {
         (Some(temporary), None) if whole(temporary) => Verdict::NotRenamed,
-        (Some(_), None) => Verdict::Damaged,
+        (Some(Sight { bytes: Some(_), .. }), None) => Verdict::Damaged,
+        (Some(_), None) => Verdict::Unclear,
         (None, Some(last)) if whole(last) => Verdict::Renamed,
-        (Some(temporary), Some(last)) if whole(last) && (exposed || same_file(temporary, last)) => {
-            Verdict::RenamedEarlier
-        }
+        (Some(temporary), Some(last)) if whole(last) && same_file(temporary, last) => Verdict::SameFile,
+        (Some(_), Some(last)) if whole(last) && exposed => Verdict::RenamedEarlier,
         (_, Some(last)) => Verdict::Conflict { found_bytes: last.bytes },
         (None, None) => Verdict::Gone,
     }
@@ -102,6 +107,8 @@ mod tests {
         Sight { bytes: Some(bytes), unique: None }
     }
 
+    const LISTED: Sight = Sight { bytes: None, unique: None };
+
     fn same(bytes: u64) -> Sight {
         Sight { bytes: Some(bytes), unique: Some("803U1A".to_owned()) }
     }
@@ -112,11 +119,12 @@ mod tests {
         for (temporary, last, plain, exposed) in [
             (Some(there(5)), None, Verdict::NotRenamed, Verdict::NotRenamed),
             (Some(there(4)), None, Verdict::Damaged, Verdict::Damaged),
+            (Some(LISTED), None, Verdict::Unclear, Verdict::Unclear),
             (None, Some(there(5)), Verdict::Renamed, Verdict::Renamed),
             (None, Some(there(4)), conflict(4), conflict(4)),
             (Some(there(5)), Some(there(5)), conflict(5), Verdict::RenamedEarlier),
             (Some(there(5)), Some(there(4)), conflict(4), conflict(4)),
-            (Some(same(5)), Some(same(5)), Verdict::RenamedEarlier, Verdict::RenamedEarlier),
+            (Some(same(5)), Some(same(5)), Verdict::SameFile, Verdict::SameFile),
             (Some(same(4)), Some(same(4)), conflict(4), conflict(4)),
             (None, None, Verdict::Gone, Verdict::Gone),
         ] {
@@ -127,8 +135,9 @@ mod tests {
     }
 
     #[test]
-    fn only_both_or_neither_needs_a_second_look() {
+    fn both_or_neither_or_a_name_without_size_needs_a_second_look() {
         let ambiguous = |temporary, last| Seen { temporary, last }.is_ambiguous();
+        assert!(ambiguous(Some(LISTED), None));
         assert!(ambiguous(None, None) && ambiguous(Some(there(5)), Some(there(5))));
         assert!(!ambiguous(Some(there(5)), None) && !ambiguous(None, Some(there(5))));
     }

@@ -4,6 +4,7 @@
 //! Open -> Planned -> Sealed -> Delivering -> Delivered -> PickedUp -> Retired
 //!    \-> Skipped   (an empty hour for which the policy wants no file; still a fact)
 //! Open | Sealed | Delivering -> Held -> back          Sealed | Delivered | PickedUp -> Superseded
+//! Open | Sealed | Delivering | Held -> Void   (a person decided that nothing more of it is sent)
 //! ```
 //! [`BatchState::apply`] is pure; the ledger stores the facts and the resulting state.
 
@@ -47,6 +48,8 @@ pub enum BatchState {
     Superseded,
     /// It waits for a person.
     Held(HeldFrom),
+    /// A person decided that nothing more of it is sent.
+    Void,
 }
 
 /// The state a held batch goes back to when it is released.
@@ -83,6 +86,8 @@ pub enum BatchFact {
     Released,
     /// A later revision replaces it.
     Superseded,
+    /// A person decided that nothing more of it is sent.
+    Voided,
 }
 
 /// A fact that cannot be true in this state: a defect, or a ledger that was changed by hand.
@@ -117,12 +122,13 @@ impl BatchState {
             (Self::Held(HeldFrom::Open), BatchFact::Released) => Self::Open,
             (Self::Held(HeldFrom::Sealed), BatchFact::Released) => Self::Sealed,
             (Self::Held(HeldFrom::Delivering), BatchFact::Released) => Self::Delivering,
+            (Self::Open | Self::Sealed | Self::Delivering | Self::Held(_), BatchFact::Voided) => Self::Void,
             (state, fact) => return Err(IllegalFact { state, fact }),
         })
     }
 
     /// All states, for parsing and for tests.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Open,
         Self::Planned,
         Self::Sealed,
@@ -135,6 +141,7 @@ impl BatchState {
         Self::Held(HeldFrom::Open),
         Self::Held(HeldFrom::Sealed),
         Self::Held(HeldFrom::Delivering),
+        Self::Void,
     ];
 
     /// The word that the ledger stores.
@@ -153,6 +160,7 @@ impl BatchState {
             Self::Held(HeldFrom::Open) => "held",
             Self::Held(HeldFrom::Sealed) => "held sealed",
             Self::Held(HeldFrom::Delivering) => "held delivering",
+            Self::Void => "void",
         }
     }
 
@@ -233,8 +241,8 @@ pub struct SealedFile {
     pub totals: Vec<(String, String)>,
 }
 
-/// What became of the records of one hour of a feed. Received = sent + filtered + quarantined + pending; duplicates
-/// were not received.
+/// What became of the records of one hour of a feed. Received = sent + filtered + quarantined + void + pending;
+/// duplicates were not received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HourCounts {
     /// Records of the feed's sources whose time lies in the hour.
@@ -251,7 +259,7 @@ pub struct HourCounts {
 mod tests {
     use super::*;
 
-    const FACTS: [BatchFact; 10] = [
+    const FACTS: [BatchFact; 11] = [
         BatchFact::Planned,
         BatchFact::Skipped,
         BatchFact::Sealed,
@@ -262,6 +270,7 @@ mod tests {
         BatchFact::Held,
         BatchFact::Released,
         BatchFact::Superseded,
+        BatchFact::Voided,
     ];
 
     #[test]
@@ -271,12 +280,13 @@ mod tests {
             .flat_map(|state| FACTS.into_iter().map(move |fact| (state, fact, state.apply(fact))))
             .filter_map(|(state, fact, next)| next.ok().map(|next| format!("{state} {fact:?} {next}")))
             .collect();
-        let expected = "open Planned planned|open Skipped skipped|open Held held|planned Sealed sealed|\
-            sealed DeliveryBegun delivering|sealed Retired retired|sealed Held held sealed|sealed Superseded superseded|\
-            delivering Delivered delivered|delivering Held held delivering|delivered PickedUp picked up|\
+        let expected = "open Planned planned|open Skipped skipped|open Held held|open Voided void|\
+            planned Sealed sealed|sealed DeliveryBegun delivering|sealed Retired retired|sealed Held held sealed|\
+            sealed Superseded superseded|sealed Voided void|delivering Delivered delivered|\
+            delivering Held held delivering|delivering Voided void|delivered PickedUp picked up|\
             delivered Retired retired|delivered Superseded superseded|picked up Retired retired|\
-            picked up Superseded superseded|held Released open|held sealed Released sealed|\
-            held delivering Released delivering";
+            picked up Superseded superseded|held Released open|held Voided void|held sealed Released sealed|\
+            held sealed Voided void|held delivering Released delivering|held delivering Voided void";
         assert_eq!(legal.join("|"), expected);
     }
 

@@ -52,13 +52,28 @@ pub enum Verified {
     SeenAfterLostReply,
     /// The rename of an earlier attempt had worked: the final name was there with the right size.
     EarlierRename,
+    /// After a lost reply both names were there and the server said that they are the same file.
+    SameFile,
     /// The temporary file, verified by size, is gone from a directory in which nobody but our rename removes files.
     TemporaryGone,
     /// A person looked and said so.
     Person,
 }
 
+/// What the ledger stores as evidence of a file in doubt: nothing but absence.
+pub const ABSENCE: &str = "absence";
+
 impl Verified {
+    const ALL: [Self; 7] = [
+        Self::ReplyAndSize,
+        Self::Reply,
+        Self::SeenAfterLostReply,
+        Self::EarlierRename,
+        Self::SameFile,
+        Self::TemporaryGone,
+        Self::Person,
+    ];
+
     /// The word that the ledger stores.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -67,6 +82,7 @@ impl Verified {
             Self::Reply => "reply",
             Self::SeenAfterLostReply => "seen-after-lost-reply",
             Self::EarlierRename => "earlier-rename",
+            Self::SameFile => "same-file",
             Self::TemporaryGone => "temporary-gone",
             Self::Person => "person",
         }
@@ -75,10 +91,7 @@ impl Verified {
     /// Reads what [`Verified::as_str`] writes.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        use Verified::{EarlierRename, Person, Reply, ReplyAndSize, SeenAfterLostReply, TemporaryGone};
-        [ReplyAndSize, Reply, SeenAfterLostReply, EarlierRename, TemporaryGone, Person]
-            .into_iter()
-            .find(|how| how.as_str() == text)
+        Self::ALL.into_iter().find(|how| how.as_str() == text)
     }
 }
 
@@ -149,6 +162,8 @@ pub enum FileState {
         /// The attempt that follows if the file is released.
         next: Attempt,
     },
+    /// A person decided that it is never sent: the end of its number.
+    Void,
 }
 
 impl Default for FileState {
@@ -185,14 +200,20 @@ pub enum DeliveryFact {
     },
     /// After a rename was announced neither name is there.
     InDoubt,
-    /// The archived file is missing or not as it was archived. Nothing of it lies at the partner.
+    /// The archived file is not as it was archived. Nothing of it lies at the partner.
     ArchiveDamaged,
+    /// After a rename was announced neither name is there, and the partner's rule is to send the file again.
+    Resent,
+    /// After a rename was announced the temporary file is still there and not whole: the rename was not carried out.
+    Spoilt,
     /// A person ordered to hold the file.
     HoldOrdered,
     /// A person ordered to go on with a held file: it is sent again.
     Released,
     /// A person settled that the file arrived.
     SettledAsDelivered(Proof),
+    /// A person decided that the file is never sent.
+    Voided,
 }
 
 impl DeliveryFact {
@@ -208,9 +229,12 @@ impl DeliveryFact {
             Self::Conflict { .. } => "conflict",
             Self::InDoubt => "in-doubt",
             Self::ArchiveDamaged => "archive-damaged",
+            Self::Resent => "resent",
+            Self::Spoilt => "spoilt",
             Self::HoldOrdered => "hold-ordered",
             Self::Released => "released",
             Self::SettledAsDelivered(_) => "settled-as-delivered",
+            Self::Voided => "voided",
         }
     }
 
@@ -242,6 +266,7 @@ impl FileState {
             Self::Renaming { .. } => "renaming",
             Self::Delivered { .. } => "delivered",
             Self::Held { .. } => "held",
+            Self::Void => "void",
         }
     }
 
@@ -257,7 +282,7 @@ impl FileState {
     /// [`IllegalFact`] when the fact cannot follow this state.
     pub fn apply(self, fact: &DeliveryFact) -> Result<Self, IllegalFact> {
         use DeliveryFact as Fact;
-        use FileState::{Delivered, Held, Pending, Renaming, Uploaded, Uploading};
+        use FileState::{Delivered, Held, Pending, Renaming, Uploaded, Uploading, Void};
         let illegal = IllegalFact { state: self.name(), fact: fact.name() };
         let held = |reason, next| Ok(Held { reason, next });
         let delivered = |proof: &Proof| Ok(Delivered { proof: proof.clone() });
@@ -283,10 +308,20 @@ impl FileState {
             (Renaming { attempt, .. }, Fact::Conflict { .. }) => {
                 held(HeldReason::Conflict, attempt.next_after_rename())
             }
-            (Renaming { attempt, .. }, Fact::InDoubt) => held(HeldReason::InDoubt, attempt.next_after_rename()),
+            // A rename that was announced may be carried out at any moment: to hold it is to doubt it.
+            (Renaming { attempt, .. }, Fact::InDoubt | Fact::HoldOrdered) => {
+                held(HeldReason::InDoubt, attempt.next_after_rename())
+            }
+            (Renaming { attempt, .. }, Fact::Resent | Fact::Spoilt) => {
+                Ok(Pending { next: attempt.next_after_rename() })
+            }
 
+            (Uploading { attempt, .. } | Uploaded { attempt, .. }, Fact::HoldOrdered) => {
+                held(HeldReason::Ordered, attempt.next())
+            }
             (Held { next, .. }, Fact::Released) => Ok(Pending { next }),
             (Held { .. }, Fact::SettledAsDelivered(proof)) => delivered(proof),
+            (Pending { .. } | Uploading { .. } | Uploaded { .. } | Held { .. }, Fact::Voided) => Ok(Void),
             _ => Err(illegal),
         }
     }
@@ -321,6 +356,7 @@ mod tests {
             ("held: in doubt", held(HeldReason::InDoubt)),
             ("held: ordered", held(HeldReason::Ordered)),
             ("held: damaged", held(HeldReason::Damaged)),
+            ("void", FileState::Void),
         ]
     }
 
@@ -335,9 +371,12 @@ mod tests {
             DeliveryFact::Conflict { found_bytes: Some(4) },
             DeliveryFact::InDoubt,
             DeliveryFact::ArchiveDamaged,
+            DeliveryFact::Resent,
+            DeliveryFact::Spoilt,
             DeliveryFact::HoldOrdered,
             DeliveryFact::Released,
             DeliveryFact::SettledAsDelivered(proof()),
+            DeliveryFact::Voided,
         ]
     }
 
@@ -349,28 +388,31 @@ mod tests {
             FileState::Uploaded { attempt: a, .. } => format!("V{}", attempt(a)),
             FileState::Renaming { attempt: a, .. } => format!("R{}", attempt(a)),
             FileState::Delivered { .. } => "D".to_owned(),
+            FileState::Void => "V".to_owned(),
             FileState::Held { reason: HeldReason::Conflict, next } => format!("C{}", attempt(next)),
             FileState::Held { reason: HeldReason::InDoubt, next } => format!("?{}", attempt(next)),
             FileState::Held { reason: HeldReason::Ordered, next } => format!("H{}", attempt(next)),
-            FileState::Held { reason: HeldReason::Damaged, next } => format!("X{}", attempt(next)),
+            FileState::Held { reason: HeldReason::Damaged, next } => format!("B{}", attempt(next)),
         }
     }
 
     #[test]
     fn every_fact_after_every_state_leads_where_the_table_says() {
-        // intended(2) intended(3) verified abandoned rename confirmed conflict in-doubt damaged hold released settled
+        // intended(2) intended(3) verified abandoned rename confirmed conflict in-doubt damaged resent spoilt hold
+        // released settled voided
         let table = "
-            pending            U2 -  -  -  -  -  -   -   X2  H2  -  -
-            pending, exposed   U2e - -  -  -  D  C2e -   X2e H2e -  -
-            uploading          -  -  V2 P3 -  -  -   -   X3  -   -  -
-            uploaded           -  -  -  P3 R2 -  C3  -   -   -   -  -
-            uploaded, exposed  -  -  -  P3e R2e D C3e -  -   -   -  -
-            renaming           -  -  -  -  -  D  C3e ?3e -   -   -  -
-            delivered          -  -  -  -  -  -  -   -   -   -   -  -
-            held: conflict     -  -  -  -  -  -  -   -   -   -   P2 D
-            held: in doubt     -  -  -  -  -  -  -   -   -   -   P2 D
-            held: ordered      -  -  -  -  -  -  -   -   -   -   P2 D
-            held: damaged      -  -  -  -  -  -  -   -   -   -   P2 D";
+            pending            U2 -  -  -  -  -  -   -   B2  -   -   H2  -  -  V
+            pending, exposed   U2e - -  -  -  D  C2e -   B2e -   -   H2e -  -  V
+            uploading          -  -  V2 P3 -  -  -   -   B3  -   -   H3  -  -  V
+            uploaded           -  -  -  P3 R2 -  C3  -   -   -   -   H3  -  -  V
+            uploaded, exposed  -  -  -  P3e R2e D C3e -  -   -   -   H3e -  -  V
+            renaming           -  -  -  -  -  D  C3e ?3e -   P3e P3e ?3e -  -  -
+            delivered          -  -  -  -  -  -  -   -   -   -   -   -   -  -  -
+            held: conflict     -  -  -  -  -  -  -   -   -   -   -   -   P2 D  V
+            held: in doubt     -  -  -  -  -  -  -   -   -   -   -   -   P2 D  V
+            held: ordered      -  -  -  -  -  -  -   -   -   -   -   -   P2 D  V
+            held: damaged      -  -  -  -  -  -  -   -   -   -   -   -   P2 D  V
+            void               -  -  -  -  -  -  -   -   -   -   -   -   -  -  -";
         let rows: Vec<&str> = table.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         assert_eq!(rows.len(), states().len());
         for (row, (name, state)) in rows.iter().zip(states()) {
@@ -402,7 +444,7 @@ mod tests {
 
     #[test]
     fn ways_to_verify_print_what_they_parse() {
-        for how in [Verified::ReplyAndSize, Verified::SeenAfterLostReply, Verified::TemporaryGone, Verified::Person] {
+        for how in Verified::ALL {
             assert_eq!(Verified::parse(how.as_str()), Some(how));
         }
         assert_eq!(Verified::parse(""), None);

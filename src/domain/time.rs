@@ -86,6 +86,12 @@ impl Length {
         Self(seconds.saturating_mul(1_000_000_000))
     }
 
+    /// From nanoseconds.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
     /// Whole seconds, rounded down.
     #[must_use]
     pub const fn seconds(self) -> u64 {
@@ -98,7 +104,9 @@ impl Length {
         std::time::Duration::from_nanos(self.0)
     }
 
-    fn nanos(self) -> i64 {
+    /// Nanoseconds; at most [`i64::MAX`].
+    #[must_use]
+    pub fn nanos(self) -> i64 {
         i64::try_from(self.0).unwrap_or(i64::MAX)
     }
 

@@ -30,6 +30,7 @@ pub fn facts(definition: &FeedDefinition, partition: Partition, sealed_at: UtcTi
         part: 1,
         parts: 1,
         previous_manifest: None,
+        voided: &[],
     }
 }
 

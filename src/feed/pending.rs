@@ -11,7 +11,7 @@ use crate::domain::ids::{FeedId, Lsn, Revision};
 use crate::domain::period::Partition;
 use crate::domain::time::UtcTime;
 use crate::record::{AcceptedBatch, Record};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Records of one hour that wait to be sealed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +72,8 @@ pub struct FeedHours {
     pub closed: BTreeMap<i64, ClosedHour>,
     /// Every partition that ends here or earlier is closed.
     pub closed_second: Option<i64>,
+    /// Starts of open hours that a person wants to be held when their time comes.
+    pub held_back: BTreeSet<i64>,
     /// The latest time by which a record of each source was put into an hour.
     pub latest: BTreeMap<String, UtcTime>,
     /// The hour of the last record of each source: what cannot be decoded behind it may belong there.
@@ -109,6 +111,7 @@ impl FeedHours {
             pending: BTreeMap::new(),
             closed: BTreeMap::new(),
             closed_second: None,
+            held_back: BTreeSet::new(),
             latest: BTreeMap::new(),
             last_hours: BTreeMap::new(),
         }

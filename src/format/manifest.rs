@@ -51,8 +51,10 @@ pub struct ManifestStatement {
     pub empty: bool,
     /// A source was not read to the end when the partition was sealed.
     pub source_incomplete: bool,
-    /// Sequence numbers that were given up since the manifest before.
+    /// Sequence numbers of part files that were given up since the manifest before.
     pub voided: Vec<u64>,
+    /// Sequence numbers of manifests that were given up since the manifest before.
+    pub voided_manifests: Vec<u64>,
 }
 
 /// What became of the records of a partition.
@@ -109,6 +111,7 @@ impl ManifestStatement {
             part: 1,
             parts: u32::try_from(self.files.len()).unwrap_or(u32::MAX),
             previous_manifest: self.previous_manifest,
+            voided: &self.voided,
         }
     }
 }
@@ -256,7 +259,8 @@ mod tests {
             files,
             counts: ManifestCounts::default(),
             source_incomplete: false,
-            voided: Vec::new(),
+            voided: vec![5, 6],
+            voided_manifests: vec![11],
         }
     }
 
@@ -284,9 +288,10 @@ kind = "delimited"
 separator = "|"
 header = [ { text = "H" }, { value = "{seq:04}" }, { value = "{revision:02}" }, { value = "{parts}" } ]
 record = [ { field = "file" }, { field = "bytes", unit = "kB", round = "up" }, { field = "records" }, { field = "revision" }, { field = "first_event_time", time = "%H%M%S" }, { field = "sum.duration" }, { value = "{start:%Y%m%d}" }, { count = "record" } ]
-trailer = [ { count = "record" }, { sum = "records" }, { sum = "bytes" }, { sum = "sum.duration" }, { value = "{previous}" } ]
+trailer = [ { count = "record" }, { sum = "records" }, { sum = "bytes" }, { sum = "sum.duration" }, { value = "{previous}" }, { value = "{voided}" } ]
 "#;
-        let expected = "H|0012|01|2\nA|14|135|0|101229|405|20241103|1\nB|1|3|1|101229|9|20241103|2\n2|138|15|414|\n";
+        let expected =
+            "H|0012|01|2\nA|14|135|0|101229|405|20241103|1\nB|1|3|1|101229|9|20241103|2\n2|138|15|414||5 6\n";
         assert_eq!(rendered(text, vec![file("A", 135, 0), file("B", 3, 1)]), expected);
     }
 

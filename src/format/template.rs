@@ -45,6 +45,8 @@ pub struct FileFacts<'a> {
     pub parts: u32,
     /// SHA-256 of the feed's manifest before this one.
     pub previous_manifest: Option<Sha256Digest>,
+    /// Numbers of part files that were given up and that this manifest states.
+    pub voided: &'a [u64],
 }
 
 /// A name that may stand in braces.
@@ -78,9 +80,11 @@ pub enum Variable {
     Records,
     /// SHA-256 of the feed's manifest before this one, or nothing.
     Previous,
+    /// Numbers of part files that were given up, with blanks between them, or nothing.
+    Voided,
 }
 
-const VARIABLES: [(&str, Variable); 14] = [
+const VARIABLES: [(&str, Variable); 15] = [
     ("start", Variable::Start),
     ("end", Variable::End),
     ("end_inclusive", Variable::EndInclusive),
@@ -95,6 +99,7 @@ const VARIABLES: [(&str, Variable); 14] = [
     ("file", Variable::File),
     ("records", Variable::Records),
     ("previous", Variable::Previous),
+    ("voided", Variable::Voided),
 ];
 
 impl Variable {
@@ -288,7 +293,8 @@ fn time_of(variable: Variable, facts: &FileFacts<'_>) -> UtcTime {
         | Variable::Offset
         | Variable::File
         | Variable::Records
-        | Variable::Previous => facts.partition.start_time(),
+        | Variable::Previous
+        | Variable::Voided => facts.partition.start_time(),
     }
 }
 
@@ -307,7 +313,8 @@ fn number_of(variable: Variable, facts: &FileFacts<'_>, records: Option<u64>) ->
         | Variable::Feed
         | Variable::Offset
         | Variable::File
-        | Variable::Previous => None,
+        | Variable::Previous
+        | Variable::Voided => None,
     }
 }
 
@@ -325,6 +332,11 @@ fn push_word(variable: Variable, facts: &FileFacts<'_>, out: &mut String) {
         Variable::Previous => {
             if let Some(digest) = facts.previous_manifest {
                 push(out, format_args!("{digest}"));
+            }
+        }
+        Variable::Voided => {
+            for (index, number) in facts.voided.iter().enumerate() {
+                push(out, format_args!("{}{number}", if index > 0 { " " } else { "" }));
             }
         }
         Variable::Start
@@ -395,6 +407,7 @@ mod tests {
             part: 2,
             parts: 3,
             previous_manifest: Some(Sha256Digest([0xab; 32])),
+            voided: &[950, 951],
         }
     }
 
@@ -409,6 +422,7 @@ mod tests {
         let cases = [
             ("HX_{start:%Y%m%d%H}_{seq:05}.dat", "HX_2024110310_04712.dat"),
             ("{start}", "2024110310"),
+            ("{voided}", "950 951"),
             ("{start@UTC}-{end:%H%M@-05:00}", "2024110302-2200"),
             ("{end:%Y%m%d%H%M%S} {end_inclusive:%Y%m%d%H%M%S}", "20241103110000 20241103105959"),
             ("{sealed:%Y%m%d%H%M%S}", "20241103111005"),

@@ -161,6 +161,19 @@ impl FileSource {
         }
     }
 
+    /// What was read in part before a crash is read to its end before anything else: a copy of it under another name
+    /// must find it finished.
+    fn unfinished_first(&mut self, history: &dyn InputHistory) -> Result<(), IntakeFault> {
+        if self.is_log() || self.queue.len() < 2 {
+            return Ok(());
+        }
+        let unfinished = history.unfinished(&self.id).map_err(self.history_fault())?;
+        let is_unfinished = |entry: &Entry| name_of(&entry.path).is_some_and(|name| unfinished.contains(&name));
+        let (first, later): (VecDeque<_>, VecDeque<_>) = self.queue.drain(..).partition(is_unfinished);
+        self.queue.extend(first.into_iter().chain(later));
+        Ok(())
+    }
+
     fn marker_of(&self, path: &Path) -> PathBuf {
         match &self.rules.finished {
             FinishedRule::Marker(pattern) => {
@@ -400,7 +413,7 @@ impl Source for FileSource {
         }
         self.unread_since = unread;
         self.looked_at = now;
-        Ok(())
+        self.unfinished_first(history)
     }
 
     fn step(&mut self, disk: &dyn Disk, history: &dyn InputHistory, now: UtcTime) -> Result<Step, IntakeFault> {

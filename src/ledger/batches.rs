@@ -1,9 +1,14 @@
 //! What sealing asks and tells: definitions, counters, plans, sealed files, held and skipped hours.
 
+mod decisions;
 pub(super) mod rows;
 mod sealed;
 
+pub use decisions::{Decisions, HeldHour};
+
 use super::intake::{QuarantineRow, add_counts, insert_quarantine};
+use super::lost::add_lost;
+use super::operator::state_void_numbers;
 use super::{Fact, Ledger, LedgerFault, Result, append_fact, row, run, signed, unsigned};
 use crate::disk::SyncPoint;
 use crate::domain::batch::{BatchFact, BatchId, BatchPlan, BatchState, HourCounts, PlannedFile, SealedFile};
@@ -11,7 +16,7 @@ use crate::domain::counter::{CounterState, Sequence};
 use crate::domain::ids::{FeedId, FileName, Lsn, PartNumber, Revision, Sha256Digest};
 use crate::domain::period::Partition;
 use crate::domain::time::UtcTime;
-use rows::{read_plan, read_sealed, read_sequence, sequence_columns};
+use rows::{read_plan, read_sequence, sequence_columns};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 /// A version of a feed's definition and the partition start from which it applies.
@@ -45,42 +50,6 @@ pub struct KnownBatch {
     pub state: BatchState,
     /// Records below this LSN belong to it or to an earlier revision.
     pub cut: Lsn,
-}
-
-/// A decision to hold an hour before it was planned.
-#[derive(Debug, Clone)]
-pub struct HeldHour {
-    /// Which.
-    pub id: BatchId,
-    /// Why.
-    pub reason: String,
-    /// Definition in force.
-    pub definition: String,
-    /// When.
-    pub at: UtcTime,
-    /// First LSN whose records can belong to it.
-    pub from: Lsn,
-    /// First LSN whose records were not looked at.
-    pub cut: Lsn,
-    /// Records that could not be rendered.
-    pub quarantine: Vec<QuarantineRow>,
-}
-
-/// What one transaction of sealing writes: everything that was decided before the first file is made.
-#[derive(Debug, Clone, Default)]
-pub struct Decisions {
-    /// Batches to be made.
-    pub plans: Vec<(BatchPlan, Vec<QuarantineRow>)>,
-    /// Hours, or late records of an hour, that no file is made for.
-    pub skipped: Vec<(BatchPlan, Vec<QuarantineRow>)>,
-    /// Late records of an hour that could all not be rendered: the hour's latest revision, and the new cut.
-    pub absorbed: Vec<(BatchId, Lsn, Vec<QuarantineRow>)>,
-    /// Hours that wait for a person.
-    pub held: Vec<HeldHour>,
-    /// Counters after the numbers in the plans.
-    pub counters: Vec<(String, CounterState)>,
-    /// How far each feed has come now.
-    pub closed: Vec<(FeedId, i64)>,
 }
 
 impl Ledger {
@@ -234,6 +203,7 @@ impl Ledger {
             for held in &decisions.held {
                 hold_open_hour(t, held)?;
             }
+            decisions.lost.iter().try_for_each(|(id, records)| add_lost(t, id, *records))?;
             for (name, state) in &decisions.counters {
                 let Some(given) = state.given else { continue };
                 set_counter(t, name, given, &state.label)?;
@@ -287,28 +257,6 @@ impl Ledger {
             .collect()
     }
 
-    /// The part files of all sealed revisions of an hour, for the manifest of the next one.
-    ///
-    /// # Errors
-    /// [`LedgerFault`].
-    pub fn sealed_parts(&self, feed: &FeedId, start_second: i64) -> Result<Vec<(Revision, SealedFile)>> {
-        let query =
-            "SELECT b.revision, f.part, f.name, f.cycle, f.number, f.archive_path, f.records, f.bytes, f.sha256,
-                     f.first_event, f.last_event, f.totals FROM file f JOIN batch b ON b.id = f.batch
-                     WHERE b.feed = ?1 AND b.start_second = ?2 AND f.part > 0 AND f.sha256 IS NOT NULL
-                     ORDER BY b.revision, f.part";
-        let rows = self.rows(query, params![feed.to_string(), start_second], |row| {
-            Ok((Revision(row.get(0)?), row.get::<_, String>(2)?, row.get::<_, String>(8)?, read_sealed(row)?))
-        })?;
-        rows.into_iter()
-            .map(|(revision, name, sha256, read)| {
-                let name = FileName::parse(&name).map_err(|fault| LedgerFault::Row(fault.to_string()))?;
-                let sha256 = Sha256Digest::parse(&sha256).ok_or_else(|| LedgerFault::Row("sha256".to_owned()))?;
-                Ok((revision, read(name, sha256)))
-            })
-            .collect()
-    }
-
     /// Records that the files of batches lie in the archive. Files of a `shadow` feed are never delivered.
     ///
     /// # Errors
@@ -336,18 +284,6 @@ impl Ledger {
                 append_fact(t, Fact { at: now, kind: "sealed", subject: &subject(id), detail: &detail })?;
             }
             Ok(())
-        })
-    }
-
-    /// Lets a held hour go on: it is opened again and sealed at the next look, whatever its quarantine.
-    ///
-    /// # Errors
-    /// [`LedgerFault`].
-    pub fn release_hour(&mut self, id: &BatchId, reason: &str, now: UtcTime) -> Result<BatchState> {
-        self.transact(SyncPoint::LedgerOther, |t| {
-            let state = apply(t, batch_row(t, id)?, BatchFact::Released)?;
-            append_fact(t, Fact { at: now, kind: "released", subject: &subject(id), detail: reason })?;
-            Ok(state)
         })
     }
 }
@@ -394,6 +330,9 @@ fn insert_plan(t: &Transaction<'_>, plan: &BatchPlan) -> Result<()> {
         let values = params![batch, file.part.0, file.name.as_str(), cycle, number, signed(file.records)?];
         run(t, insert, values)?;
     }
+    if plan.manifest.is_some() {
+        state_void_numbers(t, &plan.id.feed, batch)?;
+    }
     let names: Vec<&str> = plan.parts.iter().chain(&plan.manifest).map(|file| file.name.as_str()).collect();
     let detail = format!("lsn {} to {}, {}", plan.from, plan.cut, names.join(" "));
     append_plan_fact(t, plan, "planned", &detail)
@@ -402,11 +341,14 @@ fn insert_plan(t: &Transaction<'_>, plan: &BatchPlan) -> Result<()> {
 /// Inserts a batch, or gives a released one its plan. Its row then comes behind all others: rows are in the order in
 /// which batches were planned and numbered, and so they are delivered.
 fn insert_batch(t: &Transaction<'_>, plan: &BatchPlan, state: BatchState) -> Result<i64> {
-    let insert = "INSERT INTO main.batch (feed, start_second, end_second, revision, state, from_lsn, cut_lsn, definition,
+    let insert =
+        "INSERT INTO main.batch (feed, start_second, end_second, revision, state, from_lsn, cut_lsn, definition,
                   encoder_revision, sealed_at, source_incomplete, received, filtered, quarantined, duplicate, records)
                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
-                  ON CONFLICT (feed, start_second, revision) DO UPDATE SET id = (SELECT id + 1 FROM batch ORDER BY id DESC LIMIT 1),
-                  state = excluded.state, reason = NULL, from_lsn = excluded.from_lsn, cut_lsn = excluded.cut_lsn, definition = excluded.definition,
+                  ON CONFLICT (feed, start_second, revision) DO UPDATE SET
+                  id = (SELECT id + 1 FROM batch ORDER BY id DESC LIMIT 1),
+                  state = excluded.state, reason = NULL, from_lsn = excluded.from_lsn,
+                  cut_lsn = excluded.cut_lsn, definition = excluded.definition,
                   encoder_revision = excluded.encoder_revision, sealed_at = excluded.sealed_at,
                   source_incomplete = excluded.source_incomplete, received = excluded.received,
                   filtered = excluded.filtered, quarantined = excluded.quarantined, duplicate = excluded.duplicate,

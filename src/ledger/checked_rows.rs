@@ -8,6 +8,9 @@
 //! - a trigger that looks at a row before it is changed or removed: otherwise the check after a change would cover
 //!   what was damaged before it.
 //!
+//! The views look at the row once more by its key: SQLite answers a condition from an index or a constant of the query
+//! where it can, and a check over those would say nothing about the row, or call a row damaged that does not match.
+//!
 //! Statements that write name the table itself, `main.batch`. The stable views for people read the tables, so that any
 //! program can use them; here they are made once more over the checked ones.
 
@@ -52,9 +55,11 @@ pub(super) fn put_in_front(connection: &Connection) -> rusqlite::Result<()> {
     for table in checked_tables(connection)? {
         let name = &table.name;
         statements.push_str(&format!(
-            "CREATE TEMP VIEW {name} AS SELECT {} FROM main.{name} WHERE {};",
+            "CREATE TEMP VIEW {name} AS SELECT {} FROM main.{name} AS t
+             WHERE (SELECT {} FROM main.{name} AS s WHERE {});",
             table.columns.join(", "),
-            table.intact("")
+            table.intact("s."),
+            table.same_key()
         ));
         for act in ["UPDATE", "DELETE"] {
             let condition = table.intact("OLD.");
@@ -99,6 +104,12 @@ impl CheckedTable {
         let key: Vec<String> = self.key.iter().map(ToString::to_string).collect();
         let columns: Vec<String> = self.columns.iter().map(|column| format!("{of}{column}")).collect();
         format!("{INTACT}('{}', '{}', {of}\"check\", {})", self.name, key.join(" "), columns.join(", "))
+    }
+
+    /// That `s` and `t` are the same row.
+    fn same_key(&self) -> String {
+        let key = self.key.iter().filter_map(|place| self.columns.get(*place));
+        key.map(|column| format!("s.{column} = t.{column}")).collect::<Vec<_>>().join(" AND ")
     }
 
     /// A query for the rows whose check does not hold, as their keys. It reads the table itself.

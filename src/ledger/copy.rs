@@ -13,12 +13,13 @@ use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
 /// Tables that are copied, with their keys. Alarms stand only as long as their reason and are raised again.
-const COPIED: [(&str, &[&str]); 13] = [
+const COPIED: [(&str, &[&str]); 17] = [
     ("definition", &["hash"]),
     ("feed_version", &["feed", "from_second"]),
     ("feed", &["feed"]),
     ("counter", &["name"]),
     ("hour", &["feed", "start_second"]),
+    ("lost", &["feed", "start_second"]),
     ("batch", &["id"]),
     ("file", &["id"]),
     ("input", &["id"]),
@@ -26,10 +27,13 @@ const COPIED: [(&str, &[&str]); 13] = [
     ("source", &["source"]),
     ("quarantine", &["id"]),
     ("fact", &["id"]),
+    ("paused", &["subject"]),
+    ("ordered_hold", &["feed", "start_second"]),
+    ("request", &["id"]),
     ("store", &["key"]),
 ];
 /// Of the facts about the store itself, only how far the spool was applied and the last fact are copied.
-const STORE_KEYS: &str = "('applied_lsn', 'last_fact')";
+const STORE_KEYS: &str = "('applied_lsn', 'freed_lsn', 'last_fact')";
 const NUMBER: &str = "log_number";
 
 /// Rows that are not in the copy yet.

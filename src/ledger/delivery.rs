@@ -1,10 +1,13 @@
 //! What delivery asks and tells: which files wait for a partner, and every intent and outcome on their way.
+//!
+//! Persons change files while they are on their way, too ([`super::operator`]). So whoever records a fact says which
+//! state it follows, and is told when that is not the state any more.
 
 use super::batches::{apply, parse_state, subject};
 use super::{Fact, Ledger, LedgerFault, Result, append_fact, row, run, signed, unsigned};
 use crate::disk::SyncPoint;
 use crate::domain::batch::{BatchFact, BatchId, BatchState};
-use crate::domain::delivery::{Attempt, DeliveryFact, FileState, HeldReason, Proof, Verified};
+use crate::domain::delivery::{ABSENCE, Attempt, DeliveryFact, FileState, HeldReason, Proof, Verified};
 use crate::domain::ids::{FeedId, FileName, PartNumber, Revision, Sha256Digest};
 use crate::domain::period::Partition;
 use crate::domain::time::UtcTime;
@@ -66,21 +69,6 @@ impl Ledger {
             .collect()
     }
 
-    /// Lets the held files of a batch go on: they are sent again under the same names, with the same bytes.
-    ///
-    /// # Errors
-    /// [`LedgerFault`] when the batch is not held.
-    pub fn release_batch(&mut self, batch: &BatchToSend, reason: &str, now: UtcTime) -> Result<()> {
-        self.transact(SyncPoint::LedgerOther, |t| {
-            for file in batch.files.iter().filter(|file| matches!(file.state, FileState::Held { .. })) {
-                let next = file.state.clone().apply(&DeliveryFact::Released);
-                store_state(t, file.row, &next.map_err(|fault| LedgerFault::Row(fault.to_string()))?)?;
-            }
-            apply(t, batch.row, BatchFact::Released)?;
-            append_fact(t, Fact { at: now, kind: "released", subject: &subject(&batch.id), detail: reason })
-        })
-    }
-
     /// Archived files of batches that were delivered before `limit`: row and path below the archive.
     ///
     /// # Errors
@@ -138,46 +126,127 @@ impl Ledger {
     /// Records something that happened, or is about to be done, to a file in `state`, and the state that follows.
     ///
     /// # Errors
-    /// [`LedgerFault`]; nothing was recorded then, and the act must not be done.
+    /// [`LedgerFault`]; nothing was recorded then, and the act must not be done. [`LedgerFault::Overtaken`] when the file
+    /// is in another state by now.
     pub fn record_delivery(
         &mut self,
         batch: &BatchToSend,
         file: &FileToSend,
-        state: FileState,
+        state: &FileState,
         fact: &DeliveryFact,
         now: UtcTime,
     ) -> Result<FileState> {
-        let next = state.apply(fact).map_err(|fault| LedgerFault::Row(fault.to_string()))?;
+        let next = state.clone().apply(fact).map_err(|fault| LedgerFault::Row(fault.to_string()))?;
         let point = if fact.is_intent() { SyncPoint::LedgerIntent } else { SyncPoint::LedgerOutcome };
         self.transact(point, |t| {
-            store_state(t, file.row, &next)?;
-            let detail = describe(fact);
-            let name = format!("{} {}", batch.id.feed, file.name);
-            append_fact(t, Fact { at: now, kind: fact.name(), subject: &name, detail: &detail })?;
-            advance_batch(t, batch, &next, now)
+            expect_state(t, file.row, state)?;
+            change_file(t, &batch.id, file, fact, &next, &describe(fact), now)?;
+            begin_batch(t, batch.row)?;
+            follow_files(t, batch.row, &batch.id, now)
         })?;
         Ok(next)
     }
+
+    /// Temporary names of void and settled files of a feed that may still lie at the partner: row, name and path.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn leftovers(&self, feed: &FeedId) -> Result<Vec<(i64, String, String)>> {
+        let query = "SELECT f.id, f.name, f.temporary FROM file f JOIN batch b ON b.id = f.batch
+                     WHERE b.feed = ?1 AND f.state IN ('void', 'delivered') AND f.temporary IS NOT NULL";
+        self.rows(query, [feed.to_string()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+    }
+
+    /// Records that the temporary name of a void or settled file does not lie at the partner any more.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn record_swept(&mut self, feed: &FeedId, file: i64, name: &str, now: UtcTime) -> Result<()> {
+        self.transact(SyncPoint::LedgerOutcome, |t| {
+            run(t, "UPDATE main.file SET temporary = NULL WHERE id = ?1", [file])?;
+            let subject = format!("{feed} {name}");
+            append_fact(t, Fact { at: now, kind: "temporary-removed", subject: &subject, detail: "" })
+        })
+    }
 }
 
-/// The batch follows its files: begun with the first, held with one, delivered with the last.
-fn advance_batch(t: &Transaction<'_>, batch: &BatchToSend, next: &FileState, now: UtcTime) -> Result<()> {
-    let word: String = row(t.query_row("SELECT state FROM batch WHERE id = ?1", [batch.row], |row| row.get(0)))?;
-    let mut state = parse_state(&word)?;
-    if state == BatchState::Sealed {
-        state = apply(t, batch.row, BatchFact::DeliveryBegun)?;
+/// Refuses when the file is not in this state any more.
+pub(super) fn expect_state(t: &Transaction<'_>, file: i64, state: &FileState) -> Result<()> {
+    let query = "SELECT name, state, attempt FROM file WHERE id = ?1";
+    let (name, word, number): (String, String, u32) =
+        row(t.query_row(query, [file], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))))?;
+    let same_attempt = match state {
+        FileState::Pending { next: attempt }
+        | FileState::Held { next: attempt, .. }
+        | FileState::Uploading { attempt, .. }
+        | FileState::Uploaded { attempt, .. }
+        | FileState::Renaming { attempt, .. } => attempt.number == number,
+        FileState::Delivered { .. } | FileState::Void => true,
+    };
+    if word == state.name() && same_attempt { Ok(()) } else { Err(LedgerFault::Overtaken { name }) }
+}
+
+/// Stores the state that follows a fact, and the fact.
+pub(super) fn change_file(
+    t: &Transaction<'_>,
+    batch: &BatchId,
+    file: &FileToSend,
+    fact: &DeliveryFact,
+    next: &FileState,
+    detail: &str,
+    now: UtcTime,
+) -> Result<()> {
+    let doubted = matches!(file.state, FileState::Held { reason: HeldReason::InDoubt, .. });
+    store_state(t, file.row, next)?;
+    if *fact == DeliveryFact::Resent || doubted && *fact == DeliveryFact::Released {
+        run(t, "UPDATE main.file SET resent = resent + 1 WHERE id = ?1", [file.row])?;
     }
-    if matches!(next, FileState::Held { .. }) && state == BatchState::Delivering {
-        apply(t, batch.row, BatchFact::Held)?;
-    }
-    let open = "SELECT count(*) FROM file WHERE batch = ?1 AND state != 'delivered'";
-    let left: i64 = row(t.query_row(open, [batch.row], |row| row.get(0)))?;
-    if left == 0 && state == BatchState::Delivering {
-        apply(t, batch.row, BatchFact::Delivered)?;
-        run(t, "UPDATE main.batch SET delivered_at = ?2 WHERE id = ?1", params![batch.row, now.nanos()])?;
-        append_fact(t, Fact { at: now, kind: "delivered", subject: &subject(&batch.id), detail: "every file" })?;
+    let name = format!("{} {}", batch.feed, file.name);
+    append_fact(t, Fact { at: now, kind: fact.name(), subject: &name, detail })
+}
+
+/// The first file of a batch is on its way.
+fn begin_batch(t: &Transaction<'_>, batch: i64) -> Result<()> {
+    if batch_state(t, batch)? == BatchState::Sealed {
+        apply(t, batch, BatchFact::DeliveryBegun)?;
     }
     Ok(())
+}
+
+fn batch_state(t: &Transaction<'_>, batch: i64) -> Result<BatchState> {
+    let word: String = row(t.query_row("SELECT state FROM batch WHERE id = ?1", [batch], |row| row.get(0)))?;
+    parse_state(&word)
+}
+
+/// The batch follows its files: held with one, released with the last of these, delivered or void with all.
+pub(super) fn follow_files(t: &Transaction<'_>, batch: i64, id: &BatchId, now: UtcTime) -> Result<()> {
+    let query = "SELECT count(*) FILTER (WHERE state = 'held'),
+                 count(*) FILTER (WHERE state NOT IN ('delivered', 'void')),
+                 count(*) FILTER (WHERE state = 'delivered'),
+                 count(*) FILTER (WHERE state = 'void' AND part = 0) FROM file WHERE batch = ?1";
+    let counts = row(t.query_row(query, [batch], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))))?;
+    let (held, open, delivered, void_manifests): (i64, i64, i64, i64) = counts;
+    let mut state = batch_state(t, batch)?;
+    if held > 0 {
+        if matches!(state, BatchState::Sealed | BatchState::Delivering) {
+            apply(t, batch, BatchFact::Held)?;
+        }
+        return Ok(());
+    }
+    if matches!(state, BatchState::Held(_)) {
+        state = apply(t, batch, BatchFact::Released)?;
+    }
+    if open > 0 || !matches!(state, BatchState::Sealed | BatchState::Delivering) {
+        return Ok(());
+    }
+    if delivered == 0 || void_manifests > 0 {
+        apply(t, batch, BatchFact::Voided)?;
+        return Ok(());
+    }
+    begin_batch(t, batch)?;
+    apply(t, batch, BatchFact::Delivered)?;
+    run(t, "UPDATE main.batch SET delivered_at = ?2 WHERE id = ?1", params![batch, now.nanos()])?;
+    append_fact(t, Fact { at: now, kind: "delivered", subject: &subject(id), detail: "every file" })
 }
 
 fn describe(fact: &DeliveryFact) -> String {
@@ -191,10 +260,15 @@ fn describe(fact: &DeliveryFact) -> String {
         DeliveryFact::Conflict { found_bytes: None } => "another file has its name".to_owned(),
         DeliveryFact::ArchiveDamaged => "the archived file is not as it was archived".to_owned(),
         DeliveryFact::InDoubt => "neither the temporary nor the final name is there".to_owned(),
+        DeliveryFact::Resent => {
+            "neither the temporary nor the final name is there: by the partner's rule it is sent again".to_owned()
+        }
+        DeliveryFact::Spoilt => "the temporary file was there, not renamed and not whole: it is sent again".to_owned(),
         DeliveryFact::UploadAbandoned
         | DeliveryFact::RenameIntended
         | DeliveryFact::HoldOrdered
-        | DeliveryFact::Released => String::new(),
+        | DeliveryFact::Released
+        | DeliveryFact::Voided => String::new(),
     }
 }
 
@@ -227,6 +301,7 @@ impl StoredState {
             "uploading" => FileState::Uploading { attempt, temporary: temporary()? },
             "uploaded" => FileState::Uploaded { attempt, temporary: temporary()? },
             "renaming" => FileState::Renaming { attempt, temporary: temporary()? },
+            "void" => FileState::Void,
             "delivered" => FileState::Delivered { proof: self.proof().ok_or_else(unreadable)? },
             "held" => {
                 let reason = REASONS.iter().find(|(word, _)| Some(*word) == self.reason.as_deref());
@@ -247,8 +322,10 @@ impl StoredState {
 }
 
 pub(super) fn store_state(t: &Transaction<'_>, file: i64, state: &FileState) -> Result<()> {
+    // What a person holds, ends or settles may have left its temporary file at the partner: its path is kept.
     let update = "UPDATE main.file SET state = ?2, attempt = coalesce(?3, attempt), exposed = coalesce(?4, exposed),
-                  temporary = ?5, reason = ?6, proof_name = ?7, verified = ?8, delivered_at = ?9 WHERE id = ?1";
+                  temporary = CASE WHEN ?10 THEN temporary ELSE ?5 END, reason = ?6, proof_name = ?7, verified = ?8,
+                  delivered_at = ?9 WHERE id = ?1";
     let (attempt, temporary, reason, proof) = match state {
         FileState::Pending { next } => (Some(next), None, None, None),
         FileState::Uploading { attempt, temporary }
@@ -258,14 +335,21 @@ pub(super) fn store_state(t: &Transaction<'_>, file: i64, state: &FileState) -> 
         FileState::Held { reason, next } => {
             (Some(next), None, REASONS.iter().find(|(_, known)| known == reason).map(|(word, _)| *word), None)
         }
+        FileState::Void => (None, None, None, None),
     };
-    let (name, how) = (proof.map(|p| p.name.as_ref()), proof.map(|p| p.how.as_str()));
+    let by_person = proof.is_some_and(|proof| proof.how == Verified::Person);
+    let keeps_temporary = by_person || matches!(state, FileState::Held { .. } | FileState::Void);
+    let doubted = matches!(state, FileState::Held { reason: HeldReason::InDoubt, .. });
+    let name = proof.map(|p| p.name.as_ref());
+    let how = proof.map(|p| p.how.as_str()).or_else(|| doubted.then_some(ABSENCE));
     if let Some(proof) = proof {
         signed(proof.bytes)?;
     }
     let number = attempt.map(|attempt| attempt.number);
     let exposed = attempt.map(|attempt| attempt.exposed);
     let at = proof.map(|p| p.at.nanos());
-    run(t, update, params![file, state.name(), number, exposed, temporary.map(AsRef::as_ref), reason, name, how, at])?;
+    let temporary = temporary.map(AsRef::as_ref);
+    let values = params![file, state.name(), number, exposed, temporary, reason, name, how, at, keeps_temporary];
+    run(t, update, values)?;
     Ok(())
 }

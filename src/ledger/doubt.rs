@@ -104,7 +104,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerFault`].
-    pub fn waiting_hours(&self) -> Result<Vec<(FeedId, Partition, u64)>> {
+    pub fn all_waiting_hours(&self) -> Result<Vec<(FeedId, Partition, u64)>> {
         let query = "SELECT feed, start_second, end_second, pending FROM v_hours WHERE pending > 0
                      ORDER BY feed, start_second";
         let rows = self.rows(query, [], |row| {
@@ -209,6 +209,6 @@ const fn attempt_of(state: &FileState) -> Attempt {
         FileState::Uploading { attempt, .. }
         | FileState::Uploaded { attempt, .. }
         | FileState::Renaming { attempt, .. } => *attempt,
-        FileState::Delivered { .. } => Attempt::FIRST,
+        FileState::Delivered { .. } | FileState::Void => Attempt::FIRST,
     }
 }

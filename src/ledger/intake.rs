@@ -394,7 +394,8 @@ pub(super) fn add_counts(
     end: i64,
     counts: HourCounts,
 ) -> Result<()> {
-    let insert = "INSERT INTO main.hour VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET
+    let insert = "INSERT INTO main.hour (feed, start_second, end_second, received, filtered, quarantined, duplicate)
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET
                   received = received + excluded.received, filtered = filtered + excluded.filtered,
                   quarantined = quarantined + excluded.quarantined, duplicate = duplicate + excluded.duplicate";
     let HourCounts { received, filtered, quarantined, duplicate } = counts;

@@ -17,6 +17,10 @@ pub struct HourRow {
     pub partition: Option<Partition>,
     /// The records.
     pub counts: HourCounts,
+    /// Those that a person let go before they were in a file.
+    pub voided: u64,
+    /// Records that were counted, and that the hour went on without.
+    pub lost: u64,
 }
 
 /// One revision of an hour.
@@ -28,7 +32,7 @@ pub struct BatchRow {
     pub revision: Revision,
     /// Where it stands.
     pub state: BatchState,
-    /// Why it is held.
+    /// Why it is held or void.
     pub reason: Option<String>,
     /// First frame whose records can belong to it.
     pub from: Lsn,
@@ -42,6 +46,8 @@ pub struct BatchRow {
     pub source_incomplete: bool,
     /// Records in its part files.
     pub records: u64,
+    /// Those of them that lie in void files.
+    pub voided: u64,
     /// When its last file was delivered.
     pub delivered_at: Option<UtcTime>,
 }
@@ -79,8 +85,10 @@ pub struct FileRow {
     pub attempt: u32,
     /// Why it is held.
     pub reason: Option<String>,
-    /// How its delivery is known.
+    /// How its delivery is known; of a file in doubt, the evidence there is.
     pub verified: Option<String>,
+    /// How often it was sent again although it may have arrived.
+    pub resent: u32,
     /// When it was delivered.
     pub delivered_at: Option<UtcTime>,
 }
@@ -183,10 +191,10 @@ pub struct QuarantineFilter {
 }
 
 const BATCH: &str = "SELECT start_second, end_second, revision, state, reason, from_lsn, cut_lsn, definition,
-    sealed_at, source_incomplete, records, delivered_at FROM batch WHERE feed = ?1 ORDER BY start_second, revision";
+    sealed_at, source_incomplete, records, delivered_at, voided FROM batch WHERE feed = ?1 ORDER BY start_second, revision";
 const FILE: &str = "SELECT b.start_second, b.end_second, b.revision, f.part, f.name, f.cycle, f.number, f.records,
     f.bytes, f.sha256, f.first_event, f.last_event, f.totals, f.archive_path, f.state, f.attempt, f.reason, f.verified,
-    f.delivered_at FROM file f JOIN batch b ON b.id = f.batch WHERE b.feed = ?1
+    f.delivered_at, f.resent FROM file f JOIN batch b ON b.id = f.batch WHERE b.feed = ?1
     ORDER BY b.start_second, b.revision, f.part = 0, f.part";
 const QUARANTINE: &str = "SELECT id, source, feed, start_second, input, record, line, byte, reason, length(raw), at,
     state FROM quarantine WHERE (?1 IS NULL OR feed = ?1) AND (?2 IS NULL OR source = ?2) AND (?3 IS NULL OR id = ?3)
@@ -244,8 +252,10 @@ impl Ledger {
     /// # Errors
     /// [`LedgerFault`].
     pub fn hour_rows(&self, feed: &FeedId) -> Result<Vec<HourRow>> {
-        let query = "SELECT start_second, end_second, received, filtered, quarantined, duplicate FROM hour
-                     WHERE feed = ?1 ORDER BY start_second";
+        let query = "SELECT h.start_second, end_second, received, filtered, quarantined, duplicate, voided,
+                     coalesce(l.records, 0)
+                     FROM hour h LEFT JOIN lost l ON l.feed = h.feed AND l.start_second = h.start_second
+                     WHERE h.feed = ?1 ORDER BY h.start_second";
         self.rows(query, [feed.to_string()], |row| {
             let partition = Partition { start: row.get(0)?, end: row.get(1)? };
             let counts = HourCounts {
@@ -254,7 +264,8 @@ impl Ledger {
                 quarantined: unsigned(row.get(4)?),
                 duplicate: unsigned(row.get(5)?),
             };
-            Ok(HourRow { partition: (partition.end > partition.start).then_some(partition), counts })
+            let partition = (partition.end > partition.start).then_some(partition);
+            Ok(HourRow { partition, counts, voided: unsigned(row.get(6)?), lost: unsigned(row.get(7)?) })
         })
     }
 
@@ -406,6 +417,7 @@ fn read_batch(row: &rusqlite::Row<'_>) -> rusqlite::Result<BatchRow> {
         source_incomplete: row.get(9)?,
         records: unsigned(row.get(10)?),
         delivered_at: row.get::<_, Option<i64>>(11)?.map(UtcTime::from_nanos),
+        voided: unsigned(row.get(12)?),
     })
 }
 
@@ -429,5 +441,6 @@ fn read_file(row: &rusqlite::Row<'_>) -> rusqlite::Result<FileRow> {
         reason: row.get(16)?,
         verified: row.get(17)?,
         delivered_at: time(row.get(18)?),
+        resent: row.get(19)?,
     })
 }

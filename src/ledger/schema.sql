@@ -5,8 +5,8 @@
 -- program can read the file; only hourdrop, which knows row_check, can write it.
 
 CREATE TABLE store (                    -- facts about the store itself
-  key   TEXT PRIMARY KEY,               -- schema_version, store_id, applied_lsn, log_number, seen COUNTER,
-                                        -- last_fact (number and check)
+  key   TEXT PRIMARY KEY,               -- schema_version, store_id, applied_lsn, freed_lsn, log_number, clock,
+                                        -- seen COUNTER, last_fact (number and check)
   value TEXT NOT NULL,
   "check" INTEGER NOT NULL AS (row_check('store', key, value)) STORED
 ) WITHOUT ROWID;
@@ -59,8 +59,17 @@ CREATE TABLE hour (                     -- what became of the records of one hou
   filtered     INTEGER NOT NULL DEFAULT 0,
   quarantined  INTEGER NOT NULL DEFAULT 0,
   duplicate    INTEGER NOT NULL DEFAULT 0,
+  voided       INTEGER NOT NULL DEFAULT 0, -- let go by a person before they were in a file
   "check" INTEGER NOT NULL AS (row_check('hour', feed, start_second, end_second, received, filtered,
-    quarantined, duplicate)) STORED,
+    quarantined, duplicate, voided)) STORED,
+  PRIMARY KEY (feed, start_second)
+) WITHOUT ROWID;
+
+CREATE TABLE lost (                     -- records that were counted, and that an hour went on without
+  feed         TEXT NOT NULL,
+  start_second INTEGER NOT NULL,
+  records      INTEGER NOT NULL,
+  "check" INTEGER NOT NULL AS (row_check('lost', feed, start_second, records)) STORED,
   PRIMARY KEY (feed, start_second)
 ) WITHOUT ROWID;
 
@@ -71,7 +80,7 @@ CREATE TABLE batch (                    -- all that one partner gets for one hou
   end_second        INTEGER NOT NULL,
   revision          INTEGER NOT NULL,
   state             TEXT NOT NULL,
-  reason            TEXT,               -- why it is held
+  reason            TEXT,               -- why it is held or void
   from_lsn          INTEGER NOT NULL,   -- records at from_lsn <= lsn < cut_lsn belong to it
   cut_lsn           INTEGER NOT NULL,
   definition        TEXT NOT NULL REFERENCES definition (hash),
@@ -83,10 +92,11 @@ CREATE TABLE batch (                    -- all that one partner gets for one hou
   quarantined       INTEGER NOT NULL,
   duplicate         INTEGER NOT NULL,
   records           INTEGER NOT NULL,
+  voided            INTEGER NOT NULL DEFAULT 0, -- those of them that lie in void files
   delivered_at      INTEGER,
   "check" INTEGER NOT NULL AS (row_check('batch', id, feed, start_second, end_second, revision, state, reason,
     from_lsn, cut_lsn, definition, encoder_revision, sealed_at, source_incomplete, received, filtered,
-    quarantined, duplicate, records, delivered_at)) STORED,
+    quarantined, duplicate, records, voided, delivered_at)) STORED,
   UNIQUE (feed, start_second, revision)
 );
 CREATE INDEX batch_state ON batch (state);
@@ -108,14 +118,16 @@ CREATE TABLE file (                     -- part files (part 1..) and manifests (
   state        TEXT NOT NULL,           -- planned, then the states of a delivery
   attempt      INTEGER NOT NULL DEFAULT 1, -- the current or the next one
   exposed      INTEGER NOT NULL DEFAULT 0, -- an earlier attempt came as far as its rename
-  temporary    TEXT,                    -- path of the temporary name at the partner
+  temporary    TEXT,                    -- path of the temporary name at the partner, until it is known to be gone
   reason       TEXT,                    -- why it is held
   proof_name   TEXT,                    -- path at the partner under which it became visible
-  verified     TEXT,                    -- how that is known
+  verified     TEXT,                    -- how that is known; of a file in doubt: the evidence there is
+  resent       INTEGER NOT NULL DEFAULT 0, -- how often it was sent again although it may have arrived
+  stated_in    INTEGER,                 -- the batch whose manifest lists the number of this void file
   delivered_at INTEGER,
   "check" INTEGER NOT NULL AS (row_check('file', id, batch, part, name, cycle, number, records, bytes, sha256,
     first_event, last_event, totals, archive_path, state, attempt, exposed, temporary, reason, proof_name,
-    verified, delivered_at)) STORED,
+    verified, resent, stated_in, delivered_at)) STORED,
   UNIQUE (batch, part)
 );
 CREATE INDEX file_state ON file (state);
@@ -195,21 +207,48 @@ CREATE TABLE touched (                  -- keys of rows that changed since the a
   UNIQUE ("table", key)
 );
 
+CREATE TABLE paused (                   -- partners, feeds and sources that rest until a person says otherwise
+  subject TEXT PRIMARY KEY,             -- partner NAME, feed PARTNER/FEED, source NAME
+  since   INTEGER NOT NULL,
+  reason  TEXT NOT NULL,
+  "check" INTEGER NOT NULL AS (row_check('paused', subject, since, reason)) STORED
+) WITHOUT ROWID;
+
+CREATE TABLE ordered_hold (             -- open hours that a person wants to be held when their time comes
+  feed         TEXT NOT NULL,
+  start_second INTEGER NOT NULL,
+  end_second   INTEGER NOT NULL,
+  since        INTEGER NOT NULL,
+  reason       TEXT NOT NULL,
+  "check" INTEGER NOT NULL AS (row_check('ordered_hold', feed, start_second, end_second, since, reason)) STORED,
+  PRIMARY KEY (feed, start_second)
+) WITHOUT ROWID;
+
+CREATE TABLE request (                  -- requests that were executed: none is executed twice
+  id      TEXT PRIMARY KEY,
+  at      INTEGER NOT NULL,
+  outcome TEXT NOT NULL,                -- a JSON object
+  "check" INTEGER NOT NULL AS (row_check('request', id, at, outcome)) STORED
+) WITHOUT ROWID;
+
 CREATE VIEW v_hours AS
 SELECT h.feed, datetime(h.start_second, 'unixepoch') || 'Z' AS hour_utc, h.start_second, h.end_second,
-       h.received, coalesce(sum(b.records), 0) AS sent, h.filtered, h.quarantined,
-       h.received - h.filtered - h.quarantined - coalesce(sum(b.records), 0) AS pending, h.duplicate,
+       h.received, coalesce(sum(b.records - b.voided), 0) AS sent, h.filtered, h.quarantined,
+       h.voided + coalesce(sum(b.voided), 0) AS void, coalesce(l.records, 0) AS lost,
+       h.received - h.filtered - h.quarantined - h.voided - coalesce(sum(b.records), 0)
+         - coalesce(l.records, 0) AS pending, h.duplicate,
        coalesce(max(b.revision), -1) AS revision,
        coalesce((SELECT n.state FROM batch n WHERE n.feed = h.feed AND n.start_second = h.start_second
                  ORDER BY n.revision DESC LIMIT 1), 'open') AS state
 FROM hour h LEFT JOIN batch b ON b.feed = h.feed AND b.start_second = h.start_second
+     LEFT JOIN lost l ON l.feed = h.feed AND l.start_second = h.start_second
 WHERE h.start_second >= 0
 GROUP BY h.feed, h.start_second;
 
 CREATE VIEW v_files AS
 SELECT b.feed, datetime(b.start_second, 'unixepoch') || 'Z' AS hour_utc, b.start_second, b.revision,
        CASE f.part WHEN 0 THEN 'manifest' ELSE 'data' END AS kind, f.part, f.name, f.number AS sequence, f.records,
-       f.bytes, f.sha256, f.state, f.attempt, f.verified,
+       f.bytes, f.sha256, f.state, f.attempt, f.resent, f.verified,
        strftime('%Y-%m-%dT%H:%M:%SZ', f.delivered_at / 1000000000, 'unixepoch') AS delivered_utc, f.archive_path
 FROM file f JOIN batch b ON b.id = f.batch;
 

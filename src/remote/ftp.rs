@@ -5,8 +5,8 @@
 //! before it is listed, and replies are judged by their digits and, where digits are ambiguous, by their text.
 
 mod control;
-mod listing;
-mod reply;
+pub mod listing;
+pub mod reply;
 
 use super::endpoint::FtpEndpoint;
 use super::local_dir::{check_length, read_some};

@@ -23,6 +23,8 @@ pub struct SourceView {
     pub last_event: Option<UtcTime>,
     /// A source that is silent for longer is not believed to be empty.
     pub silent_max: Option<Length>,
+    /// A person has paused it: what it holds is not read, and its hours wait.
+    pub paused: bool,
 }
 
 /// How far ahead empty hours are stated.
@@ -67,6 +69,9 @@ pub struct Closing {
     pub waits_for: Option<String>,
 }
 
+/// Why an hour is held that a person wanted to be held.
+pub const HELD_BACK: &str = "held by order";
+
 /// Most hours that are closed in one go; the rest follows in the next.
 const HOURS_AT_ONCE: usize = 4096;
 
@@ -92,7 +97,10 @@ fn first_closings(feed: &FeedHours, sources: &[SourceView], now: UtcTime, horizo
         if definition.ends_at.is_some_and(|end| partition.start_time() >= end) {
             return;
         }
+        let held_back = feed.held_back.contains(&partition.start);
         match readiness(definition, sources, partition, now) {
+            Readiness::Ready { .. } if held_back && !closing.due.is_empty() => return,
+            Readiness::Ready { .. } if held_back => closing.hold.push((partition, HELD_BACK.to_owned())),
             Readiness::NotYet => return,
             Readiness::Waits(reason) => {
                 closing.waits_for = Some(reason);
@@ -135,6 +143,11 @@ enum Readiness {
 fn readiness(definition: &FeedDefinition, sources: &[SourceView], partition: Partition, now: UtcTime) -> Readiness {
     let due_at = partition.end_time().after(definition.grace);
     let ready = Readiness::Ready { source_incomplete: false };
+    if let Some(paused) = sources.iter().find(|source| source.paused && source.caught_up_to < due_at)
+        && now >= due_at
+    {
+        return Readiness::Waits(format!("source {} is paused", paused.id));
+    }
     if let CloseRule::Watermark { lateness, idle } = definition.close {
         let mut watermark = None;
         for source in sources.iter().filter(|source| !is_idle(source, idle, now)) {
@@ -162,7 +175,7 @@ fn readiness(definition: &FeedDefinition, sources: &[SourceView], partition: Par
 }
 
 fn is_idle(source: &SourceView, idle: Length, now: UtcTime) -> bool {
-    source.caught_up_to > UtcTime::MIN && source.last_at.is_none_or(|last| now.since(last) >= idle)
+    !source.paused && source.caught_up_to > UtcTime::MIN && source.last_at.is_none_or(|last| now.since(last) >= idle)
 }
 
 fn is_silent(source: &SourceView, partition: Partition) -> bool {
@@ -246,7 +259,7 @@ mod tests {
 
     fn source(name: &str, caught_up_to: UtcTime) -> SourceView {
         let id = SourceId::parse(name).expect("name");
-        SourceView { id, caught_up_to, last_at: None, last_event: None, silent_max: None }
+        SourceView { id, caught_up_to, last_at: None, last_event: None, silent_max: None, paused: false }
     }
 
     fn due(closing: &Closing) -> Vec<(i64, DueKind)> {

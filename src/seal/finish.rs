@@ -88,6 +88,10 @@ pub struct ManifestContext<'a> {
     pub earlier: Vec<(Revision, SealedFile)>,
     /// The feed's manifest before this one.
     pub previous: Option<Sha256Digest>,
+    /// Numbers of part files that were given up and that it states.
+    pub voided: Vec<u64>,
+    /// Numbers of manifests that were given up and that it states.
+    pub voided_manifests: Vec<u64>,
 }
 
 /// Renders the manifest of a batch into staging.
@@ -184,7 +188,8 @@ fn statement(
         },
         empty: records == 0,
         source_incomplete: plan.source_incomplete,
-        voided: Vec::new(),
+        voided: context.voided.clone(),
+        voided_manifests: context.voided_manifests.clone(),
         files,
     }
 }

@@ -17,6 +17,7 @@ use crate::format::encode::{Layout, RenderFault};
 use crate::format::template::FileFacts;
 use crate::record::accepted::write_block;
 use crate::record::{Accepted, AcceptedBatch, Origin, Record, RecordBlock, Schema};
+use crate::spool::lost::KIND_LOST;
 use crate::spool::{OpenSegment, Spool};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -131,10 +132,13 @@ pub fn render(
     let (mut open, mut payload) = (OpenSegment::default(), Vec::new());
     for lsn in frames(jobs) {
         let Some(kind) = spool.read(lsn, &mut open, &mut payload)? else { continue };
+        progress(1);
+        if kind == KIND_LOST {
+            continue;
+        }
         if let Accepted::Batch(batch) = Accepted::read(kind, &payload)? {
             render_batch(feeds, jobs, &mut writers, &batch, lsn)?;
         }
-        progress(1);
     }
     writers.into_iter().zip(jobs).map(|(writer, job)| writer.end(job)).collect()
 }

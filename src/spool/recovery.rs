@@ -1,6 +1,7 @@
 //! What is done with the journal at start.
 //!
-//! Segments are read in order, each frame is checked: checksum, LSN without gap, checksum of the frame before. The
+//! Segments are read in order, each frame is checked: checksum, LSN without gap, checksum of the frame before (a frame
+//! that stands for lost ones states that of the frame it stands for). The
 //! first bad frame, which would have had LSN x, is
 //! - **damage** when it was durable: x is at or below what the ledger has seen, or at or below the `durable lsn` of
 //!   any later frame that is valid, or it lies in a segment that is not the last. Nothing is skipped silently: the
@@ -13,7 +14,7 @@
 use super::frame::{self, BadFrame};
 use super::segment::{self, HEADER_BYTES, Segment, first_lsn_of};
 use super::writer::sync_fault;
-use super::{SpoolFault, StoreId, disk_fault};
+use super::{SpoolFault, StoreId, disk_fault, lost};
 use crate::disk::{Disk, Kind, SyncPoint};
 use crate::domain::ids::Lsn;
 use std::io::{BufReader, Read};
@@ -191,7 +192,7 @@ fn read_frame(reader: &mut impl Read, bytes: &mut Vec<u8>) -> std::io::Result<Op
     if (bytes.len() as u64) < whole {
         return Ok(None);
     }
-    Ok(Some(frame::read(bytes).map(|(frame, crc)| (frame.lsn, frame.previous_crc, crc))))
+    Ok(Some(frame::read(bytes).map(|(frame, crc)| (frame.lsn, frame.previous_crc, lost::link(&frame, crc)))))
 }
 
 fn read_up_to(reader: &mut impl Read, limit: u64, bytes: &mut Vec<u8>) -> std::io::Result<()> {

@@ -215,7 +215,7 @@ switch  2024-11-03 14:30:00 +08:00  2024-11-03 14:29:00 +08:00       21         
 NEEDS YOU
  1 huaxin/voice 2024-11-03 13:00-14:00 +08:00  and 1 more are overdue: not delivered 1h10m after the end
    hourdrop show huaxin/voice 2024-11-03T13:00     hourdrop hours huaxin/voice
-disk N % free   spool 0 B of 16.0 GiB   sequence gaps 0   in doubt 0   (exit 4)
+disk N % free   spool 0 B of 16.0 GiB   clock ok   sequence gaps 0   in doubt 0   (exit 4)
 ";
     assert_eq!((without_disk(rest).as_str(), said.exit, said.err.as_str()), (expected, 4, ""));
     let json = place.run(&["status", "--json"]);
@@ -238,7 +238,8 @@ fn an_alarm_and_a_held_hour_need_a_person() {
    put them back, or say that they will not come
  2 huaxin/voice 2024-11-03 10:00-11:00 +08:00  held: 9 of 10 records in quarantine
    hourdrop show huaxin/voice 2024-11-03T10:00     hourdrop release huaxin/voice 2024-11-03T10:00 --reason ...
-disk N % free   spool 0 B of 16.0 GiB   sequence gaps 0   in doubt 0   (exit 4)
+    never to be sent: hourdrop void huaxin/voice 2024-11-03T10:00 --reason ...
+disk N % free   spool 0 B of 16.0 GiB   clock ok   sequence gaps 0   in doubt 0   (exit 4)
 ";
     assert_eq!((without_disk(needs).as_str(), said.exit), (expected, 4));
     assert!(place.run(&["hours"]).out.contains("HELD 9 of 10 records in quarantine"));
@@ -272,7 +273,7 @@ fn everything_about_an_hour_and_about_a_file_is_shown() {
         "HX_2024110310_04712.dat  data ",
         "archive/huaxin/voice/2024110310_00/HX_2024110310_04712.dat, 200 bytes\n",
         "duration 391053\n",
-        "known by reply-and-size, attempt 1\n",
+        "reply-and-size: the server confirmed the rename and states the right size\n",
         "a.log: 21 records and 1 rejected, 2,000 bytes, sha256 ",
         "planned r0: lsn 1 to 3, HX_2024110310_04712.dat",
     ] {

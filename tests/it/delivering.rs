@@ -1,7 +1,9 @@
 //! What tests of deliveries have in common.
 
 use hourdrop::clock::{Clock, SystemClock};
-use hourdrop::deliver::{DeliverFault, FileToDeliver, StoreMark, Surroundings, TemporaryPlace, deliver_file};
+use hourdrop::deliver::{
+    DeliverFault, FileToDeliver, InDoubtRule, StoreMark, Surroundings, TemporaryPlace, deliver_file,
+};
 use hourdrop::domain::delivery::{DeliveryFact, FileState, Verified};
 use hourdrop::domain::ids::FileName;
 use hourdrop::remote::{Remote, RemotePath};
@@ -34,6 +36,7 @@ pub fn file(directory: &RemotePath, name: &str, bytes: usize) -> FileToDeliver {
         store: StoreMark::parse("0123abcd").expect("mark"),
         bytes: u64::try_from(bytes).expect("size"),
         state: FileState::default(),
+        in_doubt: InDoubtRule::Hold,
     }
 }
 

@@ -6,14 +6,15 @@
 //! all of them.
 
 use crate::site::{Site, call_line, files_in, load, one_feed, world};
-use hourdrop::app::exporter::{Exporter, World};
+use hourdrop::app::config::Config;
+use hourdrop::app::exporter::Exporter;
 use hourdrop::app::verify::{Wanted, verify};
 use hourdrop::disk::RealDisk;
 use hourdrop::ledger::Ledger;
 use std::collections::BTreeMap;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 type Files = BTreeMap<String, Vec<u8>>;
@@ -25,7 +26,7 @@ const SAMPLE: u64 = 20;
 /// A place that is made as it was again and again.
 struct Place {
     site: Site,
-    config: PathBuf,
+    config: Config,
 }
 
 impl Place {
@@ -36,17 +37,13 @@ impl Place {
         let feed = "grace = \"10m\"\nreject_max = \"50%\"\nrecords_max = 3";
         let config = one_feed(&site, &source, feed, "forever");
         let text = fs::read_to_string(&config).expect("configuration");
-        site.configure(&format!("once_deliver_for = \"0s\"\n{text}"));
-        Self { site, config }
-    }
-
-    fn world(now: &str) -> World {
-        world(now)
+        let config = site.configure(&format!("once_deliver_for = \"0s\"\n{text}"));
+        site.drop_dir("huaxin");
+        Self { config: load(&config, LATER), site }
     }
 
     fn open(&self, now: &str) -> Result<Exporter, String> {
-        let config = load(&self.config, now);
-        Exporter::open(config, &Self::world(now), None, true).map_err(|fault| fault.to_string())
+        Exporter::open(self.config.clone(), &world(now), None, true).map_err(|fault| fault.to_string())
     }
 
     /// Everything but configuration and formats.
@@ -81,6 +78,8 @@ fn stores() -> [(&'static str, Files); 2] {
     let calls = |minutes: &[i64], name: &str| -> String {
         minutes.iter().map(|minute| call_line(*minute, &format!("{name}-{minute}"))).collect()
     };
+    drop(place.open("2024-11-03T04:00:00Z").expect("a new store"));
+    small_pages(&place.site.path("state/ledger.db"));
     place.site.write("in/1.log", calls(&[1, 2, 3, 4, 61, 62], "a") + "not a call\n" + &calls(&[121], "a"));
     assert_eq!(pass("2024-11-03T04:05:00Z").sealed.batches, 1);
     // The partner's directory is away while the second hour is sealed.
@@ -97,9 +96,17 @@ fn stores() -> [(&'static str, Files); 2] {
     let mut exporter = place.open("2024-11-03T04:31:00Z").expect("open");
     exporter.turn(u64::MAX).expect("a turn");
     let killed = place.content();
-    assert!(!killed.contains_key("state/ledger.sum") && killed["state/ledger.db-wal"].len() > 20_000);
+    assert!(!killed.contains_key("state/ledger.sum") && killed["state/ledger.db-wal"].len() > 3000);
     drop(exporter);
     [("clean", clean), ("killed", killed)]
+}
+
+/// Pages of 512 bytes: most bytes of a small ledger are then in use, and its trees have branches.
+fn small_pages(ledger: &Path) {
+    let connection = rusqlite::Connection::open(ledger).expect("ledger");
+    hourdrop::ledger::checked_rows::teach(&connection).expect("functions");
+    let statements = "PRAGMA journal_mode = DELETE; PRAGMA page_size = 512; VACUUM; PRAGMA journal_mode = WAL;";
+    connection.execute_batch(statements).expect("small pages");
 }
 
 /// What came of a pass over a store.
@@ -125,14 +132,13 @@ fn judge(place: &Place, flipped: &str, expected: &Files) -> Result<Outcome, Stri
     };
     let shown = files_in(&place.site.path("drop"));
     only_whole_files(place, expected)?;
-    let needs_somebody = !report.held.is_empty() || report.alarms.iter().any(|alarm| alarm.subject != "source switch");
+    let needs_somebody = !report.held.is_empty() || !report.alarms.is_empty();
     if needs_somebody || report.partners.iter().any(|(_, partner)| partner.fault.is_some()) {
         return Ok(Outcome::Detected);
     }
     let ledger = Ledger::open_read_only(&place.site.path("state/ledger.db")).map_err(|fault| fault.to_string())?;
-    let config = load(&place.config, LATER);
     let disk: Arc<dyn hourdrop::disk::Disk> = Arc::new(RealDisk);
-    let found = verify(&disk, &config, &ledger, &Wanted::default(), &mut |_, _| ());
+    let found = verify(&disk, &place.config, &ledger, &Wanted::default(), &mut |_, _| ());
     let found = found.map_err(|fault| format!("verify failed: {fault}"))?;
     if !found.differences.is_empty() {
         return Ok(Outcome::Verified);
@@ -192,7 +198,7 @@ fn a_flipped_bit_anywhere_is_found_or_does_no_harm() {
         let place = Place::new();
         place.restore(&store);
         let report = place.open(LATER).expect("open").once().expect("an undamaged pass");
-        assert!(report.held.is_empty() && report.sealed.batches > 0, "{kind}: {report:?}");
+        assert!(report.held.is_empty() && report.alarms.is_empty() && report.sealed.batches > 0, "{kind}: {report:?}");
         let expected = files_in(&place.site.path("drop"));
         assert!(expected.len() > 6, "{kind}: {:?}", expected.keys());
         let flips = flips(&store, if all { 1 } else { SAMPLE });
@@ -220,6 +226,6 @@ fn a_flipped_bit_anywhere_is_found_or_does_no_harm() {
         );
         let shown: Vec<&String> = wrong.iter().take(20).collect();
         assert!(wrong.is_empty(), "{kind}: {} of {} are silently wrong: {shown:#?}", wrong.len(), flips.len());
-        assert!(counts.detected > counts.harmless, "{kind}: most bytes matter");
+        assert!(counts.detected > flips.len() as u64 / 4, "{kind}: most bytes matter");
     }
 }

@@ -1,12 +1,15 @@
 //! Without room nothing is lost and nothing is sent twice: a full disk, a full spool, and a sync that fails.
 
-use crate::site::{FIRST_HOUR, Site, StandingClock, call_line, delivered_calls, load, once, one_feed, time, world};
+use crate::site::{
+    FIRST_HOUR, Site, StandingClock, call_line, delivered_calls, load, once, one_feed, release, time, world,
+};
 use crate::small_disk::SmallDisk;
 use hourdrop::app::exporter::{Exporter, OnceReport, World};
 use hourdrop::app::fault::ExporterFault;
 use hourdrop::app::progress::Silent;
 use hourdrop::clock::{Clock, Waited};
 use hourdrop::disk::RealDisk;
+use hourdrop::domain::period::Partition;
 use hourdrop::domain::time::{Length, UtcTime};
 use hourdrop::ledger::Ledger;
 use hourdrop::ledger::intake::Alarm;
@@ -204,6 +207,12 @@ impl MovedClock {
 impl Clock for MovedClock {
     fn now(&self) -> UtcTime {
         *self.0.lock().expect("clock")
+    }
+    fn uptime(&self) -> Length {
+        Length::from_nanos(u64::try_from(self.now().nanos()).expect("a time after 1970"))
+    }
+    fn boot(&self) -> String {
+        "test".to_owned()
     }
     fn wait(&self, _length: Length, wake: &Receiver<()>) -> Waited {
         wake.recv_timeout(Duration::from_millis(5)).map_or(Waited::Elapsed, |()| Waited::Woken)
@@ -463,7 +472,7 @@ fn a_held_hour_that_fills_the_spool_is_named() {
 
     let mut exporter = Exporter::open(load(&config, NOW), &world(NOW), None, true).expect("exporter");
     let feed = load(&config, NOW).feeds().next().expect("a feed").id.clone();
-    exporter.release_hour(&feed, FIRST_HOUR, "the switch wrote rubbish").expect("release");
+    release(&mut exporter, &feed, Partition { start: FIRST_HOUR, end: FIRST_HOUR + 3600 });
     drop(exporter);
     assert_eq!(once(&config, NOW).unread, None, "it goes on");
     assert_each_once(&site, 18_000);

@@ -1,6 +1,6 @@
 //! Cases that are rare and cost money when they go wrong: changed definitions, equal files, late records, crashes.
 
-use crate::site::{FIRST_HOUR, Site, call_line, delivered_calls, once, one_feed, open};
+use crate::site::{FIRST_HOUR, Site, call_line, delivered_calls, once, one_feed, open, release};
 use std::fs;
 use std::path::PathBuf;
 
@@ -101,7 +101,7 @@ fn a_counter_at_its_end_holds_the_hour_and_a_released_supplement_has_only_its_ow
     let held = report.sealed.held.first().expect("a held supplement").clone();
     assert!(held.2.contains("`last` number"), "{held:?}");
     configured(&site, "", "sequence = { last = 99999 }");
-    open(&config, NOW).release_hour(&held.0, held.1.start, "the partner takes five digits").expect("release");
+    release(&mut open(&config, NOW), &held.0, held.1);
     let report = once(&config, NOW);
     assert_eq!((report.exit_code(), delivered(&site).join("")), (0, "ab".to_owned()), "{report:?}");
     let names: Vec<String> = site.dropped("huaxin", ".dat").into_keys().collect();
@@ -119,7 +119,7 @@ fn batches_are_delivered_in_the_order_of_their_numbers_when_an_hour_was_held() {
     let mut exporter = open(&config, NOW);
     while exporter.turn(u64::MAX).expect("a turn") {}
     let feed = hourdrop::domain::ids::FeedId::parse("huaxin/voice").expect("a feed");
-    exporter.release_hour(&feed, FIRST_HOUR, "the partner agreed").expect("release");
+    release(&mut exporter, &feed, hourdrop::domain::period::Partition { start: FIRST_HOUR, end: FIRST_HOUR + 3600 });
     exporter.turn(u64::MAX).expect("a turn");
     let ledger = hourdrop::ledger::Ledger::open_read_only(&site.path("state/ledger.db")).expect("ledger");
     let batches = ledger.batches_to_send(&feed, 64).expect("batches");

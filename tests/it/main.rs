@@ -10,19 +10,22 @@
 )]
 
 mod cli_reports;
-mod crash;
+mod clock_jumps;
 mod damaged_archive;
 mod delivering;
 mod delivery_crash;
+mod faults;
 mod flips;
 mod full_disk;
 mod hard_cases;
 mod hour_end_to_end;
 mod lost_replies;
+mod operator;
 mod policies;
 mod readme;
 mod recover;
 mod remote_suite;
+mod requests;
 mod run_command;
 mod sample_data;
 mod scripted_server;
@@ -31,6 +34,8 @@ mod sim;
 mod site;
 mod small_disk;
 mod sources;
+mod spool_damage;
 mod state_fixture;
 mod stopping_disk;
 mod tidy;
+mod verify;

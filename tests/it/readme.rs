@@ -241,7 +241,9 @@ fn every_command_and_exit_code_is_documented() {
     let names: Vec<&str> = names.filter(|name| name.starts_with(|c: char| c.is_ascii_uppercase())).collect();
     assert!(names.len() >= 13, "{names:?}");
     for name in names {
-        let typed = if name == "VerifyFile" { "verify-file".to_owned() } else { name.to_lowercase() };
+        let typed: String =
+            name.chars().flat_map(|c| [c.is_ascii_uppercase().then_some('-'), Some(c)]).flatten().collect();
+        let typed = typed.trim_start_matches('-').to_lowercase();
         assert!(commands.contains(&format!("`hourdrop {typed}")), "{typed}");
     }
     for code in [0u8, 1, 2, 4, 5, 75, 78] {

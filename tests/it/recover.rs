@@ -10,6 +10,7 @@ use hourdrop::app::progress::Silent;
 use hourdrop::app::recover::{RecoverFault, RecoverOrders, Recovered, recover};
 use hourdrop::app::store::StoreFault;
 use hourdrop::disk::{Disk, RealDisk};
+use hourdrop::domain::period::Partition;
 use hourdrop::domain::time::UtcTime;
 use hourdrop::spool::SpoolFault;
 use std::fs;
@@ -242,7 +243,7 @@ fn a_state_directory_that_was_rolled_back_is_refused_with_both_numbers() {
 fn release(config: &Path, start: i64) {
     let mut exporter = Exporter::open(load(config, LATER), &world(LATER), None, true).expect("an exporter");
     let feed = hourdrop::domain::ids::FeedId::parse("huaxin/voice").expect("feed");
-    exporter.release_hour(&feed, start, "it is complete now").expect("released");
+    crate::site::release(&mut exporter, &feed, Partition { start, end: start + 3600 });
 }
 
 #[test]

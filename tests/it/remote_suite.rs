@@ -3,7 +3,9 @@
 use crate::delivering::{deliver, file, how};
 use crate::servers::{TestServer, free_port, ftp};
 use hourdrop::clock::{Clock, SystemClock};
-use hourdrop::deliver::{BatchOutcome, DeliverFault, FileToDeliver, Surroundings, TemporaryPlace, deliver_batch};
+use hourdrop::deliver::{
+    BatchOutcome, DeliverFault, FileToDeliver, InDoubtRule, Surroundings, TemporaryPlace, deliver_batch,
+};
 use hourdrop::disk::RealDisk;
 use hourdrop::domain::delivery::{Attempt, DeliveryFact, FileState, HeldReason, Verified};
 use hourdrop::domain::ids::FileName;
@@ -54,6 +56,7 @@ const CASES: &[Case] = &[
     ("another file under the final name is a conflict", another_file_under_the_final_name_is_a_conflict),
     ("both names after an earlier rename are one delivery", both_names_after_an_earlier_rename),
     ("neither name is in doubt and leaves nothing behind", neither_name_is_in_doubt),
+    ("the table of doubt holds under both rules", the_table_of_doubt_holds),
     ("a private temporary directory settles what is gone", a_private_temporary_directory_settles),
     ("forty files go over one session", forty_files_go_over_one_session),
 ];
@@ -480,6 +483,77 @@ fn neither_name_is_in_doubt(ground: &Ground<'_>) {
     let (state, _) = ground.deliver(&FileToDeliver { state: released, ..ground.file("a.dat", 5) }, b"hello");
     assert_eq!(how(&state), Some(Verified::ReplyAndSize));
     assert_eq!(ground.names(), ["a.dat", "unrelated"]);
+}
+
+/// What lies under the temporary and the final name after a rename of unknown outcome; whether an earlier attempt may
+/// have been renamed; and for the rules "hold" and "resend" what becomes of the file, and what lies there then.
+type DoubtRow = (Option<&'static str>, Option<&'static str>, bool, [(&'static str, &'static [&'static str]); 2]);
+
+const DONE: &[&str] = &["a.dat hello"];
+const DOUBT: [DoubtRow; 8] = [
+    (Some("hello"), None, false, [("reply-and-size", DONE), ("reply-and-size", DONE)]),
+    (Some("hel"), None, false, [("spoilt, reply-and-size", DONE), ("spoilt, reply-and-size", DONE)]),
+    (None, Some("hello"), false, [("seen-after-lost-reply", DONE), ("seen-after-lost-reply", DONE)]),
+    (None, Some("others"), false, [("conflict", &["a.dat others"]), ("conflict", &["a.dat others"])]),
+    (Some("hello"), Some("hello"), true, [("earlier-rename", DONE), ("earlier-rename", DONE)]),
+    (
+        Some("hello"),
+        Some("other"),
+        false,
+        [("conflict", &["T hello", "a.dat other"]), ("conflict", &["T hello", "a.dat other"])],
+    ),
+    (
+        Some("hello"),
+        Some("others"),
+        true,
+        [("conflict", &["T hello", "a.dat others"]), ("conflict", &["T hello", "a.dat others"])],
+    ),
+    (None, None, false, [("in-doubt", &[]), ("resent, reply-and-size", DONE)]),
+];
+
+fn the_table_of_doubt_holds(ground: &Ground<'_>) {
+    for (row, (temporary, last, exposed, outcomes)) in DOUBT.iter().enumerate() {
+        for (rule, (expected, there)) in [InDoubtRule::Hold, InDoubtRule::Resend].into_iter().zip(outcomes) {
+            let attempt = Attempt { number: 2, exposed: *exposed };
+            let file = FileToDeliver { in_doubt: rule, ..ground.file("a.dat", 5) };
+            let path = file.temporary_path(attempt);
+            if let Some(content) = temporary {
+                ground.put(path.name(), content.as_bytes());
+            }
+            if let Some(content) = last {
+                ground.put("a.dat", content.as_bytes());
+            }
+            let state = renaming(attempt, path.to_shared());
+            let (state, facts) = ground.deliver(&FileToDeliver { state, ..file }, b"hello");
+            let told = facts.iter().filter_map(|fact| match fact {
+                DeliveryFact::RenameConfirmed(proof) => Some(proof.how.as_str()),
+                DeliveryFact::Conflict { .. } | DeliveryFact::InDoubt | DeliveryFact::Resent | DeliveryFact::Spoilt => {
+                    Some(fact.name())
+                }
+                _ => None,
+            });
+            let told = told.collect::<Vec<_>>().join(", ");
+            let shown = |name: String| {
+                let content = String::from_utf8(ground.read(&name).expect("file")).expect("text");
+                format!("{} {content}", if name == path.name() { "T" } else { &name })
+            };
+            let mut found: Vec<String> = ground.names().into_iter().map(shown).collect();
+            found.sort();
+            let there: Vec<String> = there.iter().map(|line| (*line).to_owned()).collect();
+            assert_eq!((told.as_str(), found), (*expected, there), "row {row}, {rule:?}");
+            assert_eq!(state.is_delivered(), held(&state).is_none(), "row {row}, {rule:?}");
+            if held(&state) == Some(HeldReason::Conflict) {
+                // The other file goes, and a person releases ours: nothing is left beside it.
+                ground.session().remove(&ground.path("a.dat")).expect("removed by the partner");
+                let state = state.apply(&DeliveryFact::Released).expect("legal");
+                let (state, _) = ground.deliver(&FileToDeliver { state, ..ground.file("a.dat", 5) }, b"hello");
+                assert_eq!((how(&state), ground.names()), (Some(Verified::ReplyAndSize), vec!["a.dat".to_owned()]));
+            }
+            for name in ground.names() {
+                ground.session().remove(&ground.path(&name)).expect("cleared");
+            }
+        }
+    }
 }
 
 fn a_private_temporary_directory_settles(ground: &Ground<'_>) {

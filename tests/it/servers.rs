@@ -219,6 +219,19 @@ fn unpacked(path: &str) -> PathBuf {
     place.join(path)
 }
 
+/// A program of this machine, or the one that was unpacked.
+pub fn tool(name: &str) -> Command {
+    let places = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
+    match places.iter().map(|place| Path::new(place).join(name)).find(|path| path.exists()) {
+        Some(path) => Command::new(path),
+        None => {
+            let inside = places.iter().map(|place| format!("{}/{name}", &place[1..]));
+            let found = inside.clone().find(|path| unpacked(path).exists());
+            program(&found.unwrap_or_else(|| panic!("{name} is missing: run `tests/servers/fetch` again")))
+        }
+    }
+}
+
 fn program(path: &str) -> Command {
     let machine = format!("{}-linux-gnu", std::env::consts::ARCH);
     let libraries = ["usr/lib", "lib"].map(|lib| unpacked(lib).join(&machine).display().to_string()).join(":");

@@ -2,10 +2,12 @@
 
 use hourdrop::app::config;
 use hourdrop::app::exporter::{Exporter, OnceReport, World};
+use hourdrop::app::operator::{Done, Order, Refusal, Target};
 use hourdrop::app::progress::Silent;
 use hourdrop::clock::{Clock, Waited};
 use hourdrop::disk::RealDisk;
-use hourdrop::domain::ids::Sha256Digest;
+use hourdrop::domain::ids::{FeedId, Sha256Digest};
+use hourdrop::domain::period::Partition;
 use hourdrop::domain::time::{Length, UtcTime};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -13,8 +15,8 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
 
 /// Where the real records lie, when they are there.
 pub fn real_data() -> Option<PathBuf> {
@@ -27,6 +29,60 @@ pub struct StandingClock(pub UtcTime);
 impl Clock for StandingClock {
     fn now(&self) -> UtcTime {
         self.0
+    }
+
+    fn uptime(&self) -> Length {
+        Length::from_nanos(u64::try_from(self.0.nanos()).expect("a time after 1970"))
+    }
+
+    fn boot(&self) -> String {
+        "test".to_owned()
+    }
+
+    fn wait(&self, _length: Length, _wake: &Receiver<()>) -> Waited {
+        Waited::Elapsed
+    }
+}
+
+/// Clocks that a test moves: both together as time passes, or the wall clock alone.
+pub struct MovedClock(Mutex<(i64, u64, String)>);
+
+impl MovedClock {
+    /// Shows this second since 1970, on a machine that was started an hour ago.
+    pub fn at(second: i64) -> Self {
+        Self(Mutex::new((second, 3600, "first start".to_owned())))
+    }
+
+    /// Time passes.
+    pub fn pass(&self, seconds: u64) {
+        let mut clocks = self.0.lock().expect("clocks");
+        clocks.0 += i64::try_from(seconds).expect("small");
+        clocks.1 += seconds;
+    }
+
+    /// Somebody sets the wall clock so many seconds on, or back.
+    pub fn step(&self, seconds: i64) {
+        self.0.lock().expect("clocks").0 += seconds;
+    }
+
+    /// The machine is off for so long and starts again.
+    pub fn restart_machine(&self, off_seconds: i64) {
+        let mut clocks = self.0.lock().expect("clocks");
+        *clocks = (clocks.0 + off_seconds, 5, format!("{} again", clocks.2));
+    }
+}
+
+impl Clock for MovedClock {
+    fn now(&self) -> UtcTime {
+        UtcTime::from_seconds(self.0.lock().expect("clocks").0).expect("a time in range")
+    }
+
+    fn uptime(&self) -> Length {
+        Length::from_seconds(self.0.lock().expect("clocks").1)
+    }
+
+    fn boot(&self) -> String {
+        self.0.lock().expect("clocks").2.clone()
     }
 
     fn wait(&self, _length: Length, _wake: &Receiver<()>) -> Waited {
@@ -50,7 +106,7 @@ impl Site {
 
     /// A site below a directory, such as one in memory.
     pub fn below(dir: &Path) -> Self {
-        Self::at(tempfile::tempdir_in(dir))
+        Self::at(tempfile::Builder::new().prefix("hourdrop-flips-").tempdir_in(dir))
     }
 
     /// In the machine's memory, where there is such a place: for tests that end no machine and sync often.
@@ -148,6 +204,17 @@ pub fn world(now: &str) -> World {
 
 pub fn once(config: &Path, now: &str) -> OnceReport {
     open(config, now).once().expect("a pass")
+}
+
+/// Carries out an order of a person.
+pub fn order(exporter: &mut Exporter, order: &Order) -> Result<Done, Refusal> {
+    exporter.order(order, "the partner agreed", None).expect("the ledger takes it")
+}
+
+/// Releases a held hour.
+pub fn release(exporter: &mut Exporter, feed: &FeedId, hour: Partition) {
+    let done = order(exporter, &Order::Release(Target::Hour(feed.clone(), hour))).expect("a held hour");
+    assert!(done.changed);
 }
 
 /// Where the real Kamailio records lie, which are part of the project.

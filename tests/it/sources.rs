@@ -1,7 +1,7 @@
 //! How input is taken: logs that grow and rotate, finished files, known content, gaps, standard input, quarantine.
 
 use crate::site::{
-    FIRST_HOUR, Site, call_line, delivered_calls, files_in, load, once, one_feed, open, open_with_input,
+    FIRST_HOUR, Site, call_line, delivered_calls, files_in, load, once, one_feed, open, open_with_input, release,
 };
 use std::fs;
 use std::io::Write;
@@ -209,7 +209,7 @@ fn a_released_hour_is_sealed_with_its_quarantine() {
     let report = once(&config, NOW);
     assert_eq!((report.sealed.batches, report.sealed.held.len(), report.exit_code()), (0, 1, 4), "{report:?}");
     let held = report.sealed.held[0].clone();
-    open(&config, NOW).release_hour(&held.0, held.1.start, "the partner agreed").expect("release");
+    release(&mut open(&config, NOW), &held.0, held.1);
     let report = once(&config, NOW);
     assert_eq!((report.sealed.batches, report.sealed.records), (1, 1), "{report:?}");
     let ledger = hourdrop::ledger::Ledger::open_read_only(&site.path("state/ledger.db")).expect("ledger");
@@ -230,7 +230,7 @@ fn a_file_that_was_held_on_its_way_goes_on_when_it_is_released() {
     assert_eq!(site.dropped("huaxin", ".dat").into_values().next().as_deref(), Some(&b"somebody else's"[..]));
     fs::remove_file(site.path("drop/huaxin/HX_2024110302_00001.dat")).expect("the partner removes it");
     let (feed, hour, _) = report.held[0].clone();
-    open(&config, NOW).release_hour(&feed, hour.start, "the partner removed the other file").expect("release");
+    release(&mut open(&config, NOW), &feed, hour);
     let report = once(&config, NOW);
     assert_eq!((report.held.len(), report.exit_code()), (0, 0), "{report:?}");
     assert_eq!(delivered(&site), ["a"]);

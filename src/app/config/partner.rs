@@ -1,6 +1,7 @@
 //! `[partner.NAME]`: who receives, where, and what is expected of them.
 
 use super::secret::SecretReference;
+use crate::deliver::InDoubtRule;
 use crate::document::{Placed, Problems, Table, Value};
 use crate::domain::ids::{FeedId, FeedName, FileName, PartnerId};
 use crate::domain::time::{Length, UtcTime};
@@ -34,6 +35,8 @@ pub struct PartnerConfig {
     pub pickup: Option<PickupRule>,
     /// Directory for temporary names; `None` puts them beside the final ones.
     pub temporary_dir: Option<String>,
+    /// What is done with a file of which nobody can say whether it arrived.
+    pub in_doubt: InDoubtRule,
     /// Limits of every operation.
     pub deadlines: Deadlines,
     /// Its feeds.
@@ -57,6 +60,8 @@ pub(super) fn read(
     let picks_up = read_patterns(&table);
     let pickup = table.table("pickup").map(read_pickup);
     let temporary_dir = table.text("temporary_dir").map(|text| text.value);
+    let rules = [("hold", InDoubtRule::Hold), ("resend", InDoubtRule::Resend)];
+    let in_doubt = table.choice("in_doubt", &rules).map(|rule| rule.value).unwrap_or_default();
     let deadlines = read_deadlines(&table);
     let feeds = read_feeds(&table, &id, formats);
     table.finish();
@@ -67,6 +72,7 @@ pub(super) fn read(
         picks_up,
         pickup,
         temporary_dir,
+        in_doubt,
         deadlines,
         feeds: feeds.into_iter().collect::<Option<_>>()?,
     })

@@ -15,7 +15,7 @@ pub(super) fn report(context: &DeliveryContext, file: &FileToSend, state: &FileS
                         `hourdrop verify` looks at the others";
             vec![("HD0701", message, hint.to_owned())]
         }
-        FileState::Uploaded { .. } => Vec::new(),
+        FileState::Uploaded { .. } | FileState::Void => Vec::new(),
         FileState::Pending { .. }
         | FileState::Uploading { .. }
         | FileState::Renaming { .. }

@@ -2,6 +2,7 @@
 
 use super::{Exporter, Group, World};
 use crate::app::beside::Beside;
+use crate::app::clock_watch::ClockWatch;
 use crate::app::config::{Config, SourceKind};
 use crate::app::fault::ExporterFault;
 use crate::app::sealing::SealCounts;
@@ -18,6 +19,7 @@ use crate::intake::files::FileSource;
 use crate::intake::stdin::StdinSource;
 use crate::ledger::intake::{IntakeEntry, QuarantineRow};
 use crate::record::Accepted;
+use crate::spool::lost::{KIND_LOST, LostFrames};
 use crate::spool::{OpenSegment, SpoolLimits};
 use std::io::Read;
 use std::sync::Arc;
@@ -34,13 +36,12 @@ impl Exporter {
         input: Option<Box<dyn Read + Send>>,
         to_the_end: bool,
     ) -> Result<Self, ExporterFault> {
-        let now = world.clock.now();
         // Only whole segments are freed: several of them must fit into what the spool may hold.
         let limits = SpoolLimits { segment_bytes_max: world.limits.segment_bytes_max.min(config.spool_max / 8) };
-        let feeds = config.feeds().map(|feed| feed.id.clone()).collect();
-        let beside = Beside { archive: config.archive.clone(), feeds };
         let Store { id, mut ledger, spool, log, ledger_differs, is_fresh, lock } =
-            Store::open(&world.disk, &config.state, limits, &beside)?;
+            Store::open(&world.disk, &config.state, limits, &Beside::of(&config))?;
+        let watch = ClockWatch::start(&ledger, world.clock.as_ref(), config.clock_jump_max)?;
+        let now = watch.now(world.clock.as_ref());
         if let Some((feed, records)) =
             ledger.waiting_feeds()?.into_iter().find(|(feed, _)| config.feeds().all(|f| f.id != *feed))
         {
@@ -59,9 +60,11 @@ impl Exporter {
             config: Arc::new(config),
             disk: Arc::clone(&world.disk),
             clock: Arc::clone(&world.clock),
+            watch,
             progress: Arc::clone(&world.progress),
             ledger: Arc::new(SharedLedger::new(ledger, log)),
             spool,
+            lost: Vec::new(),
             archive,
             feeds,
             sources,
@@ -70,6 +73,7 @@ impl Exporter {
             payload: Vec::new(),
             applied,
             space,
+            resting: std::collections::BTreeSet::new(),
             mark,
             stop: Arc::clone(&world.stop),
             finished: SealCounts::default(),
@@ -77,6 +81,7 @@ impl Exporter {
         };
         exporter.tell_of_changed_ledger(ledger_differs)?;
         exporter.read_spool()?;
+        exporter.note_missing(now)?;
         match exporter.finish_plans() {
             Ok(finished) => exporter.finished = finished,
             Err(fault) => {
@@ -84,6 +89,7 @@ impl Exporter {
             }
         }
         exporter.take_changes(now)?;
+        exporter.tell_what_was_accepted()?;
         exporter.ledger.tell(now)?;
         Ok(exporter)
     }
@@ -102,6 +108,10 @@ impl Exporter {
         }
         for lsn in (self.spool.first().0..=durable.0).map(Lsn) {
             let Some(kind) = self.spool.read(lsn, &mut open, &mut payload)? else { continue };
+            if kind == KIND_LOST {
+                self.lost.extend(LostFrames::read(&payload).filter(|lost| self.lost.last() != Some(lost)));
+                continue;
+            }
             let accepted = Accepted::read(kind, &payload)?;
             let mut entry = IntakeEntry::default();
             intake::note(&mut self.feeds, &accepted, lsn, &mut entry)?;
@@ -116,6 +126,15 @@ impl Exporter {
         if durable > self.applied || !untold.hours.is_empty() {
             self.ledger.lock().apply_intake(durable, &untold)?;
             self.applied = durable;
+        }
+        Ok(())
+    }
+
+    /// A sender that cannot be asked again must know where it was: what was durable may not have been acknowledged.
+    fn tell_what_was_accepted(&self) -> Result<(), ExporterFault> {
+        for source in &self.config.sources {
+            let given = self.ledger.lock().source_row(&source.id)?;
+            self.progress.before(source.id.as_str(), given.map_or(0, |row| row.records + row.rejects));
         }
         Ok(())
     }

@@ -62,16 +62,18 @@ impl Exporter {
     /// # Errors
     /// [`ExporterFault`] when nothing may go on until a person has looked.
     pub fn turn(&mut self, bytes_max: u64) -> Result<bool, ExporterFault> {
-        let read = self.read_sources(bytes_max)?;
-        let now = self.clock.now();
-        let sealed = self.seal_due(now, Horizon::Clock)?;
+        self.execute_requests()?;
+        let read = self.read_in_time(bytes_max)?;
+        let sealed = self.seal_in_time(Horizon::Clock)?;
+        let now = self.now();
         if sealed.batches > 0 || self.is_spool_full() {
             self.free_room()?;
         }
         if self.tell_space(now, Horizon::Clock)? {
             return Ok(false);
         }
-        Ok(self.sources.iter().any(|source| source.unread_bytes() > 0) || read.records > 0)
+        let awake = self.sources.iter().filter(|source| !self.resting.contains(source.id()));
+        Ok(awake.map(|source| source.unread_bytes()).sum::<u64>() > 0 || read.records > 0)
     }
 
     /// True when everything that was visible at the last look has been read.

@@ -40,7 +40,7 @@ impl Recovery<'_> {
         }
         let missing = if is_empty { Lsn(1) } else { durable.next() };
         self.report.lost = Some((missing, applied));
-        let waiting = ledger.waiting_hours()?;
+        let waiting = ledger.all_waiting_hours()?;
         let lost: Vec<_> = waiting.into_iter().filter(|(_, hour, _)| hour.end > hour.start).collect();
         self.hold_lost(ledger, &lost)?;
         self.report.lost_hours = lost;
@@ -88,7 +88,7 @@ impl Recovery<'_> {
         reason: &dyn Fn(Partition) -> String,
     ) -> Result<(), RecoverFault> {
         let Some(definition) = self.config.feeds().find(|definition| definition.id == *feed) else { return Ok(()) };
-        let waiting = ledger.waiting_hours()?;
+        let waiting = ledger.all_waiting_hours()?;
         let first = waiting.iter().find(|(known, hour, _)| known == feed && hour.end > hour.start);
         let progress = ledger.progress(feed)?;
         let begin = progress.closed_second.or_else(|| definition.starts_at.map(UtcTime::seconds));

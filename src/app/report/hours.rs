@@ -1,4 +1,4 @@
-//! What became of every hour: received = sent + filtered + quarantined + pending.
+//! What became of every hour: received = sent + filtered + quarantined + void + lost + pending.
 
 use super::FeedBook;
 use crate::domain::batch::{BatchState, HeldFrom, HourCounts};
@@ -16,6 +16,10 @@ pub struct Hour<'b> {
     pub partition: Partition,
     /// Its records.
     pub counts: HourCounts,
+    /// Records that a person let go before they were in a file.
+    pub let_go: u64,
+    /// Records that were counted, and that the hour went on without.
+    pub lost: u64,
     /// Its batches by revision.
     pub batches: Vec<&'b BatchRow>,
     /// Its files by revision.
@@ -26,10 +30,18 @@ pub struct Hour<'b> {
 #[must_use]
 pub fn hours(book: &FeedBook) -> Vec<Hour<'_>> {
     let mut found: BTreeMap<i64, Hour<'_>> = BTreeMap::new();
-    let blank = |partition| Hour { partition, counts: HourCounts::default(), batches: Vec::new(), files: Vec::new() };
+    let blank = |partition| Hour {
+        partition,
+        counts: HourCounts::default(),
+        let_go: 0,
+        lost: 0,
+        batches: Vec::new(),
+        files: Vec::new(),
+    };
     for row in &book.hours {
         if let Some(partition) = row.partition {
-            found.entry(partition.start).or_insert_with(|| blank(partition)).counts = row.counts;
+            let hour = found.entry(partition.start).or_insert_with(|| blank(partition));
+            (hour.counts, hour.let_go, hour.lost) = (row.counts, row.voided, row.lost);
         }
     }
     for row in &book.batches {
@@ -51,6 +63,7 @@ pub const fn is_done(state: BatchState) -> bool {
             | BatchState::Retired
             | BatchState::Skipped
             | BatchState::Superseded
+            | BatchState::Void
     )
 }
 
@@ -59,18 +72,29 @@ const fn is_open(state: BatchState) -> bool {
     matches!(state, BatchState::Open | BatchState::Held(HeldFrom::Open))
 }
 
+/// Records of a batch that are sent.
+const fn sent(batch: &BatchRow) -> u64 {
+    batch.records.saturating_sub(batch.voided)
+}
+
 impl Hour<'_> {
-    /// Records in planned part files of all revisions.
+    /// Records in planned part files of all revisions, void ones left out.
     #[must_use]
     pub fn sent(&self) -> u64 {
-        self.batches.iter().map(|batch| batch.records).sum()
+        self.batches.iter().map(|batch| sent(batch)).sum()
+    }
+
+    /// Records that are never sent, because a person said so.
+    #[must_use]
+    pub fn void(&self) -> u64 {
+        self.let_go + self.batches.iter().map(|batch| batch.voided).sum::<u64>()
     }
 
     /// Records that are in no file, not filtered and not in quarantine.
     #[must_use]
     pub fn pending(&self) -> u64 {
         let HourCounts { received, filtered, quarantined, .. } = self.counts;
-        received.saturating_sub(filtered + quarantined + self.sent())
+        received.saturating_sub(filtered + quarantined + self.lost + self.sent() + self.void())
     }
 
     /// True when everything of the hour is with the partner, and nothing waits.
@@ -117,6 +141,10 @@ pub struct HourLine {
     pub filtered: u64,
     /// In quarantine.
     pub quarantined: u64,
+    /// Never sent, because a person said so.
+    pub void: u64,
+    /// Counted, and in no frame of the spool any more.
+    pub lost: u64,
     /// In no file yet.
     pub pending: u64,
     /// First and last number of its part files.
@@ -129,7 +157,7 @@ pub struct HourLine {
     pub standing: Standing,
     /// Sealed before a source had been read to the end.
     pub source_incomplete: bool,
-    /// Why it is held.
+    /// Why it is held or void.
     pub reason: Option<String>,
 }
 
@@ -158,25 +186,27 @@ impl Standing {
 
 /// The lines of one hour: one for each revision, and one for late records that wait. Filtered and quarantined
 /// records stand in the first line; that of a supplement holds its own records only. In every line
-/// received = sent + filtered + quarantined + pending.
+/// received = sent + filtered + quarantined + void + lost + pending.
 #[must_use]
 pub fn lines(hour: &Hour<'_>) -> Vec<HourLine> {
     let supplements: u64 = hour.batches.iter().skip(1).map(|batch| batch.records).sum();
     let mut pending = hour.pending();
     let late = if hour.is_open() { 0 } else { std::mem::take(&mut pending) };
     let HourCounts { received, filtered, quarantined, .. } = hour.counts;
-    let sent = hour.batches.first().filter(|first| !is_open(first.state)).map(|first| first.records);
+    let first = hour.batches.first();
     let mut lines = vec![HourLine {
         received: received.saturating_sub(supplements + late),
-        sent,
+        sent: first.filter(|first| !is_open(first.state)).map(|first| sent(first)),
         filtered,
         quarantined,
+        void: hour.let_go + first.map_or(0, |first| first.voided),
+        lost: hour.lost,
         pending,
         ..line(hour, hour.batches.first().copied(), Revision(0))
     }];
     for batch in hour.batches.iter().skip(1) {
-        let sent = Some(batch.records);
-        lines.push(HourLine { received: batch.records, sent, ..line(hour, Some(batch), batch.revision) });
+        let (received, sent, void) = (batch.records, Some(sent(batch)), batch.voided);
+        lines.push(HourLine { received, sent, void, ..line(hour, Some(batch), batch.revision) });
     }
     if late > 0 {
         let next = hour.batches.last().map_or(Revision(0), |batch| batch.revision.next());
@@ -197,6 +227,8 @@ fn line(hour: &Hour<'_>, batch: Option<&BatchRow>, revision: Revision) -> HourLi
         sent: None,
         filtered: 0,
         quarantined: 0,
+        void: 0,
+        lost: 0,
         pending: 0,
         sequences: numbers().min().zip(numbers().max()),
         files: own.len() as u64,
@@ -249,9 +281,14 @@ pub fn completeness(hours: &[Hour<'_>]) -> Option<Completeness> {
     Some(found)
 }
 
-/// Numbers of the part files of an hour.
+/// Numbers of the part files of an hour; void ones are among them, because they are stated.
 pub fn part_numbers(hour: &Hour<'_>) -> impl Iterator<Item = Sequence> {
     hour.files.iter().filter(|file| !file.is_manifest()).filter_map(|file| file.sequence)
+}
+
+/// Numbers of the manifests of an hour.
+pub fn manifest_numbers(hour: &Hour<'_>) -> impl Iterator<Item = Sequence> {
+    hour.files.iter().filter(|file| file.is_manifest()).filter_map(|file| file.sequence)
 }
 
 /// How many numbers are missing between the first and the last of each cycle; `numbers` are in order.

@@ -4,13 +4,15 @@
 //! hours that the ledger knows count: with `once`, nobody expects hours after the last record.
 
 use super::FeedBook;
-use super::hours::{Completeness, Hour, completeness, hours, is_done, missing_numbers, part_numbers};
+use super::hours::{Completeness, Hour, completeness, hours, is_done, manifest_numbers, missing_numbers, part_numbers};
 use crate::domain::batch::BatchState;
+use crate::domain::counter::Sequence;
 use crate::domain::ids::{FeedId, Revision};
 use crate::domain::period::Partition;
 use crate::domain::time::{Length, UtcTime};
 use crate::feed::definition::{CloseRule, FeedDefinition};
 use crate::ledger::intake::Alarm;
+use crate::ledger::operator::{HeldBack, Paused};
 use crate::ledger::reports::SourceTotals;
 use std::sync::Arc;
 
@@ -48,7 +50,7 @@ pub struct FeedStatus {
     pub next_close: NextClose,
     /// Hours that should be with the partner by now and are not held.
     pub overdue: Vec<Partition>,
-    /// Missing sequence numbers of part files.
+    /// Numbers of part files and manifests that no file has and that are not void.
     pub missing_numbers: u64,
     /// Files of which nobody knows whether they arrived.
     pub in_doubt: u64,
@@ -107,6 +109,10 @@ pub struct StatusReport {
     pub sources: Vec<SourceTotals>,
     /// What needs a person.
     pub needs: Vec<Need>,
+    /// What rests because a person said so.
+    pub paused: Vec<Paused>,
+    /// Open hours that are to be held because a person said so.
+    pub held_back: Vec<HeldBack>,
 }
 
 /// Puts the report together.
@@ -126,18 +132,21 @@ pub fn status(books: &[FeedBook], sources: Vec<SourceTotals>, alarms: Vec<Alarm>
         }));
         feeds.push(feed);
     }
-    StatusReport { now, feeds, sources, needs }
+    StatusReport { now, feeds, sources, needs, paused: Vec::new(), held_back: Vec::new() }
 }
 
 fn feed_status(book: &FeedBook, hours: &[Hour<'_>], now: UtcTime) -> FeedStatus {
     let waiting =
         |hour: &&Hour<'_>| !hour.is_held() && !hour.is_open() && !hour.batches.iter().all(|b| is_done(b.state));
-    let undelivered = book
-        .files
-        .iter()
-        .filter(|file| file.bytes.is_some() && !matches!(file.state.as_str(), "delivered" | "shadow" | "planned"));
-    let mut numbers: Vec<_> = hours.iter().flat_map(|hour| part_numbers(hour)).collect();
-    numbers.sort_unstable();
+    let undelivered = book.files.iter().filter(|file| {
+        file.bytes.is_some() && !matches!(file.state.as_str(), "delivered" | "shadow" | "planned" | "void")
+    });
+    let missing = |mut numbers: Vec<Sequence>| {
+        numbers.sort_unstable();
+        missing_numbers(&numbers)
+    };
+    let parts = hours.iter().flat_map(|hour| part_numbers(hour)).collect();
+    let manifests = hours.iter().flat_map(|hour| manifest_numbers(hour)).collect();
     FeedStatus {
         definition: Arc::clone(&book.definition),
         configured: book.configured,
@@ -152,7 +161,7 @@ fn feed_status(book: &FeedBook, hours: &[Hour<'_>], now: UtcTime) -> FeedStatus 
             .filter(|hour| !hour.is_held() && hour.is_overdue(book.definition.deadline, now))
             .map(|hour| hour.partition)
             .collect(),
-        missing_numbers: missing_numbers(&numbers),
+        missing_numbers: missing(parts) + missing(manifests),
         in_doubt: book.files.iter().filter(|file| file.reason.as_deref() == Some("in doubt")).count() as u64,
         hours: hours.len() as u64,
     }
@@ -180,6 +189,8 @@ fn held(book: &FeedBook, hours: &[Hour<'_>]) -> Vec<Need> {
         for batch in hour.batches.iter().filter(|batch| matches!(batch.state, BatchState::Held(_))) {
             let files = hour.files.iter().filter(|file| file.revision == batch.revision && file.state == "held");
             let before = needs.len();
+            // An hour that was held by order is one thing, whatever the number of its files.
+            let files = files.filter(|file| batch.reason.is_none() || file.reason.as_deref() != Some("ordered"));
             needs.extend(files.map(|file| Need::HeldFile {
                 feed: feed.clone(),
                 partition: hour.partition,

@@ -26,6 +26,8 @@ pub(super) struct Candidate {
     pub due: Due,
     pub rendered: RenderedHour,
     pub suspects: u64,
+    /// Its share of quarantined records is no reason to hold it: a person has accepted it, or it is a supplement.
+    pub accepted: bool,
 }
 
 impl Exporter {
@@ -79,6 +81,18 @@ impl Exporter {
         Ok(jobs)
     }
 
+    /// True when a person has accepted the quarantine of an hour, or it is a supplement.
+    pub(super) fn is_accepted(&self, job: &RenderJob, kind: DueKind) -> bool {
+        match kind {
+            DueKind::First => false,
+            DueKind::Supplement => true,
+            DueKind::Released(revision) => {
+                let id = BatchId { feed: job.definition.id.clone(), partition: job.partition, revision };
+                self.ledger.lock().hold_reason(&id).ok().flatten().is_some()
+            }
+        }
+    }
+
     /// Decides for each rendered hour: plan, skip or hold. Numbers are given here, in closing order.
     pub(super) fn judge(
         &mut self,
@@ -94,7 +108,8 @@ impl Exporter {
                 decisions.closed.push((id.clone(), candidate.job.partition.end));
             }
             let quarantine = quarantine_rows(&id, candidate.job.partition, &candidate.rendered.rejects);
-            if let Some(reason) = hold_reason(&candidate) {
+            let balance = self.balance(&candidate)?;
+            if let Some(reason) = hold_reason(&candidate).or_else(|| self.imbalance(&candidate, balance)) {
                 self.discard(candidate.rendered)?;
                 let (partition, revision) = (candidate.job.partition, candidate.job.revision);
                 decisions.held.push(self.held_hour(candidate.job.feed, partition, revision, reason, now, quarantine));
@@ -117,6 +132,7 @@ impl Exporter {
                 decisions.absorbed.push((latest, plan.cut, quarantine));
                 continue;
             }
+            decisions.lost.extend(balance.lost().map(|records| (plan.id.clone(), records)));
             if plan.parts.is_empty() && plan.manifest.is_none() {
                 decisions.skipped.push((plan, quarantine));
                 continue;
@@ -220,7 +236,7 @@ fn hold_reason(candidate: &Candidate) -> Option<String> {
     if let Some(reason) = &candidate.rendered.unfit {
         return Some(reason.clone());
     }
-    if candidate.due.kind != DueKind::First {
+    if candidate.accepted {
         return None;
     }
     let rejected = candidate.rendered.rejects.len() as u64 + candidate.suspects;

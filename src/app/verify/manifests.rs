@@ -67,7 +67,15 @@ fn again(
     let sealed = ledger.sealed_parts(&plan.id.feed, plan.id.partition.start)?;
     let revision = plan.id.revision;
     let parts: Vec<_> = sealed.iter().filter(|(of, _)| *of == revision).map(|(_, file)| file.clone()).collect();
-    let context = ManifestContext { definition: &definition, manifest, earlier: sealed, previous };
+    let voided = ledger.void_numbers(&plan.id)?;
+    let context = ManifestContext {
+        definition: &definition,
+        manifest,
+        earlier: sealed,
+        previous,
+        voided: voided.parts,
+        voided_manifests: voided.manifests,
+    };
     let bytes = manifest_bytes(plan, planned, &parts, &context);
     Ok(bytes.map(|bytes| Sha256Digest(Sha256::digest(bytes).into())).map_err(|fault| fault.to_string()))
 }

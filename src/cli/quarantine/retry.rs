@@ -1,9 +1,10 @@
 //! Lets records in quarantine come in again.
 
-use crate::app::quarantine::RetryReport;
+use crate::app::operator::{Done, Order};
 use crate::cli::arguments::QuarantineRetryArguments;
+use crate::cli::operator::give;
 use crate::cli::table::counted;
-use crate::cli::work::{Log, begin_log, failure, open, world};
+use crate::cli::work::{Log, begin_log};
 use crate::cli::{Answer, Context, Failure, exit};
 use crate::domain::ids::SourceId;
 use crate::ledger::reports::QuarantineFilter;
@@ -27,14 +28,15 @@ pub fn run(context: &Context, arguments: &QuarantineRetryArguments) -> Result<An
     } else {
         arguments.ids.iter().map(|id| QuarantineFilter { id: Some(*id), ..all.clone() }).collect()
     };
-    let world = world(context, &config);
-    let mut exporter = open(config, &world, false)?;
-    let mut report = RetryReport::default();
-    for filter in &filters {
-        let one = exporter.retry(filter).map_err(failure)?;
-        report.retried.extend(one.retried);
-        report.stay.extend(one.stay);
-    }
+    let told = give(context, &config, Order::Retry(filters), "retried", &arguments.wait)?;
+    let Some(Done { retry: report, .. }) = told.answer else {
+        return Ok(Answer {
+            text: "the instance that works has not come to it yet; it is done as soon as it does\n".to_owned(),
+            json: vec![json!({ "executed": false })],
+            exit: exit::INCOMPLETE,
+            ..Answer::default()
+        });
+    };
     let mut text = format!("{} came in again\n", counted(report.retried.len() as u64, "record"));
     for (id, reason) in &report.stay {
         text.push_str(&format!("{id} stays: {reason}\n"));
@@ -43,7 +45,7 @@ pub fn run(context: &Context, arguments: &QuarantineRetryArguments) -> Result<An
     Ok(Answer {
         text,
         json: vec![json!({ "retried": report.retried, "stay": stay })],
-        notes: vec!["next: hourdrop once".to_owned()],
+        notes: if told.is_ours { vec!["next: hourdrop once".to_owned()] } else { Vec::new() },
         exit: if report.stay.is_empty() { exit::DONE } else { exit::INCOMPLETE },
         ..Answer::default()
     })

@@ -22,7 +22,8 @@ fn screen(books: &[FeedBook], alarms: Vec<Alarm>, now: i64) -> String {
     let report = status(books, sources, alarms, at(now));
     let state = Some(Room { free_bytes: 61, bytes: 100 });
     let room = RoomReport { spool_bytes: 12_800_000, spool_max: 16 << 30, state, archive: None };
-    let screen = Screen { report: &report, state: Path::new("state"), utc: false, demo: false, room };
+    let clock = String::new();
+    let screen = Screen { report: &report, state: Path::new("state"), utc: false, demo: false, room, clock };
     screen.text()
 }
 
@@ -51,9 +52,10 @@ NEEDS YOU
    put them back, or say that they will not come
  2 p/f 2024-11-03 03:00-04:00 -05:00  held: 40 of 40 records in quarantine
    hourdrop show p/f 2024-11-03T03:00     hourdrop release p/f 2024-11-03T03:00 --reason ...
+   never to be sent: hourdrop void p/f 2024-11-03T03:00 --reason ...
  3 p/f 2024-11-03 02:00-03:00 -05:00  and 1 more are overdue: not delivered 1h10m after the end
    hourdrop show p/f 2024-11-03T02:00     hourdrop hours p/f
-disk 61 % free   spool 12.2 MiB of 16.0 GiB   sequence gaps 0   in doubt 0   (exit 4)
+disk 61 % free   spool 12.2 MiB of 16.0 GiB   clock ok   sequence gaps 0   in doubt 0   (exit 4)
 ";
     let expected = expected.replace("BACKLOG         NEXT", "   BACKLOG         NEXT");
     assert_eq!(screen(&[held], vec![alarm], NOW), expected);
@@ -68,8 +70,9 @@ fn a_held_file_names_itself_and_the_commands_that_lead_on() {
     let text = screen(&[book], Vec::new(), NOW);
     assert!(
         text.contains(
-            " 1 p/f 2024-11-03 00:00-01:00 -04:00  held: C_1.csv: another file already has the name\n   \
-         hourdrop show C_1.csv     hourdrop release p/f 2024-11-03T00:00 --reason ...\n"
+            " 1 p/f 2024-11-03 00:00-01:00 -04:00  held: C_1.csv: another file already has the name; it is not ours\n   \
+         hourdrop show C_1.csv\n   when the partner has removed it: hourdrop release C_1.csv --reason ...\n   \
+         never to be sent: hourdrop void p/f 2024-11-03T00:00 --reason ...\n"
         ),
         "{text}"
     );
@@ -82,7 +85,7 @@ fn nothing_needs_you_when_everything_known_is_delivered() {
     let text = screen(&[book], Vec::new(), NOW + 365 * 86_400);
     assert!(text.starts_with("hourdrop status  2025-11-03 11:30:00 Z  nothing needs you\n"), "{text}");
     assert!(text.contains("p/f      2024-11-03 07:00 Z  all delivered  -        12:00:00\n"), "{text}");
-    assert!(text.ends_with("in doubt 0\n"), "{text}");
+    assert!(text.ends_with("in doubt 0   clock ok\n"), "{text}");
 }
 
 #[test]

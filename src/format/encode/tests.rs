@@ -52,6 +52,7 @@ pub(in crate::format) fn facts() -> FileFacts<'static> {
         part: 1,
         parts: 1,
         previous_manifest: None,
+        voided: &[],
     }
 }
 

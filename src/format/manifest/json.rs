@@ -72,7 +72,7 @@ pub(super) fn render(statement: &ManifestStatement) -> Vec<u8> {
         })
         .collect();
     let counts = statement.counts;
-    let document = json!({
+    let mut document = json!({
         "manifest": VERSION,
         "partner": statement.partner,
         "feed": statement.feed,
@@ -99,8 +99,15 @@ pub(super) fn render(statement: &ManifestStatement) -> Vec<u8> {
         },
         "files": files,
         "voided_sequences": statement.voided,
+        "voided_manifest_sequences": statement.voided_manifests,
         "previous_manifest_sha256": statement.previous_manifest.map(|digest| digest.to_string()),
     });
+    // What is in no file for no stated reason was lost with damaged frames of the spool.
+    let accounted = statement.records + counts.filtered + counts.quarantined;
+    let lost = counts.received.saturating_sub(accounted);
+    if let Some(object) = document.get_mut("counts").and_then(Value::as_object_mut).filter(|_| lost > 0) {
+        object.insert("lost".to_owned(), lost.into());
+    }
     let mut text = format!("{document:#}").into_bytes();
     text.push(b'\n');
     text
@@ -141,6 +148,7 @@ pub fn parse_json(bytes: &[u8]) -> Result<ManifestStatement, ManifestFault> {
         empty: root.truth("empty")?,
         source_incomplete: root.truth("source_incomplete")?,
         voided: root.numbers("voided_sequences")?,
+        voided_manifests: root.optional("voided_manifest_sequences", Object::numbers)?.unwrap_or_default(),
     })
 }
 
@@ -279,6 +287,7 @@ mod tests {
             empty: false,
             source_incomplete: false,
             voided: vec![4711],
+            voided_manifests: vec![12],
         }
     }
 

@@ -9,7 +9,8 @@ fn is_self_or_parent(name: &str) -> bool {
 }
 
 /// An entry of NLST: a bare name. Some servers put the directory in front.
-pub(super) fn name_entry(line: &str) -> Option<RemoteEntry> {
+#[must_use]
+pub fn name_entry(line: &str) -> Option<RemoteEntry> {
     let name = line.rsplit('/').next().unwrap_or(line);
     (!is_self_or_parent(name)).then(|| RemoteEntry {
         name: name.to_owned(),
@@ -21,7 +22,8 @@ pub(super) fn name_entry(line: &str) -> Option<RemoteEntry> {
 }
 
 /// An entry of MLSD, RFC 3659, 7.2: `fact=value;fact=value; name`. `None` for the directory itself and its parent.
-pub(super) fn mlsd_entry(line: &str) -> Option<RemoteEntry> {
+#[must_use]
+pub fn mlsd_entry(line: &str) -> Option<RemoteEntry> {
     let (facts, name) = line.split_once(' ')?;
     let mut entry = name_entry(name)?;
     for (fact, value) in facts.split(';').filter_map(|fact| fact.split_once('=')) {
@@ -45,7 +47,8 @@ pub(super) fn mlsd_entry(line: &str) -> Option<RemoteEntry> {
 }
 
 /// An entry of LIST. Its times have no zone and no year, so they are not used.
-pub(super) fn list_entry(line: &str) -> Option<RemoteEntry> {
+#[must_use]
+pub fn list_entry(line: &str) -> Option<RemoteEntry> {
     let file = ListParser::parse_posix(line).or_else(|_| ListParser::parse_dos(line)).ok()?;
     let mut entry = name_entry(file.name())?;
     entry.kind = match (file.is_file(), file.is_directory()) {

@@ -5,7 +5,7 @@ use super::super::{FaultKind, Outcome, RemoteFault};
 
 /// A reply that was read to its end: its code and its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Reply {
+pub struct Reply {
     code: u16,
     text: String,
 }
@@ -14,7 +14,8 @@ impl Reply {
     /// Reads the bytes of a reply; `None` when they do not start with three digits.
     ///
     /// The digits are read here because the client library knows only some codes.
-    pub(super) fn read(body: &[u8]) -> Option<Self> {
+    #[must_use]
+    pub fn read(body: &[u8]) -> Option<Self> {
         let body = String::from_utf8_lossy(body);
         let (digits, rest) = body.split_at_checked(3)?;
         if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -24,41 +25,51 @@ impl Reply {
         Some(Self { code: digits.parse().ok()?, text: text.to_owned() })
     }
 
-    pub(super) const fn code(&self) -> u16 {
+    /// Its three digits.
+    #[must_use]
+    pub const fn code(&self) -> u16 {
         self.code
     }
 
-    pub(super) const fn is_positive(&self) -> bool {
+    /// The command was carried out.
+    #[must_use]
+    pub const fn is_positive(&self) -> bool {
         matches!(self.code, 200..=299)
     }
 
     /// A reply that announces another one: no answer to a command without transfer.
-    pub(super) const fn is_preliminary(&self) -> bool {
+    #[must_use]
+    pub const fn is_preliminary(&self) -> bool {
         matches!(self.code, 100..=199)
     }
 
     /// The command is not known or not implemented.
-    pub(super) const fn is_unknown_command(&self) -> bool {
+    #[must_use]
+    pub const fn is_unknown_command(&self) -> bool {
         matches!(self.code, 500 | 502 | 504)
     }
 
     /// The server refuses this way to open a data connection, RFC 2428.
-    pub(super) const fn refuses_passive_mode(&self) -> bool {
+    #[must_use]
+    pub const fn refuses_passive_mode(&self) -> bool {
         matches!(self.code, 500..=504 | 522)
     }
 
     /// The way some servers list an empty directory.
-    pub(super) fn says_no_files(&self) -> bool {
+    #[must_use]
+    pub fn says_no_files(&self) -> bool {
         matches!(self.code, 450 | 550) && self.text.to_ascii_lowercase().contains("no files")
     }
 
     /// The number in a reply to SIZE: `213 1048576`.
-    pub(super) fn number(&self) -> Option<u64> {
+    #[must_use]
+    pub fn number(&self) -> Option<u64> {
         if self.code == 213 { self.text.trim().parse().ok() } else { None }
     }
 
     /// The path in a reply to PWD: `257 "/a ""quoted"" name" is the current directory`.
-    pub(super) fn quoted_path(&self) -> Option<String> {
+    #[must_use]
+    pub fn quoted_path(&self) -> Option<String> {
         let mut characters = self.text.split_once('"')?.1.chars().peekable();
         let mut path = String::new();
         while let Some(character) = characters.next() {
@@ -71,7 +82,8 @@ impl Reply {
     }
 
     /// The features that a reply to FEAT lists, RFC 2389.
-    pub(super) fn features(&self) -> Features {
+    #[must_use]
+    pub fn features(&self) -> Features {
         if self.code != 211 {
             return Features(Vec::new());
         }
@@ -80,18 +92,23 @@ impl Reply {
     }
 
     /// The reply itself if it is positive.
-    pub(super) fn accepted(self, operation: &'static str) -> Result<Self, RemoteFault> {
+    ///
+    /// # Errors
+    /// What any other reply means.
+    pub fn accepted(self, operation: &'static str) -> Result<Self, RemoteFault> {
         if self.is_positive() { Ok(self) } else { Err(self.fault(operation, Outcome::NotDone)) }
     }
 
     /// A positive reply without the content it must have.
-    pub(super) fn senseless(&self, operation: &'static str) -> RemoteFault {
+    #[must_use]
+    pub fn senseless(&self, operation: &'static str) -> RemoteFault {
         RemoteFault { kind: FaultKind::Protocol, ..self.fault(operation, Outcome::NotDone) }
     }
 
     /// This reply as a fault. A server that closes the connection says nothing about the command: then a
     /// not-done becomes unknown, unless it was a question.
-    pub(super) fn fault(&self, operation: &'static str, outcome: Outcome) -> RemoteFault {
+    #[must_use]
+    pub fn fault(&self, operation: &'static str, outcome: Outcome) -> RemoteFault {
         let closing = self.code == 421 && matches!(operation, "rename" | "remove" | "create directory");
         RemoteFault {
             reply: Some((self.code, clean_reply(&self.text))),
@@ -127,10 +144,12 @@ impl Reply {
 
 /// The features of a server, in capital letters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Features(Vec<String>);
+pub struct Features(Vec<String>);
 
 impl Features {
-    pub(super) fn contains(&self, name: &str) -> bool {
+    /// Whether the server has this feature; `name` in capital letters.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
         self.0.iter().any(|feature| feature == name)
     }
 }

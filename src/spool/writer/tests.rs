@@ -226,6 +226,27 @@ fn a_torn_tail_in_allocated_space_is_cut_wherever_it_is_torn() {
 }
 
 #[test]
+fn zeros_where_a_durable_frame_was_are_damage_and_no_allocated_space() {
+    let (dir, disk) = (tempfile::tempdir().expect("directory"), Arc::default());
+    let mut spool = open(&disk, dir.path(), 0).expect("spool");
+    for number in 1..=3 {
+        append(&mut spool, [number]);
+        spool.sync().expect("sync");
+    }
+    drop(spool);
+    let path = segment_path(dir.path(), Lsn(1));
+    let bytes = fs::read(&path).expect("read");
+    let frame = usize::try_from(frame::frame_bytes(50)).expect("small");
+    for length in 1..=2 * frame - 10 {
+        let mut damaged = bytes.clone();
+        damaged[36..36 + length].fill(0);
+        overwrite(&path, &damaged);
+        // While a whole frame is left that was written after the first one had been synced.
+        assert!(matches!(open(&disk, dir.path(), 0), Err(SpoolFault::Damaged { lsn: Lsn(1), .. })), "{length} bytes");
+    }
+}
+
+#[test]
 fn zeros_behind_the_last_frame_of_an_earlier_segment_are_cut() {
     let (dir, disk) = (tempfile::tempdir().expect("directory"), Arc::default());
     let mut spool = open(&disk, dir.path(), 0).expect("spool");

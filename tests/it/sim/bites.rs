@@ -32,6 +32,7 @@ const POINTS: [SyncPoint; 16] = [
     SyncPoint::InputFile,
     SyncPoint::InputDirectory,
     SyncPoint::StateFile,
+    SyncPoint::ArchiveLog,
     SyncPoint::LedgerIntake,
     SyncPoint::LedgerPlan,
     SyncPoint::LedgerSealed,
@@ -52,6 +53,7 @@ const fn without(point: SyncPoint) -> Without {
         | SyncPoint::InputFile
         | SyncPoint::InputDirectory
         | SyncPoint::StateFile
+        | SyncPoint::ArchiveLog
         | SyncPoint::LedgerPlan
         | SyncPoint::LedgerSealed
         | SyncPoint::LedgerIntent

@@ -9,6 +9,7 @@ use super::workload::{WAVES, Workload, second_of};
 use crate::site::StandingClock;
 use hourdrop::app::exporter::{Exporter, OnceReport, World};
 use hourdrop::app::fault::ExporterFault;
+use hourdrop::app::operator::{Order, SettleAs, Target};
 use hourdrop::app::progress::Progress;
 use hourdrop::disk::RealDisk;
 use hourdrop::domain::delivery::{FileState, HeldReason};
@@ -234,12 +235,16 @@ impl Run<'_> {
     }
 
     fn pass(&mut self) -> Result<OnceReport, ExporterFault> {
+        self.open()?.once()
+    }
+
+    fn open(&mut self) -> Result<Exporter, ExporterFault> {
         self.starts += 1;
         let progress: Arc<dyn Progress> = Arc::clone(&self.told) as Arc<dyn Progress>;
         let mut world = World::new(Arc::new(self.disk.clone()), Arc::new(StandingClock(self.now)), progress);
         world.limits.segment_bytes_max = SEGMENT_BYTES;
         let config = self.place.config(self.setup.temporary);
-        Exporter::open(config, &world, None, true)?.once()
+        Exporter::open(config, &world, None, true)
     }
 
     /// What goes wrong in the next pass, and how it ends then.
@@ -321,8 +326,8 @@ impl Run<'_> {
     /// A person looks at what is held, and asks the partner.
     fn release_what_is_in_doubt(&mut self) -> Result<bool, String> {
         let path = self.place.root().join("state/ledger.db");
-        let mut ledger = Ledger::open(Arc::new(RealDisk), &path).map_err(|fault| fault.to_string())?;
-        let mut released = false;
+        let ledger = Ledger::open(Arc::new(RealDisk), &path).map_err(|fault| fault.to_string())?;
+        let mut doubted = Vec::new();
         for feed in ["huaxin/voice", "huaxin/halves"] {
             let feed = FeedId::parse(feed).expect("a feed");
             for batch in ledger.batches_to_send(&feed, 1000).map_err(|fault| fault.to_string())? {
@@ -342,12 +347,20 @@ impl Run<'_> {
                     self.partner.expect_again(name);
                 }
                 if batch.is_held {
-                    ledger.release_batch(&batch, "asked", self.now).map_err(|fault| fault.to_string())?;
-                    released = true;
+                    doubted.push(Order::Settle(Target::Hour(feed.clone(), batch.id.partition), SettleAs::Resend));
                 }
             }
         }
-        Ok(released)
+        drop(ledger);
+        if doubted.is_empty() {
+            return Ok(false);
+        }
+        let mut exporter = self.open().map_err(|fault| fault.to_string())?;
+        for order in doubted {
+            let done = exporter.order(&order, "asked", None).map_err(|fault| fault.to_string())?;
+            done.map_err(|refusal| refusal.to_string())?;
+        }
+        Ok(true)
     }
 
     /// Nothing is left over, nothing is missing, and everything lies where it should.

@@ -56,7 +56,7 @@ pub fn book(settings: &str, written: &[Written]) -> FeedBook {
         let start = MIDNIGHT + hour * 3600;
         let partition = Partition { start, end: start + 3600 };
         let counts = HourCounts { received: *received, filtered: *filtered, quarantined: *quarantined, duplicate: 0 };
-        book.hours.push(HourRow { partition: Some(partition), counts });
+        book.hours.push(HourRow { partition: Some(partition), counts, voided: 0, lost: 0 });
         for ((state, records, at), revision) in batches.iter().zip(0..) {
             let at = at.and_then(|second: i64| UtcTime::from_seconds(MIDNIGHT + second));
             let held = matches!(state, BatchState::Held(_));
@@ -71,6 +71,7 @@ pub fn book(settings: &str, written: &[Written]) -> FeedBook {
                 sealed_at: UtcTime::from_nanos((partition.end + 600) * 1_000_000_000),
                 source_incomplete: false,
                 records: *records,
+                voided: 0,
                 delivered_at: at,
             });
             if !held {
@@ -102,6 +103,7 @@ fn file(partition: Partition, revision: u32, part: u32, number: u64, records: u6
         reason: None,
         verified: at.map(|_| "reply-and-size".to_owned()),
         delivered_at: at,
+        resent: 0,
     }
 }
 
