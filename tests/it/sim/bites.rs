@@ -26,6 +26,7 @@ const POINTS: [SyncPoint; 16] = [
     SyncPoint::SpoolDirectory,
     SyncPoint::StagedFile,
     SyncPoint::ArchiveDirectory,
+    SyncPoint::ArchiveLog,
     SyncPoint::LocalDropFile,
     SyncPoint::LocalDropDirectory,
     SyncPoint::InputFile,
@@ -46,6 +47,7 @@ const fn without(point: SyncPoint) -> Without {
         | SyncPoint::SpoolDirectory
         | SyncPoint::StagedFile
         | SyncPoint::ArchiveDirectory
+        | SyncPoint::ArchiveLog
         | SyncPoint::LocalDropFile
         | SyncPoint::LocalDropDirectory
         | SyncPoint::InputFile

@@ -312,6 +312,9 @@ impl Disk for SimDisk {
         let state = self.lock();
         state.may_read()?;
         let name = state.name(path);
+        if LedgerFile::is_part(&name) {
+            return state.ledger.open_read(&name);
+        }
         let node = state.file(&name)?;
         Ok(Box::new(SimRead { disk: self.clone(), name, node, offset: 0 }))
     }

@@ -3,7 +3,7 @@
 //! durable as soon as it is done. What is simulated is the directory entry, and a commit that is not durable.
 
 use super::survival::Survival;
-use hourdrop::disk::{Disk, RealDisk, Stat};
+use hourdrop::disk::{Disk, DiskRead, RealDisk, Stat};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ impl LedgerFile {
     }
 
     pub fn is_part(name: &str) -> bool {
-        name.starts_with("state/ledger.")
+        Self::PARTS.contains(&name)
     }
 
     fn real(&self, name: &str) -> PathBuf {
@@ -53,6 +53,10 @@ impl LedgerFile {
 
     pub fn stat(&self, name: &str) -> io::Result<Option<Stat>> {
         RealDisk.stat(&self.real(name))
+    }
+
+    pub fn open_read(&self, name: &str) -> io::Result<Box<dyn DiskRead>> {
+        RealDisk.open_read(&self.real(name))
     }
 
     pub fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
