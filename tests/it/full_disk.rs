@@ -443,6 +443,15 @@ fn once_that_cannot_read_everything_names_who_needs_the_spool() {
 }
 
 #[test]
+fn a_bound_that_holds_nothing_is_refused() {
+    let site = Site::new();
+    let config = two_feeds(&site, "512KiB", "");
+    let loaded = hourdrop::app::config::load(&config, time(NOW)).expect("readable");
+    let found: Vec<_> = loaded.problems.iter().map(|problem| (problem.line(), problem.message.as_str())).collect();
+    assert!(loaded.config.is_none() && found == [(3, "`spool_max` must be at least \"1MiB\"")], "{found:?}");
+}
+
+#[test]
 fn once_seals_what_can_close_and_reads_on() {
     let site = Site::new();
     let config = two_feeds(&site, "1MiB", "");
