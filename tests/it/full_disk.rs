@@ -84,6 +84,16 @@ fn undisturbed() -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn run_waits_for_room_at_every_operation_and_ends_as_if_undisturbed() {
+    waits_at_every_operation(u64::MAX);
+}
+
+#[test]
+fn run_waits_when_there_is_no_room_for_a_moment() {
+    waits_at_every_operation(2);
+}
+
+/// From each operation on there is no room for so many operations.
+fn waits_at_every_operation(count: u64) {
     let expected = undisturbed();
     let mut operation = 0;
     loop {
@@ -91,7 +101,7 @@ fn run_waits_for_room_at_every_operation_and_ends_as_if_undisturbed() {
         let config = load(&configured(&site, WITHOUT_RESERVE), NOW);
         write_inputs(&site);
         let disk = small_disk(&site);
-        disk.account().full_from = Some(operation);
+        disk.account().full_from = Some((operation, count));
         let world = world_on(&disk, standing());
         let opened = Exporter::open(config.clone(), &world, None, false);
         let was_refused = opened.is_err();
@@ -109,6 +119,8 @@ fn run_waits_for_room_at_every_operation_and_ends_as_if_undisturbed() {
         }
         assert_eq!(codes(&site), [""; 0], "operation {operation}");
         drop(exporter);
+        let archived = crate::site::files_in(&site.path("archive"));
+        assert_eq!(archived.len(), expected.len(), "operation {operation}: everything is sealed without a restart");
         let exporter = Exporter::open(config.clone(), &world, None, true).expect("exporter");
         assert_eq!(exporter.once().expect("a pass").exit_code(), 0);
         assert!(site.everything_dropped() == expected, "operation {operation} had no room");
@@ -130,7 +142,7 @@ fn once_ends_with_what_fits_and_the_next_pass_ends_as_if_undisturbed() {
         let config = load(&configured(&site, WITHOUT_RESERVE), NOW);
         write_inputs(&site);
         let disk = small_disk(&site);
-        disk.account().full_from = Some(operation);
+        disk.account().full_from = Some((operation, u64::MAX));
         let world = world_on(&disk, standing());
         let opened = Exporter::open(config.clone(), &world, None, true);
         let was_refused = opened.is_err();
@@ -440,6 +452,15 @@ fn once_that_cannot_read_everything_names_who_needs_the_spool() {
 }
 
 #[test]
+fn a_bound_that_holds_nothing_is_refused() {
+    let site = Site::new();
+    let config = two_feeds(&site, "512KiB", "");
+    let loaded = hourdrop::app::config::load(&config, time(NOW)).expect("readable");
+    let found: Vec<_> = loaded.problems.iter().map(|problem| (problem.line(), problem.message.as_str())).collect();
+    assert!(loaded.config.is_none() && found == [(3, "`spool_max` must be at least \"1MiB\"")], "{found:?}");
+}
+
+#[test]
 fn once_seals_what_can_close_and_reads_on() {
     let site = Site::new();
     let config = two_feeds(&site, "1MiB", "");
@@ -450,6 +471,21 @@ fn once_seals_what_can_close_and_reads_on() {
     assert_eq!((report.read.records, report.read.inputs), (18_000, 2));
     assert_each_once(&site, 18_000);
     assert!(hourdrop::spool::usage::used_bytes(&RealDisk, &site.path("state/journal")).expect("used") < 1000);
+}
+
+#[test]
+fn a_record_as_long_as_the_spool_that_nobody_takes_does_not_stop_it() {
+    let site = Site::new();
+    fs::create_dir_all(site.path("in")).expect("directory");
+    let path = one_feed(&site, SOURCE, "where = 'trunk == \"TG\"'", "forever");
+    let text = fs::read_to_string(&path).expect("configuration");
+    let config = site.configure(&format!("spool_max = \"1MiB\"\n{text}"));
+    let long = call_line(1, "a").replace("|TG|", "|OTHER|").replace("|x", &format!("|{}", "x".repeat((1 << 20) - 60)));
+    site.write("in/1.log", long);
+    site.write("in/2.log", call_line(2, "b"));
+    let report = once(&config, NOW);
+    assert_eq!((report.read.records, report.unread), (2, None), "{report:?}");
+    assert_eq!(all_calls(&site), ["b"]);
 }
 
 #[test]

@@ -16,8 +16,8 @@ pub struct Account {
     pub others: u64,
     /// Operations that need room so far.
     pub operations: u64,
-    /// From this operation on there is no room.
-    pub full_from: Option<u64>,
+    /// From the operation behind this one on there is no room, for so many operations.
+    pub full_from: Option<(u64, u64)>,
     /// How often there was none.
     pub refused: u64,
     /// Syncs so far.
@@ -57,7 +57,7 @@ impl Account {
             return Err(self.full());
         }
         match self.full_from {
-            Some(from) if self.operations > from => Err(self.full()),
+            Some((from, count)) if (1..=count).contains(&self.operations.saturating_sub(from)) => Err(self.full()),
             _ => Ok(()),
         }
     }
