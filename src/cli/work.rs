@@ -8,6 +8,7 @@ use crate::app::fault::ExporterFault;
 use crate::app::progress::Progress;
 use crate::app::store::StoreFault;
 use crate::disk::RealDisk;
+use crate::ledger::LedgerFault;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Read};
@@ -58,6 +59,10 @@ pub fn open(config: Config, world: &World, to_the_end: bool) -> Result<Exporter,
     Exporter::open(config, world, input, to_the_end).map_err(failure)
 }
 
+/// What to do about a damaged ledger.
+const DAMAGED: &str = "`hourdrop verify` names everything that differs; `hourdrop recover` makes a new ledger from the \
+                       archive";
+
 /// A fault of the exporter with its exit code and advice.
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 #[expect(clippy::wildcard_enum_match_arm, reason = "every other fault reads the same")]
@@ -71,6 +76,10 @@ pub fn failure(fault: ExporterFault) -> Failure {
         ExporterFault::Store(StoreFault::Inconsistent { .. }) => Failure::new("the state directory is not complete")
             .because(&fault)
             .hint("put the missing part back; it is never made anew beside the others"),
+        ExporterFault::Store(StoreFault::Ledger(LedgerFault::Damaged { .. }))
+        | ExporterFault::Ledger(LedgerFault::Damaged { .. }) => {
+            Failure::new("the ledger is damaged, so nothing goes on").because(&fault).hint(DAMAGED)
+        }
         ExporterFault::NotHeld { .. } => Failure { exit: exit::USAGE, ..Failure::new(fault.to_string()) }
             .hint("`hourdrop status` shows what is held"),
         _ => Failure::new("the export stopped").because(&fault).hint("what was accepted is safe; a restart goes on"),
