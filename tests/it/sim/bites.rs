@@ -32,7 +32,6 @@ const POINTS: [SyncPoint; 16] = [
     SyncPoint::InputFile,
     SyncPoint::InputDirectory,
     SyncPoint::StateFile,
-    SyncPoint::ArchiveLog,
     SyncPoint::LedgerIntake,
     SyncPoint::LedgerPlan,
     SyncPoint::LedgerSealed,
@@ -53,7 +52,6 @@ const fn without(point: SyncPoint) -> Without {
         | SyncPoint::InputFile
         | SyncPoint::InputDirectory
         | SyncPoint::StateFile
-        | SyncPoint::ArchiveLog
         | SyncPoint::LedgerPlan
         | SyncPoint::LedgerSealed
         | SyncPoint::LedgerIntent
