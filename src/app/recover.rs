@@ -241,7 +241,11 @@ impl Recovery<'_> {
         let applied = shared.lock().applied()?;
         shared.lock().set_applied(applied)?;
         // It gets its final name without SQLite's log.
-        if shared.lock().gather()? { Ok(()) } else { Err(LedgerFault::Row("a reader keeps the new ledger".to_owned()).into()) }
+        if shared.lock().gather()? {
+            Ok(())
+        } else {
+            Err(LedgerFault::Row("a reader keeps the new ledger".to_owned()).into())
+        }
     }
 
     /// What is left of the old ledger, and the rows of the log behind it.

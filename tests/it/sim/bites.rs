@@ -26,7 +26,6 @@ const POINTS: [SyncPoint; 16] = [
     SyncPoint::SpoolDirectory,
     SyncPoint::StagedFile,
     SyncPoint::ArchiveDirectory,
-    SyncPoint::ArchiveLog,
     SyncPoint::LocalDropFile,
     SyncPoint::LocalDropDirectory,
     SyncPoint::InputFile,
@@ -47,7 +46,6 @@ const fn without(point: SyncPoint) -> Without {
         | SyncPoint::SpoolDirectory
         | SyncPoint::StagedFile
         | SyncPoint::ArchiveDirectory
-        | SyncPoint::ArchiveLog
         | SyncPoint::LocalDropFile
         | SyncPoint::LocalDropDirectory
         | SyncPoint::InputFile
