@@ -288,6 +288,26 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_log_is_not_taken_for_a_shorter_one() {
+        let dir = tempfile::tempdir().expect("directory");
+        let path = dir.path().join("ledger.db");
+        drop(ledger(dir.path()));
+        let mut writer = Ledger::open(Arc::new(RealDisk), &path).expect("ledger");
+        writer.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).expect("as if killed");
+        let fact = Fact { at: crate::domain::time::UtcTime::MIN, kind: "k", subject: "s", detail: "d" };
+        for _ in 0..3 {
+            writer.transact(SyncPoint::LedgerOther, |t| append_fact(t, fact)).expect("fact");
+        }
+        drop(writer);
+        let log = wal::log_path(&path);
+        let mut bytes = std::fs::read(&log).expect("log");
+        bytes[1000] ^= 1;
+        std::fs::File::create(&log).and_then(|mut f| std::io::Write::write_all(&mut f, &bytes)).expect("write");
+        let refused = Ledger::open(Arc::new(RealDisk), &path).map(|_| ());
+        assert!(matches!(refused, Err(LedgerFault::Damaged { what, .. }) if what.contains("ledger.db-wal")));
+    }
+
+    #[test]
     fn readers_cannot_write() {
         let dir = tempfile::tempdir().expect("directory");
         drop(ledger(dir.path()));

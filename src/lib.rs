@@ -39,6 +39,8 @@
 //! - *A manifest is visible only after every part file is verified.*
 //! - *A sealed name is never written again*: [`disk::Disk::rename`] replaces nothing, here or at the partner.
 //! - *Fact before act, fact after act*: plans and intents are committed before what they permit.
+//! - *What cannot be taken back is in the archive's log first*: see `tell` in `app/shared_ledger.rs`. So a ledger that is
+//!   lost is built again, and one that was rolled back is noticed.
 //! - *No record leaves the spool before its batch is sealed and recorded*: see `free_spool` in `app/sealing.rs`.
 //! - *Same input, same bytes*: everything that is not a pure function of the spool lies in the plan.
 //! - *The clock alone never seals*: [`seal::closing`] is a pure function of hours, sources and one moment; and a wall

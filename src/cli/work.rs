@@ -11,6 +11,7 @@ use crate::app::progress::Progress;
 use crate::app::recover::RecoverFault;
 use crate::app::store::StoreFault;
 use crate::disk::RealDisk;
+use crate::ledger::LedgerFault;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Read};
@@ -61,6 +62,10 @@ pub fn open(config: Config, world: &World, to_the_end: bool) -> Result<Exporter,
     Exporter::open(config, world, input, to_the_end).map_err(failure)
 }
 
+/// What to do about a damaged ledger.
+const DAMAGED: &str = "`hourdrop verify` names everything that differs; `hourdrop recover` makes a new ledger from the \
+                       archive";
+
 /// A fault of the exporter with its exit code and advice.
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 #[expect(clippy::wildcard_enum_match_arm, reason = "every other fault reads the same")]
@@ -70,6 +75,10 @@ pub fn failure(fault: ExporterFault) -> Failure {
             Failure::new("the spool is damaged, and nothing goes on before it is mended").because(&fault).hint(
                 "`hourdrop spool check` names what is lost; `hourdrop spool salvage --reason ...` lets the rest go on",
             )
+        }
+        ExporterFault::Store(StoreFault::Ledger(LedgerFault::Damaged { .. }))
+        | ExporterFault::Ledger(LedgerFault::Damaged { .. }) => {
+            Failure::new("the ledger is damaged, so nothing goes on").because(&fault).hint(DAMAGED)
         }
         ExporterFault::Store(store) => store_failure(store),
         _ if fault.is_failed_sync() => Failure::new("the disk could not make durable what was written").because(&fault).hint(

@@ -123,3 +123,21 @@ fn damage_in_ledger_and_journal_is_named() {
     assert_eq!(code, 4);
     assert!(found.len() == 1 && found[0].contains("is the last one, and another was written last"), "{found:?}");
 }
+
+#[test]
+fn a_start_with_a_damaged_ledger_says_what_to_do() {
+    let (site, config) = store();
+    sql(&site, "DELETE FROM fact WHERE id = (SELECT max(id) FROM fact)");
+    let before = site.everything_dropped();
+    let output = Command::new(env!("CARGO_BIN_EXE_hourdrop"))
+        .args(["once", "--config"])
+        .arg(&config)
+        .output()
+        .expect("the program runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for part in ["ledger.db is damaged: fact ", "`hourdrop verify`", "`hourdrop recover`"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(site.everything_dropped() == before);
+}

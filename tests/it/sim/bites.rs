@@ -31,7 +31,6 @@ const POINTS: [SyncPoint; 16] = [
     SyncPoint::InputFile,
     SyncPoint::InputDirectory,
     SyncPoint::StateFile,
-    SyncPoint::ArchiveLog,
     SyncPoint::LedgerIntake,
     SyncPoint::LedgerPlan,
     SyncPoint::LedgerSealed,
@@ -51,7 +50,6 @@ const fn without(point: SyncPoint) -> Without {
         | SyncPoint::InputFile
         | SyncPoint::InputDirectory
         | SyncPoint::StateFile
-        | SyncPoint::ArchiveLog
         | SyncPoint::LedgerPlan
         | SyncPoint::LedgerSealed
         | SyncPoint::LedgerIntent
