@@ -15,6 +15,7 @@
 //! follows holds every row, and what lies before it does not count. What the rows say is no business of this module.
 
 mod line;
+mod settle;
 mod tail;
 
 use crate::disk::{Disk, DiskFile, Kind, SyncPoint};
@@ -81,8 +82,8 @@ struct OpenFile {
 }
 
 impl ArchiveLog {
-    /// Opens the log behind `tail`, and cuts what a crash left unfinished there. `whole` begins it anew, behind all
-    /// numbers up to `number`.
+    /// Opens the log behind `tail`, cuts what a crash left unfinished there, and makes durable what lies behind line
+    /// `number`, the last that the ledger relied on.
     ///
     /// # Errors
     /// [`LogFault::Disk`].
@@ -107,9 +108,13 @@ impl ArchiveLog {
         }
         let Some((path, bytes)) = tail.file.clone().filter(|_| !log.whole) else { return Ok(log) };
         let mut file = log.disk.open_append(&path).map_err(disk_fault("open", &path))?;
-        if tail.bytes_behind > 0 {
+        let is_cut = tail.bytes_behind > 0;
+        if is_cut {
             file.truncate(bytes).map_err(disk_fault("cut", &path))?;
-            file.sync(SyncPoint::ArchiveLog).map_err(disk_fault("sync", &path))?;
+        }
+        if is_cut || tail.entries_from < bytes {
+            settle::write_again(log.disk.as_ref(), &path, file.as_mut(), tail.entries_from..bytes)?;
+            log.disk.sync_dir(&log.dir, SyncPoint::ArchiveLog).map_err(disk_fault("sync directory", &log.dir))?;
         }
         let month = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         log.file = Some(OpenFile { month, path, file, bytes });

@@ -93,7 +93,8 @@ pub(super) fn checked_tables(connection: &Connection) -> rusqlite::Result<Vec<Ch
             if key > 0 {
                 table.key.push(table.columns.len());
             }
-            table.columns.push(column);
+            // A name such as `table` is a word of SQL, too.
+            table.columns.push(format!("\"{column}\""));
         }
     }
     Ok(tables)

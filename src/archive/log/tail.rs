@@ -20,6 +20,8 @@ pub struct Tail {
     pub entries: Vec<Entry>,
     /// The newest file and the length up to which it is whole.
     pub(super) file: Option<(PathBuf, u64)>,
+    /// Where in it the lines begin that were asked for.
+    pub(super) entries_from: u64,
     /// What a crash left behind that length.
     pub(super) bytes_behind: u64,
     /// A newest file that holds no whole line.
@@ -47,6 +49,8 @@ impl Tail {
                 tail.number = found.last;
                 tail.bytes_behind = found.bytes - found.whole_bytes;
                 tail.file = Some((path.clone(), found.whole_bytes));
+                let known = found.entries.partition_point(|entry| entry.number <= after);
+                tail.entries_from = found.begins.get(known).copied().unwrap_or(found.whole_bytes);
                 tail.store = Some(store_of(disk, &path)?);
             } else if tail.entries.first().is_some_and(|next| found.last + 1 != next.number) {
                 return Err(LogFault::Damaged { path, line: 1, what: "lines behind this file are missing" });
@@ -69,6 +73,8 @@ struct FileTail {
     whole_bytes: u64,
     last: u64,
     entries: Vec<Entry>,
+    /// Where each line begins, also of lines that were not ended by a last one of their group.
+    begins: Vec<u64>,
 }
 
 impl FileTail {
@@ -97,7 +103,7 @@ impl FileTail {
 
     /// Reads whole lines that begin at byte `start`. What follows the last good one is left out: it was torn.
     fn parse(bytes: &[u8], start: u64) -> Result<Self, (u64, &'static str)> {
-        let mut found = Self { bytes: 0, whole_bytes: start, last: 0, entries: Vec::new() };
+        let mut found = Self { bytes: 0, whole_bytes: start, last: 0, entries: Vec::new(), begins: Vec::new() };
         let (mut bad, mut open, mut at) = (None, Vec::new(), start);
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             let begin = at;
@@ -119,6 +125,7 @@ impl FileTail {
             }
             let (more, number) = (entry.more, entry.number);
             open.push(entry);
+            found.begins.push(begin);
             if !more {
                 found.entries.append(&mut open);
                 found.last = number;
