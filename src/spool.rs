@@ -267,7 +267,6 @@ impl Spool {
         self.check_latch()?;
         if self.next.0 - 1 > self.durable.0 {
             self.sync_segment()?;
-            self.durable = Lsn(self.next.0 - 1);
         }
         Ok(self.durable)
     }
@@ -281,6 +280,8 @@ impl Spool {
             self.latch_on_error(synced)?;
             self.new_segment = false;
         }
+        // Everything before this segment was synced when it began.
+        self.durable = Lsn(self.next.0 - 1);
         Ok(())
     }
 

@@ -514,7 +514,7 @@ proptest! {
         // Payloads by LSN from 1 on, what the ledger has seen, and the segments as they were synced last.
         let (mut model, mut seen, mut synced) = (Vec::<Vec<u8>>::new(), 0u64, Vec::new());
         for (number, act) in acts.into_iter().enumerate() {
-            let before = spool.durable();
+            let before = (spool.durable(), spool.first());
             match act {
                 Act::Append(length) => {
                     let payload = vec![u8::try_from(number).expect("small") + 1; length];
@@ -553,7 +553,8 @@ proptest! {
                     synced = segments(dir.path());
                 }
             }
-            if spool.durable() > before {
+            // A segment is freed only when the newest one is durable.
+            if spool.durable() > before.0 || spool.first() > before.1 {
                 synced = segments(dir.path());
             }
             let kept = usize::try_from(spool.first().0 - 1).expect("small");
