@@ -12,6 +12,7 @@ use super::exporter::Exporter;
 use super::fault::ExporterFault;
 use super::intake::IntakeCounts;
 use super::sealing::SealCounts;
+use super::space::Work;
 use crate::clock::Clock;
 use crate::clock::agreement::{Jump, Mark, Reading};
 use crate::domain::time::{Length, UtcTime};
@@ -137,8 +138,10 @@ impl Exporter {
         let uptime = self.watch.mark.seen.uptime;
         let is_old = self.watch.saved.is_none_or(|saved| uptime.nanos() - saved.nanos() >= SAVED_EVERY.nanos());
         if changed || is_old {
-            self.set_alarms(SUBJECT, jump.as_ref().map(alarm).as_slice())?;
-            self.save_clock()?;
+            let told = self.set_alarms(SUBJECT, jump.as_ref().map(alarm).as_slice()).and_then(|()| self.save_clock());
+            if let Err(fault) = told {
+                self.wait_for_room(fault, Work::Reading)?;
+            }
         }
         Ok(jump.is_none())
     }

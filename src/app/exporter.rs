@@ -156,7 +156,7 @@ impl Exporter {
         let partners = self.deliver(until);
         self.execute_requests()?;
         self.free_room()?;
-        self.ledger.tell(self.clock.now())?;
+        self.tell_log()?;
         let ledger = self.ledger.lock();
         let (held, alarms) = (ledger.held()?, ledger.alarms()?);
         drop(ledger);

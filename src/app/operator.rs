@@ -159,7 +159,7 @@ impl Exporter {
         for act in &entry.acts {
             self.note_act(act);
         }
-        self.ledger.tell(now)?;
+        self.tell_log()?;
         if done.changed {
             tracing::info!(order = ?order, reason, "ordered");
         }

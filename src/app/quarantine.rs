@@ -41,7 +41,7 @@ impl Exporter {
             }
         }
         self.commit(usize::MAX)?;
-        self.ledger.tell(self.clock.now())?;
+        self.tell_log()?;
         Ok(report)
     }
 

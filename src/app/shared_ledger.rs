@@ -58,6 +58,15 @@ impl SharedLedger {
         ledger.told(number, mark);
         Ok(())
     }
+
+    /// The same, and the ledger notes it at once instead of with its next transaction.
+    ///
+    /// # Errors
+    /// As [`SharedLedger::tell`].
+    pub fn tell_and_note(&self, at: UtcTime) -> Result<(), LedgerFault> {
+        self.tell(at)?;
+        self.lock().note_told()
+    }
 }
 
 fn refused(fault: LogFault) -> LedgerFault {

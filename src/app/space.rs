@@ -80,6 +80,17 @@ impl Exporter {
         Ok(counts)
     }
 
+    /// Tells the archive's log what the ledger says, as soon as there is room for it.
+    ///
+    /// # Errors
+    /// The fault itself when it is another one than a lack of room.
+    pub(super) fn tell_log(&mut self) -> Result<(), ExporterFault> {
+        match self.ledger.tell_and_note(self.now()) {
+            Ok(()) => Ok(()),
+            Err(fault) => self.wait_for_room(fault.into(), Work::Sealing).map(|_| ()),
+        }
+    }
+
     /// Reads nothing, but finishes what was in flight and keeps the reserve.
     ///
     /// # Errors

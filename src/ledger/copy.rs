@@ -5,10 +5,10 @@
 //! the copy is durable, [`Ledger::told`] lets the keys go with the next transaction. Until then the copy is ahead by rows
 //! that are exactly these, so a ledger that differs from a copy with a higher number was rolled back.
 
-use super::{Ledger, LedgerFault, Result, row, run};
+use super::{Ledger, LedgerFault, Result, checked_rows, row, run};
 use crate::disk::SyncPoint;
 use rusqlite::types::{Value as Cell, ValueRef};
-use rusqlite::{OptionalExtension, Transaction, params, params_from_iter};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params, params_from_iter};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
@@ -139,6 +139,14 @@ impl Ledger {
         self.told = Some(Told { number, mark });
     }
 
+    /// Notes what the copy has got, when that is not noted yet.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn note_told(&mut self) -> Result<()> {
+        if self.told.is_none() { Ok(()) } else { self.transact(SyncPoint::LedgerOther, |_| Ok(())) }
+    }
+
     /// Everything that is noted as changed is in the copy, up to line `number`.
     ///
     /// # Errors
@@ -218,7 +226,10 @@ impl Ledger {
     /// [`LedgerFault`].
     pub fn copy_to(&self, path: &std::path::Path) -> Result<()> {
         let path = path.to_str().ok_or_else(|| LedgerFault::Row("the path is not a text".to_owned()))?;
-        self.check(self.connection.execute("VACUUM INTO ?1", [path])).map(|_| ())
+        // A connection without the checked views, which stand in front of the tables.
+        let plain = self.check(Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE))?;
+        self.check(checked_rows::teach(&plain))?;
+        self.check(plain.execute("VACUUM INTO ?1", [path])).map(|_| ())
     }
 }
 

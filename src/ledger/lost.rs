@@ -13,7 +13,7 @@ use rusqlite::{Transaction, params};
 /// Records that were received and are in no file, not filtered and not lost; of those in quarantine the ones that will
 /// be rendered again with their hour.
 const WAITING: &str = "
-SELECT h.start_second, h.end_second, h.received - h.filtered - h.quarantined
+SELECT h.start_second, h.end_second, h.received - h.filtered - h.quarantined - h.voided
        - coalesce((SELECT sum(b.records) FROM batch b WHERE b.feed = h.feed AND b.start_second = h.start_second), 0)
        - coalesce((SELECT l.records FROM lost l WHERE l.feed = h.feed AND l.start_second = h.start_second), 0)
        + (SELECT count(*) FROM quarantine q

@@ -37,7 +37,7 @@ impl Place {
         let feed = "grace = \"10m\"\nreject_max = \"50%\"\nrecords_max = 3";
         let config = one_feed(&site, &source, feed, "forever");
         let text = fs::read_to_string(&config).expect("configuration");
-        let config = site.configure(&format!("once_deliver_for = \"0s\"\n{text}"));
+        let config = site.configure(&format!("once_deliver_for = \"0s\"\nreserve = \"0\"\n{text}"));
         site.drop_dir("huaxin");
         Self { config: load(&config, LATER), site }
     }

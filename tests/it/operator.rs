@@ -16,6 +16,7 @@ use hourdrop::domain::delivery::{DeliveryFact, FileState};
 use hourdrop::domain::ids::{FeedId, PartnerId, SourceId};
 use hourdrop::domain::period::Partition;
 use hourdrop::format::manifest::{ManifestStatement, parse_json};
+use hourdrop::ledger::checked_rows::teach;
 use hourdrop::ledger::Ledger;
 use hourdrop::ledger::operator::{Act, OrderEntry};
 use std::path::{Path, PathBuf};
@@ -69,6 +70,7 @@ pub fn ledger(site: &Site) -> Ledger {
 
 pub fn sql(site: &Site, statement: &str) {
     let connection = rusqlite::Connection::open(site.path("state/ledger.db")).expect("ledger");
+    teach(&connection).expect("functions");
     connection.execute(statement, []).expect("statement");
 }
 
@@ -166,7 +168,8 @@ impl Progress for PauseAfterTheFirst {
     fn delivered(&self, _partner: &str, _file: &str) {
         let connection = rusqlite::Connection::open(&self.0).expect("ledger");
         connection.busy_timeout(std::time::Duration::from_secs(10)).expect("patience");
-        let insert = "INSERT OR IGNORE INTO paused VALUES (?1, 1, 'by the test')";
+        teach(&connection).expect("functions");
+        let insert = "INSERT OR IGNORE INTO paused (subject, since, reason) VALUES (?1, 1, 'by the test')";
         connection.execute(insert, [self.1]).expect("paused");
     }
 }
@@ -237,6 +240,9 @@ fn an_order_overtakes_a_delivery_that_has_begun() {
 fn a_paused_source_is_not_read_and_its_hours_wait() {
     let site = Site::new();
     let config = configured(&site, "wait_max = \"1m\"\nafter_wait = \"seal\"");
+    let text = std::fs::read_to_string(&config).expect("text");
+    // This test goes back in time.
+    site.configure(&format!("clock_jump_max = \"3650d\"\n{}", text.trim_start()));
     let switch = Subject::Source(SourceId::parse("switch").expect("a source"));
     site.write("in/1.log", call_line(1, "a") + &call_line(61, "b"));
     say(&config, &Order::Pause(switch.clone())).expect("paused");

@@ -381,6 +381,7 @@ fn an_hour_with_another_number_of_records_than_was_counted_is_held_with_both_num
     {
         let damaged = Damaged::new();
         let database = rusqlite::Connection::open(damaged.site.path("state/ledger.db")).expect("database");
+        hourdrop::ledger::checked_rows::teach(&database).expect("functions");
         let update =
             format!("UPDATE hour SET received = received {change} WHERE feed = 'huaxin/voice' AND start_second = ?1");
         assert_eq!(database.execute(&update, [FIRST_HOUR + 3600]).expect("update"), 1);

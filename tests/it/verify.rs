@@ -114,7 +114,7 @@ fn damage_in_ledger_and_journal_is_named() {
     fs::write(&segment, bytes).expect("write");
     let found = differences(&verify(&config, &[]).1);
     assert!(
-        found.len() == 1 && found[0].contains("0001.seg: byte 36, lsn 1: the checksum does not match"),
+        found.len() == 1 && found[0].contains("0001.seg: byte 36, lsn 1 to 1: the checksum does not match"),
         "{found:?}"
     );
     sql(&site, "DELETE FROM fact WHERE id = (SELECT max(id) FROM fact)");

@@ -90,7 +90,7 @@ impl Exporter {
         }
         exporter.take_changes(now)?;
         exporter.tell_what_was_accepted()?;
-        exporter.ledger.tell(now)?;
+        exporter.tell_log()?;
         Ok(exporter)
     }
 

@@ -33,7 +33,7 @@ impl Exporter {
         drop(wakers);
         let outcomes: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panicked())).collect();
         done?;
-        self.ledger.tell(self.clock.now())?;
+        self.tell_log()?;
         if let Some(outcome) = outcomes.into_iter().find(|outcome| outcome.stopped) {
             return Err(ExporterFault::Start(std::io::Error::other(outcome.fault.unwrap_or_default())));
         }
