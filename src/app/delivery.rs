@@ -154,7 +154,7 @@ pub fn deliver_partner(
         match send(context, partner, &work, &mut compared, &mut outcome.delivered) {
             Ok(()) => {
                 failures = 0;
-                if let Err(fault) = context.ledger.tell(context.clock.now()) {
+                if let Err(fault) = context.ledger.tell_and_note(context.clock.now()) {
                     return stopped(context, partner, &outcome, &fault.into());
                 }
                 report(context, &partner.id, None);

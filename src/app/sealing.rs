@@ -404,7 +404,7 @@ impl Exporter {
             self.ledger.lock().note_freed(first)?;
         }
         // What frames meant that are gone is known to the ledger alone, which may be lost.
-        self.ledger.tell(self.now())?;
+        self.ledger.tell_and_note(self.now())?;
         self.spool.free_below(free)?;
         if self.is_spool_full() && free >= self.spool.next() {
             self.spool.roll_over()?;

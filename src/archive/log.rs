@@ -188,7 +188,14 @@ impl ArchiveLog {
         let path = self.dir.join(format!("{month}.jsonl"));
         let file = self.disk.create_new(&path).map_err(disk_fault("create", &path))?;
         self.file = Some(OpenFile { month, path, file, bytes: 0 });
-        self.put(&line::write_header(self.number + 1, at, &Header { store: self.store.clone(), whole: self.whole }))?;
+        let header = Header { store: self.store.clone(), whole: self.whole };
+        if let Err(fault) = self.put(&line::write_header(self.number + 1, at, &header)) {
+            // A file without a header says nothing: it is begun again when there is room.
+            if let Some(open) = self.file.take() {
+                self.disk.remove(&open.path).map_err(disk_fault("remove", &open.path))?;
+            }
+            return Err(fault);
+        }
         self.sync()?;
         self.disk.sync_dir(&self.dir, SyncPoint::ArchiveLog).map_err(disk_fault("sync directory", &self.dir))?;
         self.whole = false;

@@ -1,9 +1,10 @@
 //! Rows that do not fit together because some are lost: what is half known is forgotten, so that it can be found again in
 //! the archive, and nothing that was closed or numbered is given again.
 
-use super::{Ledger, Result, row, run};
+use super::{Fact, Ledger, Result, append_fact, row, run};
 use crate::disk::SyncPoint;
 use crate::domain::batch::BatchId;
+use crate::domain::time::UtcTime;
 use rusqlite::{Transaction, params};
 
 /// Batches of which something is not known: they have no files, files that lag behind them, or files ahead of them.
@@ -27,7 +28,8 @@ impl Ledger {
             let feeds = "DELETE FROM main.feed_version WHERE hash NOT IN (SELECT hash FROM main.definition)";
             run(t, feeds, [])?;
             let orphans = "DELETE FROM main.batch WHERE definition NOT IN (SELECT hash FROM main.definition)";
-            run(t, orphans, []).map(|_| ())
+            run(t, orphans, [])?;
+            chain_again(t)
         })
     }
 
@@ -38,6 +40,21 @@ impl Ledger {
     pub fn forget_batch(&mut self, id: &BatchId) -> Result<()> {
         self.transact(SyncPoint::LedgerOther, |t| forget(t, super::batches::batch_row(t, id)?))
     }
+}
+
+/// The facts that are left, as a history of their own: the chain is broken where some are lost.
+fn chain_again(t: &Transaction<'_>) -> Result<()> {
+    let query = "SELECT at, kind, subject, detail FROM main.fact ORDER BY id";
+    let mut statement = row(t.prepare(query))?;
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+    let facts: Vec<(i64, String, String, String)> = row(row(statement.query_map([], read))?.collect())?;
+    drop(statement);
+    run(t, "DELETE FROM main.fact", [])?;
+    run(t, "UPDATE main.store SET value = '' WHERE key = ?1", [super::facts::LAST_FACT])?;
+    for (at, kind, subject, detail) in &facts {
+        append_fact(t, Fact { at: UtcTime::from_nanos(*at), kind, subject, detail })?;
+    }
+    Ok(())
 }
 
 fn forget(t: &Transaction<'_>, batch: i64) -> Result<()> {

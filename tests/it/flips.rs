@@ -129,7 +129,9 @@ fn judge(place: &Place, flipped: &str, expected: &Files) -> Result<Outcome, Stri
         Err(message) => {
             only_whole_files(place, expected)?;
             let name = flipped.rsplit('/').next().unwrap_or_default().trim_end_matches("-wal");
-            let names_it = message.contains(name) || (name.starts_with("ledger") && message.contains("ledger"));
+            let is_log = flipped.contains("/.log/") && message.contains("its log");
+            let names_it =
+                is_log || message.contains(name) || (name.starts_with("ledger") && message.contains("ledger"));
             return if names_it { Ok(Outcome::Detected) } else { Err(format!("refused without its name: {message}")) };
         }
     };

@@ -1,5 +1,6 @@
 //! Mending a damaged journal, and recording it.
 
+use crate::app::beside::Beside;
 use crate::app::config::Config;
 use crate::app::fault::ExporterFault;
 use crate::app::store::{StoreFault, lock, read_identity};
@@ -26,6 +27,8 @@ pub fn salvage(
     let _lock = lock(state)?;
     let store = read_identity(disk.as_ref(), state)?;
     let mut ledger = Ledger::open(Arc::clone(disk), &config.ledger_path())?;
+    // What the archive's log has got beyond the ledger's own note is noted with the next transaction.
+    Beside::of(config).open_log(disk, &mut ledger, &store.to_string()).map_err(StoreFault::Beside)?;
     let known = Known { freed: ledger.freed()?, durable: ledger.applied()? };
     let dir = state.join("journal");
     disk.create_dir_all(&dir, crate::disk::SyncPoint::SpoolDirectory).map_err(|source| StoreFault::Disk {
