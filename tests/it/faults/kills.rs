@@ -5,7 +5,7 @@
 //! program was doing then differs a little, for the machine is never twice the same.
 
 use super::rig::{FROM_NOW, Intake, NOW, Rig, expected, inputs};
-use super::{number, seed, tell};
+use super::{number, say, seed, tell};
 use crate::servers::TestServer;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Stdio};
@@ -36,7 +36,7 @@ fn kill_within(process: &mut Child, whole: Duration, random: &mut fastrand::Rng)
 /// Kills the command in one place after the other until the number is reached.
 fn storm(what: &str, kills: u64, command: &str, server: Option<&TestServer>) {
     let seed = seed();
-    eprintln!("kills of {what}: seed {seed}");
+    say(&format!("kill -9 of {what}: seed {seed}"));
     let mut random = fastrand::Rng::with_seed(seed);
     let clock = if command == "run" { FROM_NOW } else { NOW };
     let expected = expected();
@@ -173,7 +173,7 @@ fn write_in_pieces(mut input: ChildStdin, lines: &[String], records: usize) -> s
 #[test]
 fn a_sender_on_standard_input_goes_on_behind_what_was_accepted() {
     let (seed, kills) = (seed(), share(15));
-    eprintln!("kills with standard input: seed {seed}");
+    say(&format!("kill -9 with standard input: seed {seed}"));
     let mut random = fastrand::Rng::with_seed(seed);
     let (mut killed, mut survived, mut places) = (0, 0, 0);
     while killed < kills {

@@ -6,7 +6,7 @@
 
 use super::kills::Sender;
 use super::rig::{FROM_NOW, Intake, NOW, Rig, expected};
-use super::{memory_dir, number, seed, tell};
+use super::{memory_dir, number, say, seed, tell};
 use crate::servers::tool;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -99,10 +99,10 @@ impl Drop for FileSystem {
 /// Runs a command that must succeed; what it said when it does not.
 fn said(command: &mut Command) -> Result<(), String> {
     let output = command.output().map_err(|fault| format!("{command:?}: {fault}"))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim())),
+    if output.status.success() {
+        return Ok(());
     }
+    Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim()))
 }
 
 /// The file system, or nothing where this machine does not allow it.
@@ -110,7 +110,7 @@ fn file_system(kind: &'static str) -> Option<FileSystem> {
     match FileSystem::make(kind) {
         Ok(made) => Some(made),
         Err(why) if std::env::var_os("HOURDROP_POWER_CUTS").is_none() => {
-            eprintln!("faults: POWER CUTS ON {kind} WERE NOT RUN: {why}");
+            say(&format!("POWER CUTS ON {kind} WERE NOT RUN: {why}"));
             None
         }
         Err(why) => panic!("power cuts were asked for and cannot be made: {why}"),
@@ -233,7 +233,7 @@ fn one(
 fn storm(kind: &'static str) {
     let Some(mut system) = file_system(kind) else { return };
     let (seed, cuts) = (seed(), number("HOURDROP_POWER_CUTS", CUTS).div_ceil(2));
-    eprintln!("power cuts on {kind}: seed {seed}");
+    say(&format!("power cuts on {kind}: seed {seed}"));
     let mut random = fastrand::Rng::with_seed(seed);
     let pace = Pace::measure(&system);
     let mut made = 0;

@@ -7,7 +7,7 @@
 
 use super::dying_disk::DyingDisk;
 use super::rig::{FIRST_SECOND, NOW, Rig};
-use super::{memory_dir, number, seed, tell};
+use super::{memory_dir, number, say, seed, tell};
 use crate::site::{load, time, world};
 use hourdrop::app::config::Config;
 use hourdrop::app::exporter::{Exporter, OnceReport, World};
@@ -199,7 +199,7 @@ fn name(log: &Path, number: u32) -> PathBuf {
 #[test]
 fn input_that_comes_again_is_in_the_output_once() {
     let (seed, rounds) = (seed(), number("HOURDROP_REPLAYS", ROUNDS));
-    eprintln!("replays: seed {seed}");
+    say(&format!("replayed input: seed {seed}"));
     let next = AtomicU64::new(0);
     let work = || {
         loop {
