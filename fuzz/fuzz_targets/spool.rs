@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 const STORE: StoreId = StoreId([7; 16]);
 
-/// Frames, then changes: a byte that says how many frames, one for each frame (length, and whether a sync follows),
-/// then groups of four bytes: a segment, a place in it, and what becomes of the byte there.
+// Frames, then changes: a byte that says how many frames, one for each frame (length, and whether a sync follows),
+// then groups of four bytes: a segment, a place in it, and what becomes of the byte there.
 fuzz_target!(|data: &[u8]| {
     let [frames, rest @ ..] = data else { return };
     let frames = usize::from(*frames) % 24;

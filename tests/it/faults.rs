@@ -13,6 +13,8 @@ mod rig;
 mod soak;
 mod syscalls;
 
+use std::io::Write;
+
 /// How many faults a test injects: an environment variable, or this.
 #[expect(clippy::disallowed_methods, reason = "the numbers of a test run come from its environment")]
 pub fn number(variable: &str, default: u64) -> u64 {
@@ -27,9 +29,14 @@ pub fn seed() -> u64 {
     number("HOURDROP_SEED", fastrand::u64(..) >> 16)
 }
 
-/// What was injected and what came of it, for the table of the documentation: one line on standard error.
+/// Says something that must be seen also when the test passes, which `eprintln!` is not.
+pub fn say(text: &str) {
+    writeln!(std::io::stderr(), "faults: {text}").ok();
+}
+
+/// What was injected and what came of it, for the table of the documentation.
 pub fn tell(what: &str, injected: u64, survived: u64, seed: u64) {
-    eprintln!("faults: {what}: {injected} injected, {survived} survived, seed {seed}");
+    say(&format!("{what}: {injected} injected, {survived} survived, seed {seed}"));
     assert_eq!(injected, survived, "{what}: seed {seed}");
 }
 

@@ -222,14 +222,12 @@ fn unpacked(path: &str) -> PathBuf {
 /// A program of this machine, or the one that was unpacked.
 pub fn tool(name: &str) -> Command {
     let places = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
-    match places.iter().map(|place| Path::new(place).join(name)).find(|path| path.exists()) {
-        Some(path) => Command::new(path),
-        None => {
-            let inside = places.iter().map(|place| format!("{}/{name}", &place[1..]));
-            let found = inside.clone().find(|path| unpacked(path).exists());
-            program(&found.unwrap_or_else(|| panic!("{name} is missing: run `tests/servers/fetch` again")))
-        }
+    if let Some(path) = places.iter().map(|place| Path::new(place).join(name)).find(|path| path.exists()) {
+        return Command::new(path);
     }
+    let mut inside = places.iter().map(|place| format!("{}/{name}", &place[1..]));
+    let found = inside.find(|path| unpacked(path).exists());
+    program(&found.unwrap_or_else(|| panic!("{name} is missing: run `tests/servers/fetch` again")))
 }
 
 fn program(path: &str) -> Command {

@@ -5,10 +5,12 @@
 //! program was doing then differs a little, for the machine is never twice the same.
 
 use super::rig::{FROM_NOW, Intake, NOW, Rig, expected, inputs};
-use super::{number, seed, tell};
+use super::{number, say, seed, tell};
 use crate::servers::TestServer;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const KILLS: u64 = 100;
@@ -34,7 +36,7 @@ fn kill_within(process: &mut Child, whole: Duration, random: &mut fastrand::Rng)
 /// Kills the command in one place after the other until the number is reached.
 fn storm(what: &str, kills: u64, command: &str, server: Option<&TestServer>) {
     let seed = seed();
-    eprintln!("kills of {what}: seed {seed}");
+    say(&format!("kill -9 of {what}: seed {seed}"));
     let mut random = fastrand::Rng::with_seed(seed);
     let clock = if command == "run" { FROM_NOW } else { NOW };
     let expected = expected();
@@ -101,15 +103,31 @@ fn killed_while_uploading_to_pure_ftpd() {
 pub struct Sender {
     lines: Vec<String>,
     /// What was acknowledged: fewer may never be told.
-    pub acknowledged: usize,
+    acknowledged: usize,
+    /// Lines that the program has said, for those who wait for a moment.
+    said: Arc<AtomicUsize>,
 }
 
 impl Sender {
     pub fn new() -> Self {
-        Self { lines: inputs(), acknowledged: 0 }
+        Self { lines: inputs(), acknowledged: 0, said: Arc::default() }
     }
 
-    /// Sends to one process; `end` is told when it is to die. Returns whether all was acknowledged.
+    /// Draws a moment of the next conversation: some acknowledgements into it, or while the program starts. What comes
+    /// back waits for that moment.
+    pub fn moment(&self, random: &mut fastrand::Rng) -> impl FnOnce() + Send + use<> {
+        self.said.store(0, Ordering::SeqCst);
+        let (said, lines, pause) = (Arc::clone(&self.said), random.usize(0..12), random.u64(0..30_000));
+        move || {
+            let until = Instant::now() + Duration::from_secs(2);
+            while said.load(Ordering::SeqCst) < lines && Instant::now() < until {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            std::thread::sleep(Duration::from_micros(pause));
+        }
+    }
+
+    /// Sends to one process. Returns whether all was acknowledged.
     pub fn send(&mut self, process: &mut Child, random: &mut fastrand::Rng) -> Result<bool, String> {
         let input = process.stdin.take().expect("standard input");
         let mut answers = BufReader::new(process.stdout.take().expect("standard output"));
@@ -123,11 +141,13 @@ impl Sender {
             return Err(format!("{} records were acknowledged, {before} are there", self.acknowledged));
         }
         self.acknowledged = before;
+        self.said.fetch_add(1, Ordering::SeqCst);
         let rest = self.lines.get(before..).ok_or("more was accepted than was sent")?.to_vec();
         let pieces = random.usize(1..40);
         let writer = std::thread::spawn(move || write_in_pieces(input, &rest, pieces));
         for line in answers.lines() {
             let Ok(line) = line else { break };
+            self.said.fetch_add(1, Ordering::SeqCst);
             if let Some(accepted) = line.strip_prefix("accepted=").and_then(|number| number.parse::<usize>().ok()) {
                 self.acknowledged = before + accepted;
             }
@@ -144,7 +164,7 @@ fn write_in_pieces(mut input: ChildStdin, lines: &[String], records: usize) -> s
         let text = piece.concat();
         let (first, second) = text.split_at(text.len() / 2);
         input.write_all(first.as_bytes())?;
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(Duration::from_millis(3));
         input.write_all(second.as_bytes())?;
     }
     Ok(())
@@ -153,7 +173,7 @@ fn write_in_pieces(mut input: ChildStdin, lines: &[String], records: usize) -> s
 #[test]
 fn a_sender_on_standard_input_goes_on_behind_what_was_accepted() {
     let (seed, kills) = (seed(), share(15));
-    eprintln!("kills with standard input: seed {seed}");
+    say(&format!("kill -9 with standard input: seed {seed}"));
     let mut random = fastrand::Rng::with_seed(seed);
     let (mut killed, mut survived, mut places) = (0, 0, 0);
     while killed < kills {
@@ -170,9 +190,9 @@ fn a_sender_on_standard_input_goes_on_behind_what_was_accepted() {
             let mut process = command.spawn().expect("the program starts");
             let pid = rustix::process::Pid::from_child(&process);
             let killer = (!last).then(|| {
-                let moment = Duration::from_micros(random.u64(0..300_000));
+                let moment = sender.moment(&mut random);
                 std::thread::spawn(move || {
-                    std::thread::sleep(moment);
+                    moment();
                     rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok()
                 })
             });

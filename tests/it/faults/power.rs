@@ -6,7 +6,7 @@
 
 use super::kills::Sender;
 use super::rig::{FROM_NOW, Intake, NOW, Rig, expected};
-use super::{memory_dir, number, seed, tell};
+use super::{memory_dir, number, say, seed, tell};
 use crate::servers::tool;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -65,10 +65,21 @@ impl FileSystem {
         said(Command::new("perl").args(["-e", SHUTDOWN]).arg(place)).expect("the file system is shut down");
     }
 
-    /// After a cut.
+    /// After a cut. A mount lives on while another mount namespace has a copy of it, made by whoever starts containers
+    /// at this moment; then the next mount of the same device is still the one that was shut down.
     fn reboot(&mut self) {
-        self.unmount();
-        self.mount().expect("mounted again");
+        let until = Instant::now() + Duration::from_secs(30);
+        loop {
+            self.unmount();
+            self.mount().expect("mounted again");
+            let probe = self.place.join("probe");
+            let works = fs::write(&probe, "works").and_then(|()| fs::remove_file(&probe));
+            match works {
+                Ok(()) => return,
+                Err(fault) => assert!(Instant::now() < until, "{} does not come back: {fault}", self.kind),
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Everything up to now is kept.
@@ -88,10 +99,10 @@ impl Drop for FileSystem {
 /// Runs a command that must succeed; what it said when it does not.
 fn said(command: &mut Command) -> Result<(), String> {
     let output = command.output().map_err(|fault| format!("{command:?}: {fault}"))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim())),
+    if output.status.success() {
+        return Ok(());
     }
+    Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim()))
 }
 
 /// The file system, or nothing where this machine does not allow it.
@@ -99,7 +110,7 @@ fn file_system(kind: &'static str) -> Option<FileSystem> {
     match FileSystem::make(kind) {
         Ok(made) => Some(made),
         Err(why) if std::env::var_os("HOURDROP_POWER_CUTS").is_none() => {
-            eprintln!("faults: POWER CUTS ON {kind} WERE NOT RUN: {why}");
+            say(&format!("POWER CUTS ON {kind} WERE NOT RUN: {why}"));
             None
         }
         Err(why) => panic!("power cuts were asked for and cannot be made: {why}"),
@@ -115,9 +126,44 @@ enum Scene {
     Stdin,
 }
 
-/// Cuts the power at a moment within `whole`, and ends the process, which notices or not.
-fn cut_within(place: &Path, process: &mut Child, whole: Duration, random: &mut fastrand::Rng) {
-    std::thread::sleep(whole.mul_f64(random.f64()));
+/// How long an undisturbed pass takes here and now: until its journal is there, and from then on.
+struct Pace {
+    start: Duration,
+    rest: Duration,
+}
+
+impl Pace {
+    fn measure(system: &FileSystem) -> Self {
+        let root = system.place.join("undisturbed");
+        fs::create_dir(&root).expect("directory");
+        let rig = Rig::new(&root, Intake::Files, None);
+        let begun = Instant::now();
+        let mut process = rig.start("once", NOW);
+        wait_for_journal(&rig);
+        let start = begun.elapsed();
+        assert!(process.wait().expect("the end").success(), "undisturbed");
+        let rest = begun.elapsed().saturating_sub(start);
+        fs::remove_dir_all(&root).expect("removed");
+        Self { start, rest }
+    }
+}
+
+fn wait_for_journal(rig: &Rig) {
+    let until = Instant::now() + Duration::from_secs(5);
+    while !rig.path("state/journal").exists() && Instant::now() < until {
+        std::thread::sleep(Duration::from_micros(500));
+    }
+}
+
+/// Cuts the power at a random moment, and ends the process, which notices or not. A first start is given the time to
+/// begin its work.
+fn cut_within(place: &Path, rig: &Rig, process: &mut Child, pace: &Pace, random: &mut fastrand::Rng) {
+    if rig.path("state/journal").exists() || random.u8(0..8) == 0 {
+        std::thread::sleep((pace.start + pace.rest).mul_f64(random.f64()));
+    } else {
+        wait_for_journal(rig);
+        std::thread::sleep(pace.rest.mul_f64(random.f64() * 1.2));
+    }
     FileSystem::cut(place);
     let until = Instant::now() + Duration::from_millis(300);
     while process.try_wait().expect("status").is_none() && Instant::now() < until {
@@ -131,11 +177,11 @@ fn cut_while_sending(place: &Path, rig: &Rig, sender: &mut Sender, random: &mut 
     let mut command = rig.command("run", FROM_NOW);
     let mut process =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("starts");
-    let moment = Duration::from_micros(random.u64(0..250_000));
+    let moment = sender.moment(random);
     let pid = rustix::process::Pid::from_child(&process);
     let sent = std::thread::scope(|scope| {
         scope.spawn(|| {
-            std::thread::sleep(moment);
+            moment();
             FileSystem::cut(place);
             std::thread::sleep(Duration::from_millis(100));
             rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("kill");
@@ -147,7 +193,13 @@ fn cut_while_sending(place: &Path, rig: &Rig, sender: &mut Sender, random: &mut 
 }
 
 /// Cuts the power of one place some times, then lets it come through.
-fn one(system: &mut FileSystem, number: u64, scene: Scene, random: &mut fastrand::Rng) -> Result<(), String> {
+fn one(
+    system: &mut FileSystem,
+    number: u64,
+    scene: Scene,
+    pace: &Pace,
+    random: &mut fastrand::Rng,
+) -> Result<(), String> {
     let root = system.place.join(format!("place-{number}"));
     fs::create_dir(&root).expect("directory");
     let intake = if scene == Scene::Stdin { Intake::Stdin } else { Intake::Files };
@@ -157,8 +209,8 @@ fn one(system: &mut FileSystem, number: u64, scene: Scene, random: &mut fastrand
     let place = system.place.clone();
     for _ in 0..CUTS_OF_A_PLACE {
         match scene {
-            Scene::Once => cut_within(&place, &mut rig.start("once", NOW), Duration::from_millis(150), random),
-            Scene::Run => cut_within(&place, &mut rig.start("run", FROM_NOW), Duration::from_millis(250), random),
+            Scene::Once => cut_within(&place, &rig, &mut rig.start("once", NOW), pace, random),
+            Scene::Run => cut_within(&place, &rig, &mut rig.start("run", FROM_NOW), pace, random),
             Scene::Stdin => cut_while_sending(&place, &rig, &mut sender, random)?,
         }
         system.reboot();
@@ -181,15 +233,16 @@ fn one(system: &mut FileSystem, number: u64, scene: Scene, random: &mut fastrand
 fn storm(kind: &'static str) {
     let Some(mut system) = file_system(kind) else { return };
     let (seed, cuts) = (seed(), number("HOURDROP_POWER_CUTS", CUTS).div_ceil(2));
-    eprintln!("power cuts on {kind}: seed {seed}");
+    say(&format!("power cuts on {kind}: seed {seed}"));
     let mut random = fastrand::Rng::with_seed(seed);
+    let pace = Pace::measure(&system);
     let mut made = 0;
     for place in 0.. {
         if made >= cuts {
             break;
         }
         let scene = [Scene::Once, Scene::Stdin, Scene::Run][usize::try_from(place % 3).expect("small")];
-        one(&mut system, place, scene, &mut random).unwrap_or_else(|problems| {
+        one(&mut system, place, scene, &pace, &mut random).unwrap_or_else(|problems| {
             panic!("power cuts on {kind}: seed {seed}, place {place}, {scene:?}: {problems}")
         });
         made += CUTS_OF_A_PLACE;

@@ -7,7 +7,7 @@
 
 use super::dying_disk::DyingDisk;
 use super::rig::{FIRST_SECOND, NOW, Rig};
-use super::{memory_dir, number, seed, tell};
+use super::{memory_dir, number, say, seed, tell};
 use crate::site::{load, time, world};
 use hourdrop::app::config::Config;
 use hourdrop::app::exporter::{Exporter, OnceReport, World};
@@ -135,6 +135,24 @@ fn finished_files(dir: &Path, random: &mut fastrand::Rng) -> Result<(), String> 
     rig.judge(&expected).map_err(|problems| format!("then {then}, known {known}: {problems}"))
 }
 
+/// The program dies in the middle of a file; then a copy of it appears whose name comes first.
+#[test]
+fn a_copy_of_a_file_that_was_read_in_part_is_known() {
+    for dies_after in (4..40).step_by(3) {
+        let dir = memory_dir();
+        let replay = Replay::new(dir.path(), "files = \"in\"\nfinished = \"renamed\"\nknown_content = \"skip\"");
+        let rig = &replay.rig;
+        fs::create_dir_all(rig.path("in")).expect("directory");
+        let mut expected = BTreeMap::new();
+        let content = lines(0, 2400, 700, &mut expected).concat();
+        give(rig, &dir.path().join("staged"), "m.log", content.as_bytes());
+        pass(&replay, Some(dies_after));
+        give(rig, &dir.path().join("staged"), "a.log", content.as_bytes());
+        let done = settle(&replay).and_then(|()| rig.judge(&expected));
+        done.unwrap_or_else(|problems| panic!("death after {dies_after} operations: {problems}"));
+    }
+}
+
 /// The names of the inputs that were read to their end.
 fn read_inputs(rig: &Rig) -> BTreeSet<String> {
     let ledger = rusqlite::Connection::open(rig.path("state/ledger.db")).expect("ledger");
@@ -181,7 +199,7 @@ fn name(log: &Path, number: u32) -> PathBuf {
 #[test]
 fn input_that_comes_again_is_in_the_output_once() {
     let (seed, rounds) = (seed(), number("HOURDROP_REPLAYS", ROUNDS));
-    eprintln!("replays: seed {seed}");
+    say(&format!("replayed input: seed {seed}"));
     let next = AtomicU64::new(0);
     let work = || {
         loop {

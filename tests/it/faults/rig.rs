@@ -166,6 +166,11 @@ impl Rig {
         super::oracle::judge(expected, &self.partners(), &stage, &ledger)
     }
 
+    /// All of that but the ledger.
+    pub fn judge_files(&self, expected: &BTreeMap<String, i64>) -> Result<(), String> {
+        super::oracle::judge_files(expected, &self.partners(), &self.root.join("archive/.stage"))
+    }
+
     /// What must hold at any time: no record twice, nothing listed that is not so.
     pub fn judge_what_is_visible(&self, expected: &BTreeMap<String, i64>) -> Result<(), String> {
         super::oracle::judge_what_is_visible(expected, &self.partners())

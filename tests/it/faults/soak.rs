@@ -4,8 +4,8 @@
 //!
 //! `HOURDROP_SOAK_SECONDS` is how long it goes on. Memory is judged when it is long enough to have come to rest.
 
-use super::number;
 use super::rig::{FIRST_SECOND, IN, LINES};
+use super::{number, say};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -212,7 +212,7 @@ fn hundreds_of_hours_pass_and_nothing_grows() {
         );
     }
     // The last hour closes soon: two hours are a few seconds.
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     while partner.records < switch.written {
         let log = || fs::read_to_string(place.root.join("log")).unwrap_or_default();
         assert!(Instant::now() < until, "{} of {} records came: {}", partner.records, switch.written, log());
@@ -235,13 +235,13 @@ fn judge(samples: &[Sample], seconds: u64, switch: &Switch, partner: &Partner, p
     let (before, after) = (most(first, |s| s.resident_kib), most(last, |s| s.resident_kib));
     let spool = most(warm, |s| s.spool_bytes);
     let archived = crate::site::files_in(&place.root.join("archive/huaxin")).len();
-    eprintln!(
-        "faults: soak of {seconds} s: {} hours, {} records, memory {before} KiB in the first quarter and {after} KiB in the \
+    say(&format!(
+        "soak of {seconds} s: {} hours, {} records, memory {before} KiB in the first quarter and {after} KiB in the \
          last, at most {} handles, at most {spool} bytes of spool, {archived} files in the archive",
         partner.hours,
         partner.records,
         most(warm, handles)
-    );
+    ));
     assert!(partner.hours as u64 * 10 >= seconds * 9, "{} hours passed", partner.hours);
     assert!(most(last, handles) <= most(first, handles) + 2, "handles: {samples:?}");
     if seconds >= SECONDS_THAT_TELL {
