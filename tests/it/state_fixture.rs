@@ -17,6 +17,8 @@ const CONFIG: &str = r#"once_deliver_for = "0s"
 state   = "state"
 archive = "archive"
 
+reserve = "0"
+
 [source.switch]
 files    = "in"
 finished = "renamed"
