@@ -104,6 +104,8 @@ pub struct Ledger {
     disk: Arc<dyn Disk>,
     /// What the copy beside the archive has got and the file does not say yet.
     told: Option<copy::Told>,
+    /// A sync of the copy has failed: it may be ahead of what is recorded, so nothing else is recorded.
+    latched: bool,
 }
 
 type Result<T> = std::result::Result<T, LedgerFault>;
@@ -188,7 +190,7 @@ impl Ledger {
         connection.pragma_update(None, "temp_store", "memory").map_err(fault)?;
         connection.set_prepared_statement_cache_capacity(64);
         checked_rows::teach(&connection).map_err(fault)?;
-        Ok(Self { connection, path: path.to_owned(), disk: Arc::new(RealDisk), told: None })
+        Ok(Self { connection, path: path.to_owned(), disk: Arc::new(RealDisk), told: None, latched: false })
     }
 
     fn with_known_schema(self) -> Result<Self> {
@@ -231,6 +233,10 @@ impl Ledger {
         let path = self.path.clone();
         let fault = |source| LedgerFault::sqlite(&path, source);
         let refused = |source| LedgerFault::Refused { path: path.clone(), source };
+        if self.latched {
+            let what = "a sync of the archive's log has failed; nothing is recorded until a restart";
+            return Err(refused(std::io::Error::other(what)));
+        }
         let transaction =
             self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(fault)?;
         if let Some(told) = self.told {

@@ -208,8 +208,6 @@ impl Exporter {
             return Ok(());
         }
         self.ledger.lock().decide(&decisions)?;
-        // No file gets its place under a number that only the ledger knows of.
-        self.ledger.tell(self.clock.now())?;
         for held in decisions.held {
             tracing::warn!(feed = %held.id.feed, hour = %self.describe(&held.id), reason = held.reason, "hour held");
             counts.quarantined += held.quarantine.len() as u64;
@@ -235,6 +233,9 @@ impl Exporter {
                 feed.closed_second = feed.closed_second.max(Some(second));
             }
         }
+        // No file gets its place under a number that only the ledger knows of. What was decided is noted before: a lack
+        // of room here leaves plans that wait.
+        self.ledger.tell(self.now())?;
         Ok(())
     }
 

@@ -54,7 +54,13 @@ impl SharedLedger {
                 break;
             }
         }
-        let number = log.sync().map_err(refused)?;
+        let number = match log.sync() {
+            Ok(number) => number,
+            Err(fault) => {
+                ledger.latch();
+                return Err(refused(fault));
+            }
+        };
         ledger.told(number, mark);
         Ok(())
     }

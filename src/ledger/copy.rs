@@ -139,6 +139,11 @@ impl Ledger {
         self.told = Some(Told { number, mark });
     }
 
+    /// Records nothing more: a sync of the copy has failed.
+    pub const fn latch(&mut self) {
+        self.latched = true;
+    }
+
     /// Notes what the copy has got, when that is not noted yet.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Every order in every state: carried out, already so, or refused with advice.
 
 use super::{NOW, ledger, of_file, of_hour, say, sealed_and_waiting, sql};
-use crate::site::{Site, call_line, once};
+use crate::site::{Site, call_line, files_in, once};
 use hourdrop::app::operator::{Order, SettleAs, Target};
 use std::path::PathBuf;
 
@@ -103,6 +103,8 @@ fn every_order_in_every_state_is_done_or_refused_with_advice() {
             std::fs::copy(from, to).expect("copy");
         };
         copy(&database, &kept);
+        let log = site.path("archive/.log");
+        let kept_log = files_in(&log);
         let mut found = String::new();
         for target in [of_hour(0), of_file(FILE)] {
             for ordering in ORDERS {
@@ -122,6 +124,10 @@ fn every_order_in_every_state_is_done_or_refused_with_advice() {
                     std::fs::remove_file(site.path(&format!("state/ledger.db{ending}"))).ok();
                 }
                 copy(&kept, &database);
+                std::fs::remove_dir_all(&log).expect("log");
+                for (name, bytes) in &kept_log {
+                    site.write(&format!("archive/.log/{name}"), bytes);
+                }
             }
         }
         if found != expected {
