@@ -19,6 +19,7 @@ use super::progress::Progress;
 use super::sealing::SealCounts;
 use super::shared_ledger::SharedLedger;
 use super::space::Space;
+use super::store::StateLock;
 use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::deliver::StoreMark;
@@ -93,7 +94,7 @@ pub struct Exporter {
     /// What was finished from before the restart.
     finished: SealCounts,
     /// Keeps the state directory locked.
-    _lock: std::fs::File,
+    _lock: StateLock,
 }
 
 /// What `once` did.
@@ -160,7 +161,7 @@ impl Exporter {
         let ledger = self.ledger.lock();
         let (held, alarms) = (ledger.held()?, ledger.alarms()?);
         drop(ledger);
-        self.leave();
+        self.leave()?;
         Ok(OnceReport { read, sealed, partners, held, alarms, unread })
     }
 

@@ -99,7 +99,7 @@ pub struct Store {
     /// Nothing was ever accepted here.
     pub is_fresh: bool,
     /// Keeps the directory locked while it lives.
-    pub lock: File,
+    pub lock: StateLock,
 }
 
 impl Store {
@@ -140,16 +140,28 @@ impl Store {
     }
 }
 
-/// Locks a state directory while the file lives.
+/// The lock of a state directory. It is given up by name when it is dropped: the file alone would stay locked for as long
+/// as a process that was just started still holds what it inherited.
+#[derive(Debug)]
+pub struct StateLock(File);
+
+impl Drop for StateLock {
+    fn drop(&mut self) {
+        // The file is closed next, which gives it up as well.
+        self.0.unlock().ok();
+    }
+}
+
+/// Locks a state directory while the lock lives.
 ///
 /// # Errors
 /// [`StoreFault::Locked`] when another instance works with it.
-pub fn lock(dir: &Path) -> Result<File, StoreFault> {
+pub fn lock(dir: &Path) -> Result<StateLock, StoreFault> {
     let path = dir.join("LOCK");
     let file =
         File::options().create(true).truncate(false).write(true).open(&path).map_err(disk_fault("open", &path))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(StateLock(file)),
         Err(TryLockError::WouldBlock) => Err(StoreFault::Locked(dir.to_owned())),
         Err(TryLockError::Error(source)) => Err(disk_fault("lock", &path)(source)),
     }

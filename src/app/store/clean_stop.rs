@@ -43,17 +43,16 @@ pub(super) fn look(disk: &dyn Disk, dir: &Path) -> Result<Found, StoreFault> {
     Ok(if is_same { Found::AsLeft } else { Found::Changed })
 }
 
-/// Takes the sign away: from here on the ledger is written to.
+/// Takes the sign away: from here on the ledger is written to. That it is gone may be news to the disk even when it is
+/// not there: an instance that was killed may have removed it without making that durable, and a power cut would bring it
+/// back beside a ledger that has changed.
 pub(super) fn begin(disk: &dyn Disk, dir: &Path) -> Result<(), StoreFault> {
-    let path = sum_path(dir);
-    if disk.stat(&path).map_err(disk_fault("look at", &path))?.is_none() {
-        return Ok(());
-    }
-    remove_if_there(disk, &path)?;
+    remove_if_there(disk, &sum_path(dir))?;
     disk.sync_dir(dir, SyncPoint::StateFile).map_err(disk_fault("sync", dir))
 }
 
-/// Leaves the sign. Without it the next start only takes longer, so a reader that keeps SQLite's log in use is no fault.
+/// Leaves the sign. Without it the next start only takes longer, so a reader that keeps SQLite's log in use is no fault,
+/// and neither is a full disk.
 pub(super) fn leave(disk: &dyn Disk, dir: &Path, ledger: &Ledger) -> Result<(), StoreFault> {
     if !ledger.gather()? {
         return Ok(());
