@@ -204,7 +204,7 @@ fn read_up_to(reader: &mut impl Read, limit: u64, bytes: &mut Vec<u8>) -> std::i
 fn skip_zeros(reader: &mut impl Read, bytes: &mut Vec<u8>) -> std::io::Result<bool> {
     let mut skipped = false;
     while !bytes.is_empty() {
-        if bytes.iter().any(|byte| *byte != 0) {
+        if !is_zeros(bytes) {
             read_up_to(reader, u64::MAX, bytes)?;
             break;
         }
@@ -213,6 +213,13 @@ fn skip_zeros(reader: &mut impl Read, bytes: &mut Vec<u8>) -> std::io::Result<bo
         read_up_to(reader, 1 << 20, bytes)?;
     }
     Ok(skipped)
+}
+
+/// True when there are zeros only. Every start looks at a whole allocated segment, so it looks at blocks.
+fn is_zeros(bytes: &[u8]) -> bool {
+    let (blocks, rest) = bytes.as_chunks::<64>();
+    let is_zero = |bytes: &[u8]| bytes.iter().fold(0, |any, byte| any | byte) == 0;
+    blocks.iter().all(|block| is_zero(block)) && is_zero(rest)
 }
 
 /// The `durable lsn` of every valid frame that begins anywhere in `bytes`.

@@ -37,7 +37,7 @@ impl Exporter {
         if let Some(outcome) = outcomes.into_iter().find(|outcome| outcome.stopped) {
             return Err(ExporterFault::Start(std::io::Error::other(outcome.fault.unwrap_or_default())));
         }
-        self.leave();
+        self.leave()?;
         Ok(())
     }
 

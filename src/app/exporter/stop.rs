@@ -2,15 +2,25 @@
 
 use super::Exporter;
 use crate::app::fault::ExporterFault;
+use crate::app::space::lacks_room;
 use crate::app::store::Store;
 
 impl Exporter {
-    /// Leaves the sign of a clean stop. Without it the next start checks the whole ledger, which is no fault.
-    pub(super) fn leave(&self) {
+    /// Leaves the sign of a clean stop. Without it the next start checks the whole ledger, so lack of room for it is no
+    /// fault; any other refusal of the disk is one, although everything is done.
+    ///
+    /// # Errors
+    /// [`ExporterFault`].
+    pub(super) fn leave(&self) -> Result<(), ExporterFault> {
         let ledger = self.ledger.lock();
-        if let Err(fault) = Store::leave(self.disk.as_ref(), &self.config.state, &ledger) {
-            tracing::warn!("the next start will check the whole ledger: {fault}");
+        let Err(fault) = Store::leave(self.disk.as_ref(), &self.config.state, &ledger) else { return Ok(()) };
+        drop(ledger);
+        let fault = ExporterFault::from(fault);
+        if lacks_room(self.disk.as_ref(), &self.config.state, &fault).is_none() {
+            return Err(fault);
         }
+        tracing::warn!("the next start will check the whole ledger: {fault}");
+        Ok(())
     }
 
     /// A ledger that is not as it was left is an alarm, even if every check holds: a disk that changes what nobody

@@ -2,6 +2,7 @@
 
 use super::reserve::has_room;
 use crate::app::fault::ExporterFault;
+use crate::app::store::StoreFault;
 use crate::archive::ArchiveFault;
 use crate::disk::{Disk, is_out_of_space};
 use crate::ledger::LedgerFault;
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// Where there was no room, when that is all that `fault` says. A failed sync is more than that.
 #[must_use]
 pub fn lacks_room(disk: &dyn Disk, state: &Path, fault: &ExporterFault) -> Option<PathBuf> {
-    if let ExporterFault::Ledger(fault) = fault {
+    if let ExporterFault::Ledger(fault) | ExporterFault::Store(StoreFault::Ledger(fault)) = fault {
         return ledger_lacks_room(disk, state, fault).then(|| state.to_owned());
     }
     if let ExporterFault::Spool(SpoolFault::Full { path, .. }) = fault {
@@ -35,7 +36,8 @@ pub fn ledger_lacks_room(disk: &dyn Disk, state: &Path, fault: &LedgerFault) -> 
 /// What was tried on which file, and the system's answer.
 fn of_disk(fault: &ExporterFault) -> Option<(&'static str, &Path, &io::Error)> {
     if let ExporterFault::Seal(SealFault::Disk { operation, path, source })
-    | ExporterFault::Archive(ArchiveFault::Disk { operation, path, source }) = fault
+    | ExporterFault::Archive(ArchiveFault::Disk { operation, path, source })
+    | ExporterFault::Store(StoreFault::Disk { operation, path, source }) = fault
     {
         return Some((operation, path, source));
     }

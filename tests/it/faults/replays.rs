@@ -20,6 +20,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const ROUNDS: u64 = 200;
+/// Small enough that a long file needs several segments.
+const SEGMENT_BYTES: u64 = 1 << 20;
 
 /// A place with its configuration, read once.
 struct Replay {
@@ -38,13 +40,14 @@ impl Replay {
 /// One pass. `None`: it died.
 fn pass(replay: &Replay, dies_after: Option<i64>) -> Option<OnceReport> {
     let config = replay.config.clone();
-    let world = match dies_after {
+    let mut world = match dies_after {
         None => world(NOW),
         Some(operations) => {
             let clock = Arc::new(crate::site::StandingClock(time(NOW)));
             World::new(Arc::new(DyingDisk::after(operations)), clock, Arc::new(Silent))
         }
     };
+    world.limits.segment_bytes_max = SEGMENT_BYTES;
     let report = Exporter::open(config, &world, None, true).and_then(Exporter::once);
     match (report, dies_after) {
         (Ok(report), _) => Some(report),

@@ -57,10 +57,10 @@ const fn without(point: SyncPoint) -> Without {
         | SyncPoint::LedgerSealed
         | SyncPoint::LedgerIntent
         | SyncPoint::LedgerOutcome => Without::Noticed,
+        // What the archive's log has got and the ledger has lost looks like a ledger that was rolled back.
+        SyncPoint::LedgerOther => Without::Noticed,
         // The frames say it all, and a start tells the ledger what it does not know.
         SyncPoint::LedgerIntake => Without::Harmless,
-        // Definitions come from the configuration again, alarms from the next look.
-        SyncPoint::LedgerOther => Without::Harmless,
     }
 }
 
