@@ -6,6 +6,7 @@
 
 mod balance;
 mod damage;
+mod given_up;
 mod plan;
 
 use super::exporter::Exporter;

@@ -5,6 +5,7 @@
 //!    \-> Skipped   (an empty hour for which the policy wants no file; still a fact)
 //! Open | Sealed | Delivering -> Held -> back          Sealed | Delivered | PickedUp -> Superseded
 //! Open | Sealed | Delivering | Held -> Void   (a person decided that nothing more of it is sent)
+//! Planned -> Void   (its records were lost with damage: it is planned anew, as the next revision)
 //! ```
 //! [`BatchState::apply`] is pure; the ledger stores the facts and the resulting state.
 
@@ -48,7 +49,7 @@ pub enum BatchState {
     Superseded,
     /// It waits for a person.
     Held(HeldFrom),
-    /// A person decided that nothing more of it is sent.
+    /// A person decided that nothing more of it is sent, or its plan could not be carried out.
     Void,
 }
 
@@ -86,7 +87,7 @@ pub enum BatchFact {
     Released,
     /// A later revision replaces it.
     Superseded,
-    /// A person decided that nothing more of it is sent.
+    /// A person decided that nothing more of it is sent, or its plan cannot be carried out.
     Voided,
 }
 
@@ -122,7 +123,9 @@ impl BatchState {
             (Self::Held(HeldFrom::Open), BatchFact::Released) => Self::Open,
             (Self::Held(HeldFrom::Sealed), BatchFact::Released) => Self::Sealed,
             (Self::Held(HeldFrom::Delivering), BatchFact::Released) => Self::Delivering,
-            (Self::Open | Self::Sealed | Self::Delivering | Self::Held(_), BatchFact::Voided) => Self::Void,
+            (Self::Open | Self::Planned | Self::Sealed | Self::Delivering | Self::Held(_), BatchFact::Voided) => {
+                Self::Void
+            }
             (state, fact) => return Err(IllegalFact { state, fact }),
         })
     }
@@ -281,7 +284,7 @@ mod tests {
             .filter_map(|(state, fact, next)| next.ok().map(|next| format!("{state} {fact:?} {next}")))
             .collect();
         let expected = "open Planned planned|open Skipped skipped|open Held held|open Voided void|\
-            planned Sealed sealed|sealed DeliveryBegun delivering|sealed Retired retired|sealed Held held sealed|\
+            planned Sealed sealed|planned Voided void|sealed DeliveryBegun delivering|sealed Retired retired|sealed Held held sealed|\
             sealed Superseded superseded|sealed Voided void|delivering Delivered delivered|\
             delivering Held held delivering|delivering Voided void|delivered PickedUp picked up|\
             delivered Retired retired|delivered Superseded superseded|picked up Retired retired|\

@@ -200,6 +200,9 @@ impl Ledger {
             for (id, cut, quarantine) in &decisions.absorbed {
                 absorb(t, id, *cut, quarantine)?;
             }
+            for (plan, reason) in &decisions.given_up {
+                give_up(t, plan, reason)?;
+            }
             for held in &decisions.held {
                 hold_open_hour(t, held)?;
             }
@@ -379,6 +382,18 @@ fn insert_batch(t: &Transaction<'_>, plan: &BatchPlan, state: BatchState) -> Res
     // An hour without records has no counts yet; it exists all the same.
     add_counts(t, &id.feed, id.partition.start, id.partition.end, HourCounts::default())?;
     batch_row(t, id)
+}
+
+/// A plan that will never be carried out has taken no records. Its numbers are void, and a manifest that is never sent
+/// has stated nothing.
+fn give_up(t: &Transaction<'_>, plan: &BatchPlan, reason: &str) -> Result<()> {
+    let batch = batch_row(t, &plan.id)?;
+    apply(t, batch, BatchFact::Voided)?;
+    let update = "UPDATE main.batch SET reason = ?2, records = 0, cut_lsn = from_lsn WHERE id = ?1";
+    run(t, update, params![batch, reason])?;
+    run(t, "UPDATE main.file SET stated_in = NULL WHERE stated_in = ?1", [batch])?;
+    run(t, "UPDATE main.file SET state = 'void', records = 0 WHERE batch = ?1", [batch])?;
+    append_plan_fact(t, plan, "voided", reason)
 }
 
 const HELD_RENDERS: &str = "feed = ?1 AND start_second = ?2 AND stage = 'render' AND state = 'held'

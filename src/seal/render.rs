@@ -7,6 +7,7 @@
 use super::staged::{StagedFile, StagedPart};
 use super::{SealFault, disk_fault};
 use crate::disk::{Disk, SyncPoint};
+use crate::domain::batch::BatchPlan;
 use crate::domain::ids::{Lsn, Revision};
 use crate::domain::period::Partition;
 use crate::domain::time::UtcTime;
@@ -85,6 +86,13 @@ pub struct RenderedHour {
 }
 
 impl RenderedHour {
+    /// True when the part files hold as many records as they were planned with.
+    #[must_use]
+    pub fn fits(&self, plan: &BatchPlan) -> bool {
+        let found = self.parts.iter().map(|part| part.totals.records);
+        found.eq(plan.parts.iter().map(|part| part.records))
+    }
+
     /// Records in all part files.
     #[must_use]
     pub fn records(&self) -> u64 {

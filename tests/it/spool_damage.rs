@@ -1,6 +1,7 @@
 //! Damage in the spool: it is named, nothing is skipped in silence, and everything that it does not touch goes on.
 
 use crate::site::{FIRST_HOUR, MovedClock, Site, load, release, time};
+use crate::stopping_disk::StoppingDisk;
 use hourdrop::app::exporter::{Exporter, OnceReport, World};
 use hourdrop::app::fault::ExporterFault;
 use hourdrop::app::journal::{self, Journal, Wanted};
@@ -372,6 +373,48 @@ fn a_frame_that_goes_bad_while_the_program_runs_holds_its_hours_and_the_others_g
     release(&mut damaged.open().expect("an exporter"), &feed, nth_hour(1));
     assert_eq!(damaged.once().exit_code(), 0);
     damaged.assert_delivered(&calls.iter().cloned().collect());
+}
+
+/// The program stopped as soon as a plan was recorded.
+fn stopped_with_a_plan() -> Damaged {
+    let planned = |damaged: &Damaged| {
+        let ledger = Ledger::open_read_only(&damaged.site.path("state/ledger.db")).expect("ledger");
+        !ledger.unfinished_plans().expect("plans").is_empty()
+    };
+    let stopped = (0..).find_map(|stop_at| {
+        let damaged = Damaged::new();
+        let clock = Arc::new(MovedClock::at(time(NOW).seconds()));
+        clock.restart_machine(0);
+        let world = World { disk: Arc::new(StoppingDisk::new(stop_at)), ..world(&clock) };
+        let done = Exporter::open(load(&damaged.config, NOW), &world, None, true).and_then(Exporter::once);
+        assert!(done.is_err(), "no plan was left unfinished");
+        planned(&damaged).then_some(damaged)
+    });
+    stopped.expect("a plan")
+}
+
+#[test]
+fn a_plan_whose_records_are_lost_is_given_up_and_everything_else_goes_on() {
+    let damaged = stopped_with_a_plan();
+    let (frame, lost) = damaged.calls.iter().find(|(_, calls)| calls[0] == "a1-1").expect("a frame");
+    damaged.break_frame(*frame, 60);
+    assert_eq!(damaged.hourdrop(&["spool", "salvage", "--reason", "a bad disk"]).0, Some(0));
+    let report = damaged.once();
+    let [(feed, hour, reason)] = report.held.as_slice() else { panic!("one hour: {report:?}") };
+    assert_eq!((feed.to_string().as_str(), *hour, report.exit_code()), ("huaxin/voice", nth_hour(1), 4));
+    assert!(reason.starts_with("planned with 5 records, 2 are left after the loss of damaged frame"), "{reason}");
+    let of_hour = damaged.calls.values().flatten().filter(|call| call.starts_with("a1"));
+    damaged.assert_delivered(&of_hour.cloned().collect());
+
+    release(&mut damaged.open().expect("an exporter"), feed, *hour);
+    assert_eq!((damaged.once().exit_code(), damaged.once().exit_code()), (0, 0));
+    damaged.assert_delivered(&lost.iter().cloned().collect());
+    assert_eq!(damaged.balance(), [40, 37, 3, 0]);
+    let dropped = damaged.site.everything_dropped();
+    let (name, manifest) = dropped.iter().find(|(name, _)| name.ends_with("2024110303_01.json")).expect("a manifest");
+    let manifest: serde_json::Value = serde_json::from_slice(manifest).expect("JSON");
+    assert_eq!(manifest["voided_sequences"], serde_json::json!([2]), "{name} states what was given up: {manifest}");
+    assert!(dropped.keys().any(|name| name.ends_with("2024110303_00005.dat")), "{:?}", dropped.keys());
 }
 
 #[test]

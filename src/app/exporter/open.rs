@@ -81,6 +81,9 @@ impl Exporter {
         };
         exporter.tell_of_changed_ledger(ledger_differs)?;
         exporter.read_spool()?;
+        if exporter.give_up_lost_plans(now)? {
+            exporter.read_hours_again()?;
+        }
         exporter.note_missing(now)?;
         match exporter.finish_plans() {
             Ok(finished) => exporter.finished = finished,
@@ -92,6 +95,15 @@ impl Exporter {
         exporter.tell_what_was_accepted()?;
         exporter.tell_log()?;
         Ok(exporter)
+    }
+
+    /// The feeds as the ledger knows them now.
+    fn read_hours_again(&mut self) -> Result<(), ExporterFault> {
+        self.lost.clear();
+        for (feed, definition) in self.feeds.iter_mut().zip(self.config.feeds()) {
+            *feed = feeds::known(&self.ledger.lock(), definition, self.spool.first())?;
+        }
+        self.read_spool()
     }
 
     /// Notes every frame of the spool again; the ledger is told what it has not been told.

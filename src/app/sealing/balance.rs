@@ -92,7 +92,7 @@ impl Exporter {
 }
 
 /// `damaged frames 3 to 7 of segment 00000000000000000001.seg`.
-fn damaged_frames(lost: &[LostFrames]) -> String {
+pub(super) fn damaged_frames(lost: &[LostFrames]) -> String {
     let one = |frames: &LostFrames| match frames.count() {
         1 => format!("damaged frame {} of segment {}", frames.first, frames.segment),
         _ => format!("damaged frames {} to {} of segment {}", frames.first, frames.last, frames.segment),

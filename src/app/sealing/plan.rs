@@ -251,7 +251,7 @@ fn hold_reason(candidate: &Candidate) -> Option<String> {
     })
 }
 
-fn quarantine_rows(feed: &FeedId, partition: Partition, rejects: &[RenderReject]) -> Vec<QuarantineRow> {
+pub(super) fn quarantine_rows(feed: &FeedId, partition: Partition, rejects: &[RenderReject]) -> Vec<QuarantineRow> {
     rejects
         .iter()
         .filter_map(|reject| {

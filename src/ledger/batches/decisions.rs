@@ -34,6 +34,8 @@ pub struct Decisions {
     pub skipped: Vec<(BatchPlan, Vec<QuarantineRow>)>,
     /// Late records of an hour that could all not be rendered: the hour's latest revision, and the new cut.
     pub absorbed: Vec<(BatchId, Lsn, Vec<QuarantineRow>)>,
+    /// Plans that cannot be carried out any more, and why: their numbers are void.
+    pub given_up: Vec<(BatchPlan, String)>,
     /// Hours that wait for a person.
     pub held: Vec<HeldHour>,
     /// Records that hours go on without: they were counted, and no frame holds them any more.
