@@ -127,7 +127,7 @@ pub fn deliver_partner(
         let work = match work_for(context, partner) {
             Ok(work) => work,
             Err(fault) => {
-                if lacks_room(context, &fault) && wait(context, until, Length::from_seconds(1), wake) {
+                if waits_for_room(context, until, wake, &fault) {
                     continue;
                 }
                 return stopped(context, partner, &outcome, &fault.into());
@@ -154,11 +154,14 @@ pub fn deliver_partner(
         match send(context, partner, &work, &mut compared, &mut outcome.delivered) {
             Ok(()) => {
                 failures = 0;
-                if let Err(fault) = context.ledger.tell_and_note(context.clock.now()) {
+                if let Err(fault) = context.ledger.tell_and_note(context.clock.now())
+                    && !waits_for_room(context, until, wake, &fault)
+                {
                     return stopped(context, partner, &outcome, &fault.into());
                 }
                 report(context, &partner.id, None);
             }
+            Err(SendFault::Ledger(fault)) if waits_for_room(context, until, wake, &fault) => {}
             Err(fault) if fault.stops() => return stopped(context, partner, &outcome, &fault),
             Err(fault) => {
                 failures += 1;
@@ -371,6 +374,10 @@ fn send_batch(
     };
     let (clock, mut sent) = (context.clock.as_ref(), |_bytes: u64| {});
     let mut surroundings = Surroundings { clock, pause: &mut pause, progress: &mut sent };
+    if batch.files.iter().any(|file| matches!(file.state, FileState::Renaming { .. })) {
+        // The rename may be sent again, and whoever intended it may have had no room to tell the archive's log.
+        context.ledger.tell(context.clock.now())?;
+    }
     let done = deliver_batch(session, &parts, manifest.as_ref(), &mut open, &mut record, &mut surroundings);
     match done {
         Ok(BatchOutcome::Delivered) => Ok(true),
@@ -390,6 +397,11 @@ fn send_batch(
             kind: if let DeliverFault::Remote(remote) = &fault.fault { Some(remote.kind) } else { None },
         }),
     }
+}
+
+/// Waits a moment when the ledger has no room. False when it has, or when there is no time left for another try.
+fn waits_for_room(context: &DeliveryContext, until: Until, wake: &Receiver<()>, fault: &LedgerFault) -> bool {
+    lacks_room(context, fault) && wait(context, until, Length::from_seconds(1), wake)
 }
 
 /// True when the ledger has no room. Then the reserve is given up for it.
