@@ -7,7 +7,7 @@ use crate::domain::batch::HourCounts;
 use crate::domain::ids::{FeedId, Lsn, SourceId};
 use crate::domain::time::UtcTime;
 use crate::feed::pending::FeedHours;
-use crate::intake::Step;
+use crate::intake::{IntakeFault, Step};
 use crate::ledger::intake::{InputRow, IntakeEntry, PositionRow, QuarantineRow, QuarantineStage, SourceRow};
 use crate::record::accepted::{KIND_BATCH, KIND_FINISHED, write_block};
 use crate::record::{Accepted, AcceptedBatch, InputFinished, RecordBlock};
@@ -55,7 +55,8 @@ impl Exporter {
                 // The group may lack the consequences of a frame: the next start tells the ledger, from the spool.
                 Err(fault) => return Err(fault),
             };
-            self.commit(index)?;
+            self.commit_group()?;
+            let fault = fault.or(self.settle(index).err().map(|fault| fault.to_string()));
             self.raise_source_alarms(index, fault)?;
         }
         Ok(())
@@ -129,10 +130,12 @@ impl Exporter {
     /// Makes the group durable, records it, and only then lets the source put its input away.
     pub(super) fn commit(&mut self, index: usize) -> Result<(), ExporterFault> {
         self.commit_group()?;
-        if let Some(source) = self.sources.get_mut(index) {
-            source.settle(self.disk.as_ref())?;
-        }
-        Ok(())
+        Ok(self.settle(index)?)
+    }
+
+    /// Lets a source put its input away, all of which is durable and recorded.
+    fn settle(&mut self, index: usize) -> Result<(), IntakeFault> {
+        self.sources.get_mut(index).map_or(Ok(()), |source| source.settle(self.disk.as_ref()))
     }
 
     /// Makes the group durable and records it. When that fails for lack of room all of it is kept for the next try.
