@@ -40,12 +40,22 @@ impl Ledger {
         })
     }
 
-    /// Names of the files that are planned, whose place in the archive may be taken already.
+    /// True when a file is known to lie at this path of the archive.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn knows_archived(&self, path: &str) -> Result<bool> {
+        let query = "SELECT EXISTS (SELECT 1 FROM file WHERE archive_path = ?1)";
+        self.check(self.connection.query_row(query, [path], |row| row.get(0)))
+    }
+
+    /// Names of the files that are planned, whose place in the archive may be taken already, and of those that were
+    /// given up: nothing under such a name is to be sent.
     ///
     /// # Errors
     /// [`LedgerFault`].
     pub fn planned_names(&self) -> Result<Vec<String>> {
-        self.rows("SELECT name FROM file WHERE state = 'planned'", [], |row| row.get(0))
+        self.rows("SELECT name FROM file WHERE state IN ('planned', 'void')", [], |row| row.get(0))
     }
 
     /// The last number of every counter, by name.

@@ -146,7 +146,8 @@ fn scan(disk: &dyn Disk, path: &Path, found: &mut Recovered) -> Result<(Segment,
     read_up_to(&mut reader, HEADER_BYTES, &mut bytes).map_err(disk_fault("read", path))?;
     loop {
         bytes.clear();
-        let bad = match read_frame(&mut reader, &mut bytes).map_err(disk_fault("read", path))? {
+        let unread = |error| read_fault(path, segment.bytes, found.next, error);
+        let bad = match read_frame(&mut reader, &mut bytes).map_err(unread)? {
             None if bytes.is_empty() => return Ok((segment, End::File)),
             None => BadFrame::Short,
             Some(Err(bad)) => bad,
@@ -159,7 +160,8 @@ fn scan(disk: &dyn Disk, path: &Path, found: &mut Recovered) -> Result<(Segment,
             }
             Some(Ok(_)) => BadFrame::Checksum,
         };
-        let skipped = skip_zeros(&mut reader, &mut bytes).map_err(disk_fault("read", path))?;
+        let unread = |error| read_fault(path, segment.bytes, found.next, error);
+        let skipped = skip_zeros(&mut reader, &mut bytes).map_err(unread)?;
         if bytes.is_empty() {
             return Ok((segment, End::Zeros));
         }
@@ -167,6 +169,14 @@ fn scan(disk: &dyn Disk, path: &Path, found: &mut Recovered) -> Result<(Segment,
         let durable_behind = valid_frames(behind).max();
         let broken = Break { offset: segment.bytes, lsn: found.next, bad, durable_behind };
         return Ok((segment, End::Bad(broken)));
+    }
+}
+
+/// What the disk cannot give back is damage like any other.
+fn read_fault(path: &Path, offset: u64, lsn: Lsn, error: std::io::Error) -> SpoolFault {
+    match segment::unreadable(&error) {
+        Some(what) => SpoolFault::Damaged { path: path.to_owned(), offset, lsn, what },
+        None => disk_fault("read", path)(error),
     }
 }
 

@@ -4,7 +4,7 @@ use super::frame::{self, BadFrame, HEADER_BYTES as FRAME_HEADER_BYTES};
 use super::{OpenSegment, SpoolFault, StoreId, disk_fault};
 use crate::disk::Disk;
 use crate::domain::ids::Lsn;
-use std::io::{Read, SeekFrom};
+use std::io::{self, Read, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// Bytes of a segment's header.
@@ -90,7 +90,10 @@ impl Segment {
         let Some((_, file)) = &mut open.0 else { return Err(damaged(offset, "the segment is not open")) };
         payload.resize(length, 0);
         file.seek(SeekFrom::Start(offset)).map_err(disk_fault("seek", &self.path))?;
-        file.read_exact(payload).map_err(disk_fault("read", &self.path))?;
+        file.read_exact(payload).map_err(|error| match unreadable(&error) {
+            Some(what) => damaged(offset, what),
+            None => disk_fault("read", &self.path)(error),
+        })?;
         let kind = match frame::read(payload) {
             Ok((frame, _)) if frame.lsn == lsn => frame.kind,
             Ok(_) => return Err(damaged(offset, "another frame lies here")),
@@ -99,5 +102,15 @@ impl Segment {
         payload.truncate(length - 4);
         payload.drain(..FRAME_HEADER_BYTES);
         Ok(kind)
+    }
+}
+/// What is wrong with bytes that the disk cannot give back; `None` when it may give them back another time.
+pub(super) fn unreadable(error: &io::Error) -> Option<&'static str> {
+    /// `EIO` of Linux: a medium error, which has no kind of its own.
+    const MEDIUM_ERROR: i32 = 5;
+    if error.raw_os_error() == Some(MEDIUM_ERROR) {
+        Some("the disk cannot read it")
+    } else {
+        (error.kind() == io::ErrorKind::UnexpectedEof).then_some("the file ends within it")
     }
 }
