@@ -1,6 +1,6 @@
 //! The archive: the very bytes that are uploaded, read-only, below `<partner>/<feed>/YYYY/MM/DD/HH/` of the hour's
 //! start in UTC. A file gets its name here durably before the first byte of it leaves, and deliveries read it here.
-//! Beside the files lies the [`log`].
+//! Beside the files lie the [`log`] and, in `.aside`, what was found under a name of ours and was not ours.
 
 pub mod log;
 
@@ -85,6 +85,34 @@ impl Archive {
         }
         self.disk.set_read_only(staged).map_err(disk_fault("protect", staged))?;
         self.disk.publish(staged, &target, SyncPoint::ArchiveDirectory).map_err(fault("publish"))
+    }
+
+    /// Where files lie that were found under a name of ours and are not ours.
+    #[must_use]
+    pub fn aside(&self) -> PathBuf {
+        self.root.join(".aside")
+    }
+
+    /// Moves a file out of its hour to [`Archive::aside`], durably, and says where it lies then; `None` when there is no
+    /// such file. Nothing is replaced and nothing is lost.
+    ///
+    /// # Errors
+    /// [`ArchiveFault::Disk`].
+    pub fn set_aside(&self, path: &str) -> Result<Option<PathBuf>, ArchiveFault> {
+        let (full, dir) = (self.full_path(path), self.aside());
+        if self.disk.stat(&full).map_err(disk_fault("look at", &full))?.is_none() {
+            return Ok(None);
+        }
+        self.disk.create_dir_all(&dir, SyncPoint::ArchiveDirectory).map_err(disk_fault("create directory", &dir))?;
+        let name = path.replace('/', "_");
+        let mut target = dir.join(&name);
+        let mut number = 1;
+        while self.disk.stat(&target).map_err(disk_fault("look at", &target))?.is_some() {
+            number += 1;
+            target = dir.join(format!("{name}.{number}"));
+        }
+        self.disk.publish(&full, &target, SyncPoint::ArchiveDirectory).map_err(disk_fault("publish", &target))?;
+        Ok(Some(target))
     }
 
     /// Opens a file for delivery.

@@ -8,10 +8,11 @@ mod balance;
 mod damage;
 mod given_up;
 mod plan;
+mod set_aside;
 
 use super::exporter::Exporter;
 use super::fault::ExporterFault;
-use crate::archive::Archive;
+use crate::archive::{Archive, ArchiveFault};
 use crate::domain::batch::{BatchId, BatchPlan, BatchState, HeldFrom, SealedFile};
 use crate::domain::ids::{FeedId, Lsn, Revision, SourceId};
 use crate::domain::period::Partition;
@@ -335,11 +336,18 @@ impl Exporter {
         })
     }
 
-    fn adopt(&self, plan: &BatchPlan, ready: Vec<ReadyFile>) -> Result<Vec<SealedFile>, ExporterFault> {
+    fn adopt(&mut self, plan: &BatchPlan, ready: Vec<ReadyFile>) -> Result<Vec<SealedFile>, ExporterFault> {
         let mut files = Vec::new();
         for ReadyFile { path, mut sealed } in ready {
             sealed.archive_path = Archive::path_of(&plan.id.feed, plan.id.partition, &sealed.name);
-            self.archive.adopt(&path, &sealed.archive_path, &sealed.sha256)?;
+            match self.archive.adopt(&path, &sealed.archive_path, &sealed.sha256) {
+                // Whatever lies there is not what this plan gives, and no other batch has put it there.
+                Err(ArchiveFault::Occupied(_)) if !self.ledger.lock().knows_archived(&sealed.archive_path)? => {
+                    self.set_aside(&sealed.archive_path)?;
+                    self.archive.adopt(&path, &sealed.archive_path, &sealed.sha256)?;
+                }
+                adopted => adopted?,
+            }
             files.push(sealed);
         }
         Ok(files)
@@ -352,6 +360,11 @@ impl Exporter {
     /// [`ExporterFault`].
     pub(super) fn finish_plans(&mut self) -> Result<SealCounts, ExporterFault> {
         self.space.plans_wait = true;
+        let now = self.now();
+        if self.give_up_lost_plans(now)? {
+            self.read_hours_again()?;
+            self.note_missing(now)?;
+        }
         clear_stage(self.disk.as_ref(), &self.archive.stage())?;
         let plans = self.ledger.lock().unfinished_plans()?;
         let mut counts = SealCounts::default();
@@ -402,18 +415,24 @@ impl Exporter {
         }
         let needed = self.feeds.iter().filter_map(crate::feed::pending::FeedHours::first_needed).min();
         let free = needed.unwrap_or_else(|| self.cut()).min(self.applied.next());
-        if let Some(first) = self.spool.first_after_freeing(free) {
-            self.ledger.lock().note_freed(first)?;
-        }
-        // What frames meant that are gone is known to the ledger alone, which may be lost.
-        self.ledger.tell_and_note(self.now())?;
+        self.note_freed(free)?;
         self.spool.free_below(free)?;
         if self.is_spool_full() && free >= self.spool.next() {
             self.spool.roll_over()?;
+            self.note_freed(free)?;
             self.spool.free_below(free)?;
         }
         let first = self.spool.first();
         self.feeds.iter_mut().for_each(|feed| feed.forget_cut_below(first));
+        Ok(())
+    }
+
+    /// What frames meant that are gone is known to the ledger alone, which may be lost.
+    fn note_freed(&self, free: Lsn) -> Result<(), ExporterFault> {
+        if let Some(first) = self.spool.first_after_freeing(free) {
+            self.ledger.lock().note_freed(first)?;
+        }
+        self.ledger.tell_and_note(self.now())?;
         Ok(())
     }
 }

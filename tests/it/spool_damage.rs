@@ -351,6 +351,30 @@ fn freed_segments_are_not_missed_and_kept_ones_are() {
     assert_eq!(damaged.once().held.is_empty(), lost.is_empty());
 }
 
+/// The file that holds a frame ends in the middle of it.
+fn cut_within(damaged: &Damaged, number: u64) {
+    let segments = damaged.segments();
+    let holds = |segment: &&FoundSegment| segment.frames.iter().any(|frame| frame.lsn == lsn(number));
+    let segment = segments.iter().find(holds).expect("a segment");
+    let frame = segment.frames.iter().find(|frame| frame.lsn == lsn(number)).expect("a frame");
+    let file = fs::OpenOptions::new().write(true).open(&segment.path).expect("segment");
+    file.set_len(frame.offset + 40).expect("cut");
+}
+
+#[test]
+fn a_file_that_ends_early_while_the_program_runs_costs_what_lay_behind() {
+    let (damaged, clock, mut exporter) = accepted();
+    let (frame, _) = damaged.calls.iter().find(|(_, calls)| calls[0] == "a1-1").expect("a frame");
+    cut_within(&damaged, *frame);
+    clock.pass(9 * 3600);
+    while exporter.turn(u64::MAX).expect("a turn") {}
+    drop(exporter);
+    let ledger = Ledger::open_read_only(&damaged.site.path("state/ledger.db")).expect("ledger");
+    let held = ledger.held().expect("held");
+    assert!(held.iter().any(|(_, hour, _)| hour.start == FIRST_HOUR + 3600), "{held:?}");
+    assert!(held.len() < 4 && held.iter().all(|(.., why)| why.contains("the file ends within it")), "{held:?}");
+}
+
 #[test]
 fn a_frame_that_goes_bad_while_the_program_runs_holds_its_hours_and_the_others_go_on() {
     let (damaged, clock, mut exporter) = accepted();
@@ -375,11 +399,11 @@ fn a_frame_that_goes_bad_while_the_program_runs_holds_its_hours_and_the_others_g
     damaged.assert_delivered(&calls.iter().cloned().collect());
 }
 
-/// The program stopped as soon as a plan was recorded.
-fn stopped_with_a_plan() -> Damaged {
+/// The program stopped as soon as a plan was recorded, and `holds`.
+fn stopped_with_a_plan(holds: fn(&Damaged) -> bool) -> Damaged {
     let planned = |damaged: &Damaged| {
         let ledger = Ledger::open_read_only(&damaged.site.path("state/ledger.db")).expect("ledger");
-        !ledger.unfinished_plans().expect("plans").is_empty()
+        !ledger.unfinished_plans().expect("plans").is_empty() && holds(damaged)
     };
     let stopped = (0..).find_map(|stop_at| {
         let damaged = Damaged::new();
@@ -395,7 +419,7 @@ fn stopped_with_a_plan() -> Damaged {
 
 #[test]
 fn a_plan_whose_records_are_lost_is_given_up_and_everything_else_goes_on() {
-    let damaged = stopped_with_a_plan();
+    let damaged = stopped_with_a_plan(|_| true);
     let (frame, lost) = damaged.calls.iter().find(|(_, calls)| calls[0] == "a1-1").expect("a frame");
     damaged.break_frame(*frame, 60);
     assert_eq!(damaged.hourdrop(&["spool", "salvage", "--reason", "a bad disk"]).0, Some(0));
@@ -415,6 +439,30 @@ fn a_plan_whose_records_are_lost_is_given_up_and_everything_else_goes_on() {
     let manifest: serde_json::Value = serde_json::from_slice(manifest).expect("JSON");
     assert_eq!(manifest["voided_sequences"], serde_json::json!([2]), "{name} states what was given up: {manifest}");
     assert!(dropped.keys().any(|name| name.ends_with("2024110303_00005.dat")), "{:?}", dropped.keys());
+}
+
+/// A part file of a plan that is given up may be the only copy of what was lost, and must never be sent by its old name.
+#[test]
+fn part_files_of_a_plan_that_is_given_up_are_set_aside() {
+    const PART: &str = "archive/huaxin/voice/2024/11/03/03/X_2024110303_00002.dat";
+    let damaged = stopped_with_a_plan(|damaged| damaged.site.path(PART).exists());
+    let (frame, lost) = damaged.calls.iter().find(|(_, calls)| calls[0] == "a1-1").expect("a frame");
+    damaged.break_frame(*frame, 60);
+    assert_eq!(damaged.hourdrop(&["spool", "salvage", "--reason", "a bad disk"]).0, Some(0));
+    let report = damaged.once();
+    assert!(report.held[0].2.contains("with all their records lie beside"), "{report:?}");
+    assert!(report.alarms.iter().any(|alarm| alarm.code == "HD0703"), "{report:?}");
+    let aside = crate::site::files_in(&damaged.site.path("archive/.aside"));
+    let kept = String::from_utf8_lossy(&aside["huaxin_voice_2024_11_03_03_X_2024110303_00002.dat"]).into_owned();
+    assert!(lost.iter().all(|call| kept.contains(call.as_str())), "{kept}");
+    release(&mut damaged.open().expect("an exporter"), &report.held[0].0, nth_hour(1));
+    damaged.once();
+    fs::remove_file(damaged.site.path("state/ledger.db")).expect("the ledger is lost");
+    let (code, text) = damaged.hourdrop(&["recover", "--reason", "the ledger was lost"]);
+    assert_eq!(code, Some(0), "{text}");
+    let report = damaged.once();
+    assert!(report.held.is_empty() && report.partners.iter().all(|(_, outcome)| outcome.left == 0), "{report:?}");
+    damaged.assert_delivered(&lost.iter().cloned().collect());
 }
 
 #[test]

@@ -81,9 +81,6 @@ impl Exporter {
         };
         exporter.tell_of_changed_ledger(ledger_differs)?;
         exporter.read_spool()?;
-        if exporter.give_up_lost_plans(now)? {
-            exporter.read_hours_again()?;
-        }
         exporter.note_missing(now)?;
         match exporter.finish_plans() {
             Ok(finished) => exporter.finished = finished,
@@ -91,6 +88,7 @@ impl Exporter {
                 exporter.wait_for_room(fault, Work::Sealing)?;
             }
         }
+        exporter.tell_of_set_aside()?;
         exporter.take_changes(now)?;
         exporter.tell_what_was_accepted()?;
         exporter.tell_log()?;
@@ -98,7 +96,7 @@ impl Exporter {
     }
 
     /// The feeds as the ledger knows them now.
-    fn read_hours_again(&mut self) -> Result<(), ExporterFault> {
+    pub(in crate::app) fn read_hours_again(&mut self) -> Result<(), ExporterFault> {
         self.lost.clear();
         for (feed, definition) in self.feeds.iter_mut().zip(self.config.feeds()) {
             *feed = feeds::known(&self.ledger.lock(), definition, self.spool.first())?;
