@@ -140,7 +140,7 @@ impl Exporter {
     /// # Errors
     /// [`ExporterFault`]; the next pass goes on where this one stopped.
     pub fn once(mut self) -> Result<OnceReport, ExporterFault> {
-        self.execute_requests()?;
+        self.requests_in_time()?;
         let mut read = IntakeCounts::default();
         let mut sealed = std::mem::take(&mut self.finished);
         loop {
@@ -155,7 +155,7 @@ impl Exporter {
         let unread = self.tell_space(self.now(), Horizon::LastRecord)?.then(|| self.unread_bytes());
         let until = Until::Delivered(Instant::now() + self.config.once_deliver_for.as_std());
         let partners = self.deliver(until);
-        self.execute_requests()?;
+        self.requests_in_time()?;
         self.free_room()?;
         self.tell_log()?;
         let ledger = self.ledger.lock();

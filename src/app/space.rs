@@ -91,6 +91,17 @@ impl Exporter {
         }
     }
 
+    /// Carries out what was requested. Without room for it the rest is done later.
+    ///
+    /// # Errors
+    /// The fault itself when it is another one than a lack of room.
+    pub(super) fn requests_in_time(&mut self) -> Result<(), ExporterFault> {
+        match self.execute_requests() {
+            Ok(()) => Ok(()),
+            Err(fault) => self.wait_for_room(fault, Work::Sealing).map(|_| ()),
+        }
+    }
+
     /// Reads nothing, but finishes what was in flight and keeps the reserve.
     ///
     /// # Errors

@@ -62,11 +62,11 @@ impl Exporter {
     /// # Errors
     /// [`ExporterFault`] when nothing may go on until a person has looked.
     pub fn turn(&mut self, bytes_max: u64) -> Result<bool, ExporterFault> {
-        self.execute_requests()?;
+        self.requests_in_time()?;
         let read = self.read_in_time(bytes_max)?;
         let sealed = self.seal_in_time(Horizon::Clock)?;
         let now = self.now();
-        if sealed.batches > 0 || self.is_spool_full() {
+        if sealed.batches > 0 || self.is_spool_full() || self.is_short() {
             self.free_room()?;
         }
         if self.tell_space(now, Horizon::Clock)? {

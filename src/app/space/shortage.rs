@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 #[must_use]
 pub fn lacks_room(disk: &dyn Disk, state: &Path, fault: &ExporterFault) -> Option<PathBuf> {
     if let ExporterFault::Ledger(fault) | ExporterFault::Store(StoreFault::Ledger(fault)) = fault {
-        return ledger_lacks_room(disk, state, fault).then(|| state.to_owned());
+        let place = if let LedgerFault::Refused { path, .. } = fault { path } else { state };
+        return ledger_lacks_room(disk, state, fault).then(|| place.to_owned());
     }
     if let ExporterFault::Spool(SpoolFault::Full { path, .. }) = fault {
         return Some(path.clone());
@@ -37,7 +38,8 @@ pub fn ledger_lacks_room(disk: &dyn Disk, state: &Path, fault: &LedgerFault) -> 
 fn of_disk(fault: &ExporterFault) -> Option<(&'static str, &Path, &io::Error)> {
     if let ExporterFault::Seal(SealFault::Disk { operation, path, source })
     | ExporterFault::Archive(ArchiveFault::Disk { operation, path, source })
-    | ExporterFault::Store(StoreFault::Disk { operation, path, source }) = fault
+    | ExporterFault::Store(StoreFault::Disk { operation, path, source })
+    | ExporterFault::Request { operation, path, source } = fault
     {
         return Some((operation, path, source));
     }
