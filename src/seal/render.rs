@@ -179,7 +179,7 @@ fn render_batch(
         if mine.is_empty() || !feed.takes(batch) {
             continue;
         }
-        feed.router.prepare(batch.block.schema())?;
+        feed.router.prepare(batch.block.schema());
         let mut last = 0;
         for record in batch.block.iter() {
             let (hour, at) = match feed.destination(record, lsn, batch.accepted_at) {
