@@ -20,6 +20,7 @@ mod full_disk;
 mod hard_cases;
 mod hour_end_to_end;
 mod lost_replies;
+mod open_files;
 mod operator;
 mod policies;
 mod readme;
