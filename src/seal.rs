@@ -13,7 +13,6 @@ pub mod staged;
 
 use crate::domain::ids::FeedId;
 use crate::domain::period::Partition;
-use crate::feed::router::RouterFault;
 use crate::format::encode::RenderFault;
 use crate::record::accepted::UnreadableFrame;
 use crate::spool::SpoolFault;
@@ -33,9 +32,6 @@ pub enum SealFault {
     /// A frame holds something else than this version writes.
     #[error(transparent)]
     Frame(#[from] UnreadableFrame),
-    /// A feed does not fit the fields of its source.
-    #[error(transparent)]
-    Router(#[from] RouterFault),
     /// A format does not fit the fields of its source.
     #[error("feed {feed}: {message}")]
     Format {

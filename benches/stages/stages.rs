@@ -215,7 +215,7 @@ fn feed() -> FeedDefinition {
 
 fn route<'a>(input: &'a Input) -> Box<dyn FnMut() -> u64 + 'a> {
     let mut router = FeedRouter::new(vec![(i64::MIN, Arc::new(feed()))], None);
-    router.prepare(&schema(&input.source)).expect("a feed for these records");
+    router.prepare(&schema(&input.source));
     let values = input.values();
     Box::new(move || {
         let records = input.blocks().flat_map(RecordBlock::iter);

@@ -16,7 +16,7 @@ use crate::domain::ids::{PartnerId, SourceId};
 use crate::domain::time::{Length, UtcTime};
 use crate::feed::definition::FeedDefinition;
 use crate::feed::names;
-use crate::feed::router::FeedRouter;
+use crate::feed::router::check_fit;
 use crate::format::encode::Layout;
 use crate::format::spec::{FormatSpec, read_format};
 use std::cell::RefCell;
@@ -283,8 +283,7 @@ fn check_feed(config: &Config, partner: &PartnerConfig, feed: &Arc<FeedDefinitio
             continue;
         };
         let schema = source.read.schema();
-        let mut router = FeedRouter::new(vec![(i64::MIN, Arc::clone(feed))], None);
-        if let Err(fault) = router.prepare(&schema) {
+        if let Err(fault) = check_fit(feed, &schema) {
             let place = match &feed.filter {
                 Some(filter) if fault.message.starts_with("where") => &filter.place,
                 Some(_) | None => &feed.hour_by.place,

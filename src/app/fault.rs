@@ -4,7 +4,6 @@ use super::store::StoreFault;
 use crate::archive::ArchiveFault;
 use crate::domain::batch::BatchId;
 use crate::domain::ids::FeedId;
-use crate::feed::router::RouterFault;
 use crate::intake::IntakeFault;
 use crate::ledger::LedgerFault;
 use crate::record::accepted::UnreadableFrame;
@@ -35,9 +34,6 @@ pub enum ExporterFault {
     /// The archive.
     #[error(transparent)]
     Archive(#[from] ArchiveFault),
-    /// A feed does not fit its source.
-    #[error(transparent)]
-    Router(#[from] RouterFault),
     /// A stored definition cannot be read by this program.
     #[error("feed {feed}: the definition that its open hours need cannot be read by this program: {message}")]
     StoredDefinition {

@@ -91,7 +91,7 @@ impl Exporter {
             };
             match step {
                 Step::Idle => return Ok(()),
-                Step::Duplicate(accepted) => self.count_duplicates(accepted, counts)?,
+                Step::Duplicate(accepted) => self.count_duplicates(accepted, counts),
                 Step::Accepted(accepted) => {
                     self.progress.read(source.id().as_str(), records_in(&accepted), source.unread_bytes());
                     taken += self.append(&accepted, counts)?;
@@ -121,7 +121,7 @@ impl Exporter {
         };
         let lsn = self.spool.append(kind, &self.payload)?;
         let before = self.group.entry.quarantine.len();
-        note(&mut self.feeds, accepted, lsn, &mut self.group.entry)?;
+        note(&mut self.feeds, accepted, lsn, &mut self.group.entry);
         counts.quarantined += (self.group.entry.quarantine.len() - before) as u64;
         self.group.bytes += self.payload.len();
         Ok(self.payload.len() as u64)
@@ -158,12 +158,12 @@ impl Exporter {
     }
 
     /// Records of input that was read before are counted when its end is reached, all at once.
-    fn count_duplicates(&mut self, accepted: Accepted, counts: &mut IntakeCounts) -> Result<(), ExporterFault> {
+    fn count_duplicates(&mut self, accepted: Accepted, counts: &mut IntakeCounts) {
         match accepted {
             Accepted::Batch(batch) => {
                 counts.duplicates += batch.block.len() as u64;
                 for feed in self.feeds.iter_mut().filter(|feed| feed.takes(&batch)) {
-                    for (hour, number) in feed.count_hours(&batch)? {
+                    for (hour, number) in feed.count_hours(&batch) {
                         let found = HourCounts { duplicate: number, ..HourCounts::default() };
                         self.duplicates.hours.push((feed.id().clone(), hour, found));
                     }
@@ -177,7 +177,6 @@ impl Exporter {
                 self.group.bytes += 1;
             }
         }
-        Ok(())
     }
 
     fn raise_source_alarms(&mut self, index: usize, fault: Option<String>) -> Result<(), ExporterFault> {
@@ -215,22 +214,17 @@ fn records_in(accepted: &Accepted) -> u64 {
 }
 
 /// Adds the consequences of a frame to `entry` and its records to the pending hours of the feeds.
-pub(super) fn note(
-    feeds: &mut [FeedHours],
-    accepted: &Accepted,
-    lsn: Lsn,
-    entry: &mut IntakeEntry,
-) -> Result<(), ExporterFault> {
+pub(super) fn note(feeds: &mut [FeedHours], accepted: &Accepted, lsn: Lsn, entry: &mut IntakeEntry) {
     let batch = match accepted {
         Accepted::Batch(batch) => batch,
         Accepted::Finished(finished) => {
             entry.inputs.extend(input_row(finished));
-            return Ok(());
+            return;
         }
     };
-    let Ok(source) = SourceId::parse(&batch.source) else { return Ok(()) };
+    let Ok(source) = SourceId::parse(&batch.source) else { return };
     for feed in feeds.iter_mut().filter(|feed| feed.takes(batch)) {
-        let noted = feed.note(batch, lsn)?;
+        let noted = feed.note(batch, lsn);
         let id = feed.id();
         entry.hours.extend(noted.counts.into_iter().map(|(hour, counts)| (id.clone(), hour, counts)));
         for (index, fault, hour) in noted.rejects {
@@ -272,7 +266,6 @@ pub(super) fn note(
             prefix_crc: batch.prefix_crc,
         });
     }
-    Ok(())
 }
 
 fn input_row(finished: &InputFinished) -> Option<InputRow> {

@@ -203,14 +203,7 @@ impl Tally {
                 let records = (batch.block.len() + batch.rejects.len()) as u64;
                 self.records.insert(frame.lsn, (records, batch.accepted_at));
                 for feed in feeds.iter_mut().filter(|feed| frame.lsn <= told && feed.takes(&batch)) {
-                    let noted = match feed.note(&batch, frame.lsn) {
-                        Ok(noted) => noted,
-                        Err(fault) => {
-                            self.unreadable.push((frame.lsn, fault.to_string()));
-                            continue;
-                        }
-                    };
-                    for (hour, counts) in noted.counts {
+                    for (hour, counts) in feed.note(&batch, frame.lsn).counts {
                         let Some(hour) = hour else { continue };
                         let key = (feed.id().clone(), batch.source.clone(), hour.start);
                         let (feed, source) = (feed.id().clone(), batch.source.clone());

@@ -7,7 +7,7 @@ use crate::domain::period::Partition;
 use crate::domain::time::{Length, UtcTime};
 use crate::feed::definition::FeedDefinition;
 use crate::feed::names;
-use crate::feed::router::{FeedRouter, Route};
+use crate::feed::router::{FeedRouter, Route, check_fit};
 use crate::format::decode::{Decoded, Decoder};
 use crate::format::encode::Layout;
 use crate::format::template::FileFacts;
@@ -117,8 +117,9 @@ pub fn preview<R: Read>(
     (feed.starts_at, feed.ends_at, feed.behind_max) = (None, None, Length::from_seconds(u64::MAX));
     let schema = source.read.schema();
     let layout = Layout::compile(&feed.format, &schema, feed.period.zone()).map_err(PreviewFault::Format)?;
+    check_fit(&feed, &schema).map_err(|fault| PreviewFault::Feed(fault.to_string()))?;
     let mut router = FeedRouter::new(vec![(i64::MIN, Arc::new(feed))], None);
-    router.prepare(&schema).map_err(|fault| PreviewFault::Feed(fault.to_string()))?;
+    router.prepare(&schema);
     let mut sheet =
         Sheet { definition, layout, router, now, limit, open: BTreeMap::new(), shown: 0, found: Preview::default() };
     for (index, (name, reader)) in inputs.into_iter().enumerate() {

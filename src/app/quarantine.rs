@@ -115,7 +115,7 @@ impl Exporter {
             return Ok(Err(reason.to_owned()));
         }
         let block = read_block(content)?;
-        feed.router.prepare(block.schema())?;
+        feed.router.prepare(block.schema());
         let route = block.get(0).map(|record| feed.router.route(record, now));
         Ok(match route {
             Some(Route::Accepted(..)) => Ok(block),

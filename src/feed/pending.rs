@@ -5,7 +5,7 @@
 //! the spool is read again.
 
 use super::definition::{FeedDefinition, LatePolicy};
-use super::router::{FeedRouter, Route, RouteFault, RouterFault};
+use super::router::{FeedRouter, Route, RouteFault};
 use crate::domain::batch::{BatchState, HeldFrom, HourCounts};
 use crate::domain::ids::{FeedId, Lsn, Revision};
 use crate::domain::period::Partition;
@@ -189,11 +189,8 @@ impl FeedHours {
     }
 
     /// Notes the records of a frame as pending and returns what the ledger is to be told.
-    ///
-    /// # Errors
-    /// [`RouterFault`] when the feed does not fit the fields of the source.
-    pub fn note(&mut self, batch: &AcceptedBatch, lsn: Lsn) -> Result<FeedNote, RouterFault> {
-        self.router.prepare(batch.block.schema())?;
+    pub fn note(&mut self, batch: &AcceptedBatch, lsn: Lsn) -> FeedNote {
+        self.router.prepare(batch.block.schema());
         let mut note = FeedNote::default();
         let (mut last_hour, mut latest) = (None, None);
         for (index, record) in batch.block.iter().enumerate() {
@@ -239,15 +236,12 @@ impl FeedHours {
         if let Some(hour) = start.and_then(|start| self.pending.get_mut(&start)) {
             hour.suspects += suspects;
         }
-        Ok(note)
+        note
     }
 
     /// How many records of a batch the feed would take, by hour. Nothing is noted.
-    ///
-    /// # Errors
-    /// [`RouterFault`] when the feed does not fit the fields of the source.
-    pub fn count_hours(&mut self, batch: &AcceptedBatch) -> Result<BTreeMap<Option<Partition>, u64>, RouterFault> {
-        self.router.prepare(batch.block.schema())?;
+    pub fn count_hours(&mut self, batch: &AcceptedBatch) -> BTreeMap<Option<Partition>, u64> {
+        self.router.prepare(batch.block.schema());
         let mut hours = BTreeMap::new();
         for record in batch.block.iter() {
             let hour = match self.router.route(record, batch.accepted_at) {
@@ -257,7 +251,7 @@ impl FeedHours {
             };
             *hours.entry(hour).or_default() += 1;
         }
-        Ok(hours)
+        hours
     }
 
     fn add(&mut self, partition: Partition, lsn: Lsn, accepted_at: UtcTime) {

@@ -126,21 +126,15 @@ impl FeedRouter {
         self.current().starts_at.max(self.starts_at)
     }
 
-    /// Prepares for records of `schema`. Fields change with time: a definition need not fit the records of other
-    /// times.
-    ///
-    /// # Errors
-    /// [`RouterFault`] when no definition fits the fields of the source.
-    pub fn prepare(&mut self, schema: &Arc<Schema>) -> Result<(), RouterFault> {
+    /// Prepares for records of `schema`. Fields change with time: no definition need fit the records of other times,
+    /// which may lie in the spool for long. What becomes of them is for [`FeedRouter::route`] to say; that a feed fits
+    /// its source as it is now is for [`check_fit`].
+    pub fn prepare(&mut self, schema: &Arc<Schema>) {
         if self.compiled.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, schema) || known == schema) {
-            return Ok(());
+            return;
         }
-        let compiled: Vec<_> = self.versions.iter().map(|(_, definition)| compile(definition, schema)).collect();
-        if let (false, Some(Err(fault))) = (compiled.iter().any(Result::is_ok), compiled.last()) {
-            return Err(fault.clone());
-        }
+        let compiled = self.versions.iter().map(|(_, definition)| compile(definition, schema)).collect();
         self.compiled = Some((Arc::clone(schema), compiled));
-        Ok(())
     }
 
     /// What the feed does with a record of the prepared schema that was accepted at `accepted_at`.
@@ -166,24 +160,38 @@ impl FeedRouter {
                 return route;
             }
         }
-        if let Some((_, fault)) = unfit {
-            return Route::Rejected(RouteFault::Unfit(fault.message.clone()));
-        }
-        Route::Filtered(None)
+        let unfit = unfit.map(|(_, fault)| RouteFault::Unfit(fault.message.clone()));
+        unfit.filter(|_| !self.is_of_before(record, accepted_at)).map_or(Route::Filtered(None), Route::Rejected)
+    }
+
+    /// True for a record that came before the feed begins and whose time, where a definition can tell it, lies there,
+    /// too.
+    fn is_of_before(&self, record: Record<'_>, accepted_at: UtcTime) -> bool {
+        let Some(start) = self.starts_at().filter(|start| accepted_at < *start) else { return false };
+        let mut fields = self.versions.iter().rev().filter_map(|(_, known)| time_field(known, record.schema()));
+        fields.next().and_then(|field| record.time(field)).is_none_or(|at| at < start)
     }
 }
 
-/// Compiles filter and time field; used by the configuration check, too.
+/// Whether a definition fits the fields of its source.
 ///
 /// # Errors
-/// [`RouterFault`] when the definition names a field that the source does not have, or that is not a time.
+/// [`RouterFault`] when it names a field that the source does not have, or that is not a time.
+pub fn check_fit(definition: &FeedDefinition, schema: &Schema) -> Result<(), RouterFault> {
+    compile(definition, schema).map(|_| ())
+}
+
+/// The field by which a record belongs to an hour, where the source has it.
+fn time_field(definition: &FeedDefinition, schema: &Schema) -> Option<usize> {
+    let index = schema.index_of(&definition.hour_by.value)?;
+    schema.fields.get(index).filter(|field| field.kind == FieldKind::Time).map(|_| index)
+}
+
+/// Compiles filter and time field.
 fn compile(definition: &FeedDefinition, schema: &Schema) -> Result<Compiled, RouterFault> {
     let fault = |message| RouterFault { feed: definition.id.clone(), message };
-    let name = &definition.hour_by.value;
-    let hour_by = schema
-        .index_of(name)
-        .filter(|index| schema.fields.get(*index).is_some_and(|field| field.kind == FieldKind::Time))
-        .ok_or_else(|| fault(format!("hour_by: the source has no time field `{name}`")))?;
+    let hour_by = time_field(definition, schema)
+        .ok_or_else(|| fault(format!("hour_by: the source has no time field `{}`", definition.hour_by.value)))?;
     let filter = match &definition.filter {
         None => None,
         Some(expression) => {

@@ -62,7 +62,7 @@ fn finish_part(
     let guessed = staged.header.len() as u64;
     let mut file = if header == staged.header { staged.file } else { staged.file.behind(disk, &header, guessed)? };
     file.buffer().extend_from_slice(&trailer);
-    let (path, sha256, bytes) = file.end()?;
+    let (path, sha256, bytes) = file.end(disk)?;
     let sealed = SealedFile {
         part: planned.part,
         name: planned.name.clone(),
@@ -110,7 +110,7 @@ pub fn finish_manifest(
     let bytes = render_manifest(context, &statement)?;
     let mut file = StagedFile::create(disk, path)?;
     file.buffer().extend_from_slice(&bytes);
-    let (path, sha256, bytes) = file.end()?;
+    let (path, sha256, bytes) = file.end(disk)?;
     let times = |pick: fn(&ManifestFile) -> Option<UtcTime>| statement.files.iter().filter_map(pick);
     let sealed = SealedFile {
         part: planned.part,

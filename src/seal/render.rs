@@ -1,6 +1,6 @@
 //! Reads the spool once and renders many hours of many feeds at the same time.
 //!
-//! Each job writes its part files one after another. The header is written first, with the numbers the file will
+//! Each job writes its part files one after another and has no more than one of them open. The header is written first, with the numbers the file will
 //! probably get; when the plan says otherwise, [`super::finish`] puts the right one in front. Records that cannot be
 //! rendered go to quarantine with their place; the others never shift.
 
@@ -179,7 +179,7 @@ fn render_batch(
         if mine.is_empty() || !feed.takes(batch) {
             continue;
         }
-        feed.router.prepare(batch.block.schema())?;
+        feed.router.prepare(batch.block.schema());
         let mut last = 0;
         for record in batch.block.iter() {
             let (hour, at) = match feed.destination(record, lsn, batch.accepted_at) {
@@ -258,6 +258,9 @@ impl<'d> HourWriter<'d> {
         let part = self.part_number();
         self.begin_layout(job);
         let Some(layout) = &mut self.layout else { return Ok(()) };
+        if let Some(before) = self.parts.last_mut() {
+            before.file.put_aside(self.disk)?;
+        }
         let file = StagedFile::create(self.disk, self.stem.with_extension(format!("{part}.part")))?;
         let totals = layout.totals();
         let mut header = Vec::new();
@@ -295,7 +298,7 @@ impl<'d> HourWriter<'d> {
         open.last_event = Some(open.last_event.map_or(at, |last| last.max(at)));
         let (records, bytes) = (open.totals.records, open.file.bytes());
         let line = bytes - before;
-        open.file.flush_if_full()?;
+        open.file.flush_if_full(self.disk)?;
         if self.is_full(job, records, bytes, line) {
             self.end_part(job);
         }

@@ -1,4 +1,5 @@
-//! A part file in staging: written and hashed in one pass.
+//! A part file in staging: written and hashed in one pass. An hour may have thousands of them: a file that waits for its
+//! trailer is put aside and is not open until then.
 
 use super::{SealFault, disk_fault};
 use crate::disk::{Disk, DiskFile, SyncPoint};
@@ -15,7 +16,8 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// A file under construction.
 pub struct StagedFile {
     path: PathBuf,
-    file: Box<dyn DiskFile>,
+    /// `None` while it is put aside.
+    file: Option<Box<dyn DiskFile>>,
     buffer: Vec<u8>,
     hash: Sha256,
     bytes: u64,
@@ -31,7 +33,7 @@ impl StagedFile {
             disk.remove(&path).map_err(disk_fault("remove", &path))?;
         }
         let file = disk.create_new(&path).map_err(disk_fault("create", &path))?;
-        Ok(Self { path, file, buffer: Vec::new(), hash: Sha256::new(), bytes: 0 })
+        Ok(Self { path, file: Some(file), buffer: Vec::new(), hash: Sha256::new(), bytes: 0 })
     }
 
     /// Where it lies.
@@ -55,15 +57,39 @@ impl StagedFile {
     ///
     /// # Errors
     /// [`SealFault::Disk`].
-    pub fn flush_if_full(&mut self) -> Result<(), SealFault> {
-        if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
+    pub fn flush_if_full(&mut self, disk: &dyn Disk) -> Result<(), SealFault> {
+        if self.buffer.len() >= BUFFER_BYTES { self.flush(disk) } else { Ok(()) }
     }
 
-    fn flush(&mut self) -> Result<(), SealFault> {
+    fn flush(&mut self, disk: &dyn Disk) -> Result<(), SealFault> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let mut file = self.take_open(disk)?;
         self.hash.update(&self.buffer);
-        self.file.write_all(&self.buffer).map_err(disk_fault("write", &self.path))?;
+        file.write_all(&self.buffer).map_err(disk_fault("write", &self.path))?;
+        self.file = Some(file);
         self.bytes += self.buffer.len() as u64;
         self.buffer.clear();
+        Ok(())
+    }
+
+    /// The open file, to be put back by whoever goes on with it.
+    fn take_open(&mut self, disk: &dyn Disk) -> Result<Box<dyn DiskFile>, SealFault> {
+        match self.file.take() {
+            Some(file) => Ok(file),
+            None => disk.open_append(&self.path).map_err(disk_fault("open", &self.path)),
+        }
+    }
+
+    /// Writes what there is and closes the file for now. The hash goes on where it was when more is written; the sync
+    /// in [`StagedFile::end`] makes everything durable, by whichever handle it was written.
+    ///
+    /// # Errors
+    /// [`SealFault::Disk`].
+    pub fn put_aside(&mut self, disk: &dyn Disk) -> Result<(), SealFault> {
+        self.flush(disk)?;
+        self.file = None;
         Ok(())
     }
 
@@ -71,9 +97,10 @@ impl StagedFile {
     ///
     /// # Errors
     /// [`SealFault::Disk`].
-    pub fn end(mut self) -> Result<(PathBuf, Sha256Digest, u64), SealFault> {
-        self.flush()?;
-        self.file.sync(SyncPoint::StagedFile).map_err(disk_fault("sync", &self.path))?;
+    pub fn end(mut self, disk: &dyn Disk) -> Result<(PathBuf, Sha256Digest, u64), SealFault> {
+        self.flush(disk)?;
+        let mut file = self.take_open(disk)?;
+        file.sync(SyncPoint::StagedFile).map_err(disk_fault("sync", &self.path))?;
         Ok((self.path, Sha256Digest(self.hash.finalize().into()), self.bytes))
     }
 
@@ -82,7 +109,7 @@ impl StagedFile {
     /// # Errors
     /// [`SealFault::Disk`].
     pub fn behind(mut self, disk: &dyn Disk, header: &[u8], skip: u64) -> Result<Self, SealFault> {
-        self.flush()?;
+        self.put_aside(disk)?;
         let mut name = self.path.clone().into_os_string();
         name.push(".again");
         let mut copy = Self::create(disk, PathBuf::from(name))?;
@@ -99,7 +126,7 @@ impl StagedFile {
                 return Err(disk_fault("read", &self.path)(error));
             }
             left -= read as u64;
-            copy.flush_if_full()?;
+            copy.flush_if_full(disk)?;
         }
         disk.remove(&self.path).map_err(disk_fault("remove", &self.path))?;
         Ok(copy)

@@ -75,6 +75,35 @@ fn a_field_may_be_renamed_in_source_and_feed_while_the_spool_holds_records_of_be
 }
 
 #[test]
+fn the_time_field_may_be_renamed_while_a_feed_has_nothing_and_the_spool_holds_records_of_before() {
+    let site = Site::new();
+    let config = configured(&site, "", "where = 'trunk == \"none\"'");
+    site.write("in/1.log", call_line(1, "a"));
+    assert_eq!(once(&config, "2024-11-03T02:30:00Z").read.records, 1);
+    for format in ["kamailio-acc-cdrs", "huaxin-voice"] {
+        let path = site.path(&format!("formats/{format}.toml"));
+        let text = fs::read_to_string(&path).expect("format");
+        assert!(text.contains("\"start_time\","));
+        fs::write(&path, text.replace("\"start_time\",", "\"began\",")).expect("format");
+    }
+    configured(&site, "", "");
+    let text = fs::read_to_string(&config).expect("configuration");
+    fs::write(&config, text.replace("\"start_time\"", "\"began\"")).expect("configuration");
+    for now in ["2024-11-03T02:40:00Z", "2024-11-03T02:41:00Z"] {
+        assert_eq!(once(&config, now).exit_code(), 0, "and it starts again");
+    }
+    site.write("in/2.log", call_line(2, "b"));
+    for _ in 0..2 {
+        let report = once(&config, NOW);
+        assert_eq!((report.exit_code(), delivered(&site).join("")), (0, "b".to_owned()), "{report:?}");
+    }
+    let ledger = hourdrop::ledger::Ledger::open_read_only(&site.path("state/ledger.db")).expect("ledger");
+    let feed = hourdrop::domain::ids::FeedId::parse("huaxin/voice").expect("a feed");
+    let counts = ledger.hour_counts(&feed, FIRST_HOUR).expect("counts");
+    assert_eq!((counts.received, counts.filtered, counts.quarantined), (2, 1, 0));
+}
+
+#[test]
 fn an_hour_whose_definition_does_not_fit_its_records_is_held_and_the_others_go_on() {
     let site = Site::new();
     let config = configured(&site, "", "");

@@ -21,6 +21,7 @@ mod hard_cases;
 mod hour_end_to_end;
 mod lost_replies;
 mod one_fault;
+mod open_files;
 mod operator;
 mod policies;
 mod readme;

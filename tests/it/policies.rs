@@ -1,7 +1,9 @@
 //! What feeds can declare about late records, shadows, retention, filters and changes of their definition.
 
-use crate::site::{FIRST_HOUR, Site, call_line, delivered_calls, files_in, once, one_feed};
-use std::path::PathBuf;
+use crate::site::{FIRST_HOUR, Site, call_line, delivered_calls, files_in, once, one_feed, time};
+use hourdrop::app::config;
+use hourdrop::ledger::reports::QuarantineFilter;
+use std::path::{Path, PathBuf};
 
 const NOW: &str = "2024-11-03T12:00:00Z";
 fn configured(site: &Site, feed: &str, keep: &str) -> PathBuf {
@@ -144,6 +146,81 @@ name    = "L_{start:%Y%m%d%H}_{seq}.dat"
     once(&config, "2024-11-03T06:00:00Z");
     let names: Vec<String> = site.dropped("late", ".dat").into_keys().collect();
     assert_eq!(names, ["L_2024110304_1.dat"]);
+}
+
+/// Adds the column `region` to the source's format, and a feed that filters by it.
+fn add_a_feed_for_a_new_column(site: &Site, config: &Path, starts_at: &str) {
+    let text = std::fs::read_to_string(config).expect("configuration");
+    let second = format!(
+        "[partner.late]\ndeliver = \"{}\"\n[partner.late.feed.voice]\nsource = \"switch\"\n\
+        format = \"huaxin-voice\"\nhour_by = \"start_time\"\nwhere = 'region == \"EU\"'\n{starts_at}\n\
+        name = \"L_{{start:%Y%m%d%H}}_{{seq}}.dat\"\n",
+        site.drop_dir("late").display()
+    );
+    site.write("hourdrop.toml", text + &second);
+    let problems = config::load(config, time(NOW)).expect("a configuration").problems;
+    assert!(problems.iter().any(|problem| problem.message.contains("region")), "the check sees what does not fit");
+    let format = site.path("formats/kamailio-acc-cdrs.toml");
+    let text = std::fs::read_to_string(&format).expect("format");
+    let last = "  { name = \"name\",       column = 8 },\n";
+    assert!(text.contains(last));
+    let wider = format!("{last}  {{ name = \"region\", column = 9 }},\n");
+    std::fs::write(&format, text.replace(last, &wider)).expect("format");
+}
+
+fn with_region(line: &str, region: &str) -> String {
+    format!("{}|{region}\n", line.trim_end())
+}
+
+/// What was counted for the added feed of records without an hour: received, filtered and quarantined.
+fn counted_without_hour(site: &Site) -> (u64, u64, u64) {
+    let ledger = hourdrop::ledger::Ledger::open_read_only(&site.path("state/ledger.db")).expect("ledger");
+    let feed = hourdrop::domain::ids::FeedId::parse("late/voice").expect("feed");
+    let counts = ledger.hour_counts(&feed, -1).expect("counts");
+    (counts.received, counts.filtered, counts.quarantined)
+}
+
+#[test]
+fn a_feed_for_a_new_column_can_be_added_while_the_spool_holds_records_without_it() {
+    let site = Site::new();
+    let config = configured(&site, "", "forever");
+    site.write("in/1.log", call_line(1, "a") + &call_line(2, "b"));
+    once(&config, "2024-11-03T03:30:00Z");
+    add_a_feed_for_a_new_column(&site, &config, "");
+    for now in ["2024-11-03T03:40:00Z", "2024-11-03T03:41:00Z"] {
+        let report = once(&config, now);
+        assert_eq!((report.exit_code(), counted_without_hour(&site)), (0, (2, 2, 0)), "{report:?}");
+    }
+    site.write("in/2.log", with_region(&call_line(121, "c"), "EU") + &with_region(&call_line(122, "d"), "US"));
+    for _ in 0..2 {
+        let report = once(&config, "2024-11-03T06:00:00Z");
+        assert_eq!((report.exit_code(), counted_without_hour(&site)), (0, (2, 2, 0)), "{report:?}");
+    }
+    let dropped = site.dropped("late", ".dat");
+    assert_eq!(dropped.keys().collect::<Vec<_>>(), ["L_2024110304_1.dat"]);
+    let text = String::from_utf8_lossy(&dropped["L_2024110304_1.dat"]).into_owned();
+    assert!(text.contains("|c|") && !text.contains("|d|"), "{text}");
+}
+
+#[test]
+fn records_that_an_added_feed_should_have_and_cannot_read_are_quarantined_once() {
+    let site = Site::new();
+    let config = configured(&site, "", "forever");
+    site.write("in/1.log", call_line(1, "a") + &call_line(2, "b"));
+    once(&config, "2024-11-03T03:30:00Z");
+    add_a_feed_for_a_new_column(&site, &config, "starts_at = \"2024-11-03T02:00:00Z\"");
+    for now in ["2024-11-03T03:40:00Z", "2024-11-03T03:41:00Z", "2024-11-03T06:00:00Z"] {
+        once(&config, now);
+        assert_eq!(counted_without_hour(&site), (2, 0, 2));
+        let ledger = hourdrop::ledger::Ledger::open_read_only(&site.path("state/ledger.db")).expect("ledger");
+        let held = ledger.quarantine_entries(&QuarantineFilter::default()).expect("entries");
+        let reasons: Vec<&str> = held.iter().map(|entry| entry.reason.as_str()).collect();
+        assert_eq!(reasons.len(), 2, "{reasons:?}");
+        assert!(reasons.iter().all(|reason| reason.contains("region")), "{reasons:?}");
+    }
+    site.write("in/2.log", with_region(&call_line(121, "c"), "EU"));
+    assert_eq!(once(&config, "2024-11-03T06:00:00Z").exit_code(), 0);
+    assert_eq!(site.dropped("late", ".dat").len(), 1);
 }
 
 #[test]

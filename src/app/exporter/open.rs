@@ -124,13 +124,19 @@ impl Exporter {
             }
             let accepted = Accepted::read(kind, &payload)?;
             let mut entry = IntakeEntry::default();
-            intake::note(&mut self.feeds, &accepted, lsn, &mut entry)?;
+            intake::note(&mut self.feeds, &accepted, lsn, &mut entry);
             if lsn > self.applied {
                 untold.append(entry);
             } else {
                 untold.hours.extend(entry.hours.into_iter().filter(|(feed, ..)| added.contains(feed)));
                 let of_added = |row: &QuarantineRow| row.feed.as_ref().is_some_and(|feed| added.contains(feed));
                 untold.quarantine.extend(entry.quarantine.into_iter().filter(of_added));
+            }
+        }
+        for feed in &added {
+            let records = untold.quarantine.iter().filter(|row| row.feed.as_ref() == Some(feed)).count();
+            if records > 0 {
+                tracing::warn!(%feed, records, "records that lay in the spool already went to the quarantine of the feed");
             }
         }
         if durable > self.applied || !untold.hours.is_empty() {

@@ -57,9 +57,11 @@ fn records(
     content: bool,
     write: &mut dyn FnMut(&Value),
 ) {
-    if feed.as_deref_mut().is_some_and(|feed| !feed.takes(batch) || feed.router.prepare(batch.block.schema()).is_err())
-    {
-        return;
+    if let Some(feed) = feed.as_deref_mut() {
+        if !feed.takes(batch) {
+            return;
+        }
+        feed.router.prepare(batch.block.schema());
     }
     for record in batch.block.iter() {
         let mut line = place(frame.lsn, batch, record.origin());
