@@ -166,6 +166,15 @@ impl Ledger {
         Ok(Self { disk, ..ledger })
     }
 
+    /// Opens an existing ledger for reading, and looks at its log first, when nobody else works with it.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`].
+    pub fn open_to_look(disk: &dyn Disk, path: &Path) -> Result<Self> {
+        wal::check(disk, path)?;
+        Self::open_read_only(path)
+    }
+
     /// Opens an existing ledger for reading, beside a running instance.
     ///
     /// # Errors
