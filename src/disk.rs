@@ -5,6 +5,9 @@
 //! [`Disk::sync_dir`] of the directory that holds it. A rename without both is lost, or worse, leaves an empty
 //! file under the final name after a power cut.
 
+#[cfg(test)]
+pub mod faulty;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -159,6 +162,19 @@ pub fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         Some(_) | None => Path::new("."),
+    }
+}
+
+/// Reads the next piece, whatever signals arrive meanwhile; 0 at the end.
+///
+/// # Errors
+/// What the reader says.
+pub fn read_piece(reader: &mut (impl Read + ?Sized), piece: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match reader.read(piece) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
     }
 }
 
