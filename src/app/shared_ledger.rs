@@ -1,6 +1,7 @@
 //! The ledger, shared between intake and sealing and the partners' threads, and its copy in the archive's log.
 
 use crate::archive::log::{ArchiveLog, LogFault};
+use crate::disk::failed_sync;
 use crate::domain::time::UtcTime;
 use crate::ledger::{Ledger, LedgerFault};
 use std::io;
@@ -75,12 +76,17 @@ impl SharedLedger {
     }
 }
 
+/// What the log could not do, as a fault of the ledger: what was tried is kept, so that a failed sync stays one.
 fn refused(fault: LogFault) -> LedgerFault {
     match fault {
-        LogFault::Disk { path, source, .. } => LedgerFault::Refused { path, source },
+        LogFault::Disk { operation, path, source } => LedgerFault::Refused { operation, path, source },
         LogFault::Damaged { ref path, .. } => {
-            LedgerFault::Refused { path: path.clone(), source: io::Error::other(fault) }
+            LedgerFault::Refused { operation: "read", path: path.clone(), source: io::Error::other(fault) }
         }
-        LogFault::Latched => LedgerFault::Refused { path: "archive log".into(), source: io::Error::other(fault) },
+        LogFault::Latched => LedgerFault::Refused {
+            operation: "write",
+            path: "archive log".into(),
+            source: failed_sync(io::Error::other(fault)),
+        },
     }
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 pub struct Faults {
     /// Every second read of a file is interrupted.
     pub interrupted_reads: AtomicBool,
-    /// Pieces that are written to files.
+    /// Pieces that are written to files, and space that is reserved.
     pub writes: AtomicI64,
     /// Syncs of files.
     pub file_syncs: AtomicI64,
@@ -104,6 +104,7 @@ impl DiskFile for FaultyFile {
         self.inner.truncate(length)
     }
     fn allocate(&mut self, length: u64) -> io::Result<bool> {
+        count(&self.disk.0.writes)?;
         self.inner.allocate(length)
     }
     fn seek_to(&mut self, offset: u64) -> io::Result<()> {
