@@ -18,7 +18,7 @@ mod line;
 mod settle;
 mod tail;
 
-use crate::disk::{Disk, DiskFile, Kind, SyncPoint};
+use crate::disk::{Disk, DiskFile, Kind, SyncPoint, is_failed_sync};
 use crate::domain::time::UtcTime;
 pub use line::{Entry, Header};
 use serde_json::Value;
@@ -182,9 +182,9 @@ impl ArchiveLog {
             return Ok(());
         }
         self.sync()?;
-        self.disk
-            .create_dir_all(&self.dir, SyncPoint::ArchiveLog)
-            .map_err(disk_fault("create directory", &self.dir))?;
+        let made = self.disk.create_dir_all(&self.dir, SyncPoint::ArchiveLog);
+        self.latched |= made.as_ref().is_err_and(is_failed_sync);
+        made.map_err(disk_fault("create directory", &self.dir))?;
         let path = self.dir.join(format!("{month}.jsonl"));
         let file = self.disk.create_new(&path).map_err(disk_fault("create", &path))?;
         self.file = Some(OpenFile { month, path, file, bytes: 0 });
@@ -197,7 +197,10 @@ impl ArchiveLog {
             return Err(fault);
         }
         self.sync()?;
-        self.disk.sync_dir(&self.dir, SyncPoint::ArchiveLog).map_err(disk_fault("sync directory", &self.dir))?;
+        // Without its name the file is gone after a power cut, and all lines of it.
+        let synced = self.disk.sync_dir(&self.dir, SyncPoint::ArchiveLog);
+        self.latched |= synced.is_err();
+        synced.map_err(disk_fault("sync directory", &self.dir))?;
         self.whole = false;
         Ok(())
     }
