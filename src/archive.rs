@@ -8,11 +8,11 @@ mod proved;
 
 pub use proved::Proved;
 
-use crate::disk::{Disk, DiskRead, SyncPoint, parent};
+use crate::disk::{Disk, DiskRead, SyncPoint, parent, read_piece};
 use crate::domain::ids::{FeedId, FileName, Sha256Digest};
 use crate::domain::period::Partition;
 use sha2::{Digest, Sha256};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -153,7 +153,7 @@ impl Archive {
         let mut hash = Sha256::new();
         let mut piece = vec![0; 256 << 10];
         loop {
-            let count = reader.read(&mut piece).map_err(disk_fault("read", &full))?;
+            let count = read_piece(reader.as_mut(), &mut piece).map_err(disk_fault("read", &full))?;
             if count == 0 {
                 return Ok(Sha256Digest(hash.finalize().into()));
             }
@@ -178,4 +178,27 @@ impl Archive {
 fn disk_fault(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ArchiveFault + use<> {
     let path = path.to_owned();
     move |source| ArchiveFault::Disk { operation, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::RealDisk;
+    use crate::disk::faulty::FaultyDisk;
+    use std::io::Write;
+    use std::sync::atomic::Ordering;
+
+    #[test]
+    fn a_signal_while_an_archived_file_is_read_is_no_fault() {
+        let dir = tempfile::tempdir().expect("directory");
+        let content = vec![7; 600 << 10];
+        let mut file = RealDisk.create_new(&dir.path().join("a")).expect("file");
+        file.write_all(&content).expect("content");
+        let disk = FaultyDisk::default();
+        disk.0.interrupted_reads.store(true, Ordering::Relaxed);
+        let archive = Archive::new(Arc::new(disk), dir.path().to_owned());
+        let mut told = 0;
+        let hash = archive.hash_telling("a", &mut |bytes| told += bytes).expect("a hash");
+        assert_eq!((hash, told), (Sha256Digest(Sha256::digest(&content).into()), 600 << 10));
+    }
 }

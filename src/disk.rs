@@ -5,6 +5,9 @@
 //! [`Disk::sync_dir`] of the directory that holds it. A rename without both is lost, or worse, leaves an empty
 //! file under the final name after a power cut.
 
+#[cfg(test)]
+pub mod faulty;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -58,7 +61,8 @@ pub trait Disk: Send + Sync {
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>>;
     /// The entries of a directory, sorted by name.
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
-    /// Creates a directory and its parents, and syncs every directory that received an entry.
+    /// Creates a directory and its parents, and syncs every directory that received an entry. An error of such a sync is
+    /// a [failed sync](is_failed_sync).
     fn create_dir_all(&self, dir: &Path, point: SyncPoint) -> io::Result<()>;
     /// Renames a file, replacing nothing: fails with `AlreadyExists` when `to` exists.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -86,12 +90,13 @@ pub trait Disk: Send + Sync {
         Ok(())
     }
 
-    /// Gives a complete, synced file its final name, durably: rename, then sync both directories.
+    /// Gives a complete, synced file its final name, durably: rename, then sync both directories. An error of these syncs
+    /// is a [failed sync](is_failed_sync).
     fn publish(&self, from: &Path, to: &Path, point: SyncPoint) -> io::Result<()> {
         self.rename(from, to)?;
         let (old, new) = (parent(from), parent(to));
-        self.sync_dir(new, point)?;
-        if old == new { Ok(()) } else { self.sync_dir(old, point) }
+        self.sync_dir(new, point).map_err(failed_sync)?;
+        if old == new { Ok(()) } else { self.sync_dir(old, point).map_err(failed_sync) }
     }
 }
 
@@ -162,7 +167,38 @@ pub fn parent(path: &Path) -> &Path {
     }
 }
 
-/// True for the errors that pass when somebody makes room: no space, or the user's quota is used up.
+/// Reads the next piece, whatever signals arrive meanwhile; 0 at the end.
+///
+/// # Errors
+/// What the reader says.
+pub fn read_piece(reader: &mut (impl Read + ?Sized), piece: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match reader.read(piece) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
+}
+
+/// A sync that failed inside an operation that does more than that.
+#[derive(Debug, thiserror::Error)]
+#[error("it could not be made durable: {0}")]
+struct FailedSync(io::Error);
+
+/// An error that carries the fact that a sync has failed, whatever for.
+#[must_use]
+pub fn failed_sync(error: io::Error) -> io::Error {
+    if is_failed_sync(&error) { error } else { io::Error::other(FailedSync(error)) }
+}
+
+/// True when a sync has failed: the disk may have lost what can still be read, and trying again proves nothing.
+#[must_use]
+pub fn is_failed_sync(error: &io::Error) -> bool {
+    error.get_ref().and_then(|inner| inner.downcast_ref::<FailedSync>()).is_some()
+}
+
+/// True for the errors that pass when somebody makes room: no space, or the user's quota is used up. A failed sync is
+/// none of them.
 #[must_use]
 pub fn is_out_of_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
@@ -210,14 +246,14 @@ pub fn create_dirs(
         return match disk.sync_dir(above, point) {
             // We make directories only where we may look, so somebody else made this one.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-            done => done,
+            done => done.map_err(failed_sync),
         };
     }
     if above != dir {
         create_dirs(disk, above, point, make, is_empty)?;
     }
     match make(dir) {
-        Ok(()) => disk.sync_dir(above, point),
+        Ok(()) => disk.sync_dir(above, point).map_err(failed_sync),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
@@ -397,6 +433,32 @@ mod tests {
             }
         }
         assert_eq!(fs::read(&to).expect("read"), b"bytes");
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_durable_is_a_failed_sync_and_no_lack_of_room() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let disk = faulty::FaultyDisk::default();
+        let fail_after = |good| disk.0.directory_syncs.store(good, std::sync::atomic::Ordering::Relaxed);
+        let is_failed_sync =
+            |done: io::Result<()>| done.as_ref().is_err_and(|error| is_failed_sync(error) && !is_out_of_space(error));
+        let below = dir.path().join("a/b");
+        for _ in 0..2 {
+            fail_after(0);
+            assert!(is_failed_sync(disk.create_dir_all(&below, SyncPoint::ArchiveDirectory)), "as new and as found");
+        }
+        fail_after(1);
+        assert!(is_failed_sync(disk.create_dir_all(&below, SyncPoint::ArchiveDirectory)));
+        fail_after(-1);
+        disk.create_dir_all(&below, SyncPoint::ArchiveDirectory).expect("directories");
+        for good in [0, 1] {
+            let (from, to) = (dir.path().join("stage"), below.join(good.to_string()));
+            drop(disk.create_new(&from).expect("create"));
+            fail_after(good);
+            assert!(is_failed_sync(disk.publish(&from, &to, SyncPoint::ArchiveDirectory)), "{good}");
+        }
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        assert!(is_out_of_space(&full) && !super::is_failed_sync(&full));
     }
 
     #[test]

@@ -22,10 +22,10 @@ mod wal;
 pub use facts::Fact;
 use facts::append_fact;
 
-use crate::disk::{Disk, RealDisk, SyncPoint};
+use crate::disk::{Disk, RealDisk, SyncPoint, failed_sync, is_failed_sync};
 use crate::domain::ids::Lsn;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, Error, ErrorCode, OpenFlags, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, Error, ErrorCode, OpenFlags, OptionalExtension, Transaction, ffi, params};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,10 +46,12 @@ pub enum LedgerFault {
         /// SQLite's answer.
         source: rusqlite::Error,
     },
-    /// The disk refused a commit.
-    #[error("ledger {path}: {source}")]
+    /// The disk refused a commit, or what must come before it.
+    #[error("ledger: cannot {operation} {path}: {source}")]
     Refused {
-        /// The ledger file.
+        /// What was tried.
+        operation: &'static str,
+        /// The file.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
@@ -88,11 +90,24 @@ impl LedgerFault {
         matches!(self, Self::Sqlite { source, .. } if source.sqlite_error_code() == Some(ErrorCode::DiskFull))
     }
 
-    /// True when the system refused SQLite something while it wrote; it does not say what.
+    /// True when the system refused SQLite something while it wrote; it does not say what. A failed sync is more than
+    /// that.
     #[must_use]
     pub fn is_refused_write(&self) -> bool {
         let codes = [Some(ErrorCode::SystemIoFailure), Some(ErrorCode::CannotOpen)];
-        matches!(self, Self::Sqlite { source, .. } if codes.contains(&source.sqlite_error_code()))
+        !self.is_failed_sync()
+            && matches!(self, Self::Sqlite { source, .. } if codes.contains(&source.sqlite_error_code()))
+    }
+
+    /// True when a sync has failed, of the ledger's own files or of what must come before a commit.
+    #[must_use]
+    pub fn is_failed_sync(&self) -> bool {
+        if let Self::Refused { operation, source, .. } = self {
+            return operation.starts_with("sync") || is_failed_sync(source);
+        }
+        let codes = [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC];
+        matches!(self, Self::Sqlite { source: Error::SqliteFailure(failure, _), .. }
+            if codes.contains(&failure.extended_code))
     }
 }
 
@@ -104,7 +119,8 @@ pub struct Ledger {
     disk: Arc<dyn Disk>,
     /// What the copy beside the archive has got and the file does not say yet.
     told: Option<copy::Told>,
-    /// A sync of the copy has failed: it may be ahead of what is recorded, so nothing else is recorded.
+    /// A sync has failed. Of the copy: it may be ahead of what is recorded. Of the file: nobody knows what of it the disk
+    /// holds. So nothing else is recorded.
     latched: bool,
 }
 
@@ -164,6 +180,15 @@ impl Ledger {
         wal::check(disk.as_ref(), path)?;
         let ledger = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?.with_known_schema()?;
         Ok(Self { disk, ..ledger })
+    }
+
+    /// Opens an existing ledger for reading, and looks at its log first, when nobody else works with it.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`].
+    pub fn open_to_look(disk: &dyn Disk, path: &Path) -> Result<Self> {
+        wal::check(disk, path)?;
+        Self::open_read_only(path)
     }
 
     /// Opens an existing ledger for reading, beside a running instance.
@@ -232,10 +257,10 @@ impl Ledger {
     fn transact<T>(&mut self, point: SyncPoint, write: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
         let path = self.path.clone();
         let fault = |source| LedgerFault::sqlite(&path, source);
-        let refused = |source| LedgerFault::Refused { path: path.clone(), source };
+        let refused = |source| LedgerFault::Refused { operation: "commit to", path: path.clone(), source };
         if self.latched {
-            let what = "a sync of the archive's log has failed; nothing is recorded until a restart";
-            return Err(refused(std::io::Error::other(what)));
+            let what = "a sync has failed; nothing is recorded until a restart";
+            return Err(refused(failed_sync(std::io::Error::other(what))));
         }
         let transaction =
             self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(fault)?;
@@ -244,7 +269,10 @@ impl Ledger {
         }
         let value = write(&transaction)?;
         self.disk.before_ledger_commit(point).map_err(refused)?;
-        transaction.commit().map_err(fault)?;
+        if let Err(fault) = transaction.commit().map_err(fault) {
+            self.latched |= fault.is_failed_sync();
+            return Err(fault);
+        }
         self.told = None;
         self.disk.after_ledger_commit(point).map_err(refused)?;
         Ok(value)

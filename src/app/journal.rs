@@ -6,6 +6,7 @@ mod salvage;
 
 pub use export::{Wanted, export};
 pub use salvage::salvage;
+pub(super) use salvage::words as mended_words;
 
 use super::config::Config;
 use super::fault::ExporterFault;
@@ -21,7 +22,8 @@ use crate::record::Accepted;
 use crate::spool::StoreId;
 use crate::spool::frame::Frame;
 use crate::spool::lost::{KIND_LOST, LostFrames};
-use crate::spool::survey::{self, Damage, Known, Survey};
+pub use crate::spool::survey::Damage;
+use crate::spool::survey::{self, Known, Survey};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

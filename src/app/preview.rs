@@ -2,6 +2,7 @@
 //! rendered. Nothing is stored and nobody is told.
 
 use crate::app::config::SourceConfig;
+use crate::disk::read_piece;
 use crate::document::Problem;
 use crate::domain::period::Partition;
 use crate::domain::time::{Length, UtcTime};
@@ -155,7 +156,7 @@ impl Sheet<'_> {
         let mut bytes = Vec::new();
         let mut piece = vec![0; PIECE_BYTES];
         loop {
-            let read = reader.read(&mut piece)?;
+            let read = read_piece(&mut reader, &mut piece)?;
             let got = piece.get(..read).unwrap_or_default();
             bytes.extend_from_slice(got);
             if read == 0 {

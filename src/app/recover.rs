@@ -8,6 +8,7 @@
 //! sent was not sent, and what may have been is looked at as after any crash. Only where the log itself has a gap do
 //! files come into doubt; these wait for a person. Nothing is deleted: the old ledger stays beside the new one.
 
+mod damage;
 mod files;
 mod identity;
 mod journal;
@@ -27,6 +28,7 @@ use crate::domain::ids::{FeedId, FileName, Lsn};
 use crate::domain::period::Partition;
 use crate::domain::time::UtcTime;
 use crate::ledger::{Fact, Ledger, LedgerFault};
+use crate::spool::survey::Damage;
 use crate::spool::{SpoolFault, StoreId};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -124,6 +126,10 @@ pub struct Recovered {
     pub files_wrong: Vec<String>,
     /// Files of the archive that no ledger and no log knew.
     pub files_unknown: Vec<String>,
+    /// Damaged places of the journal.
+    pub damaged: Vec<Damage>,
+    /// Bytes at the end of the journal that are no whole frame, when nobody knows whether they were acknowledged.
+    pub torn_bytes: u64,
     /// Frames that are accounted for and not in the journal: first and last.
     pub lost: Option<(Lsn, Lsn)>,
     /// Hours of which accepted records may be lost with them, and how many at most.
@@ -153,6 +159,11 @@ struct Recovery<'a> {
     has_gap: bool,
     /// The log has to begin anew.
     rewrite_log: bool,
+    /// No frame behind it was acknowledged: the old ledger is whole, and the log knows no more than it. `None`: nobody
+    /// knows.
+    acknowledged: Option<Lsn>,
+    /// The number behind the last frame of the journal.
+    journal_end: Lsn,
 }
 
 /// Builds the ledger again.
@@ -180,6 +191,8 @@ pub fn recover(config: &Config, world: &World, orders: &RecoverOrders) -> Result
         doubts: orders.from_backup,
         has_gap: false,
         rewrite_log: false,
+        acknowledged: None,
+        journal_end: Lsn(1),
     };
     let staged = config.state.join("ledger.recovering");
     recovery.remove_staged(&staged)?;
@@ -266,6 +279,7 @@ impl Recovery<'_> {
                 self.report.old_ledger = format!("the old ledger, which knows entry {number} of the archive's log");
                 self.report.counters = ledger.counters()?.into_iter().map(|(name, n)| (name, Some(n), n)).collect();
                 self.rewrite_log = number > facts.last;
+                self.acknowledged = if number >= facts.last { Some(ledger.applied()?) } else { None };
             }
             Err(why) => {
                 drop(Ledger::create(staged, &self.id.to_string())?);
@@ -309,7 +323,12 @@ impl Recovery<'_> {
         if self.disk().stat(&path).map_err(store::disk_fault("look at", &path))?.is_none() {
             return Ok(Err("it is missing".to_owned()));
         }
-        let opened = Ledger::open(Arc::clone(&self.world.disk), &path).and_then(|ledger| {
+        let opened = if self.orders.dry_run {
+            Ledger::open_to_look(self.disk(), &path)
+        } else {
+            Ledger::open(Arc::clone(&self.world.disk), &path)
+        };
+        let opened = opened.and_then(|ledger| {
             ledger.require_undamaged()?;
             Ok((ledger.store_id()?, ledger.log_number()?, ledger))
         });

@@ -18,7 +18,7 @@ mod line;
 mod settle;
 mod tail;
 
-use crate::disk::{Disk, DiskFile, Kind, SyncPoint};
+use crate::disk::{Disk, DiskFile, Kind, SyncPoint, is_failed_sync};
 use crate::domain::time::UtcTime;
 pub use line::{Entry, Header};
 use serde_json::Value;
@@ -69,6 +69,8 @@ pub struct ArchiveLog {
     /// Number of the last line.
     number: u64,
     file: Option<OpenFile>,
+    /// Where the lines begin that were written since the last sync: number of the line before, bytes before.
+    group: Option<(u64, u64)>,
     /// The next file begins the log anew.
     whole: bool,
     latched: bool,
@@ -100,6 +102,7 @@ impl ArchiveLog {
             store,
             number: number.max(tail.number),
             file: None,
+            group: None,
             whole: tail.number == 0 || tail.number < number,
             latched: false,
         };
@@ -137,12 +140,14 @@ impl ArchiveLog {
     /// same.
     ///
     /// # Errors
-    /// [`LogFault`]; what was written of the line is taken back where the disk allows it.
+    /// [`LogFault`]; what was written of the line is taken back where the disk allows it, lines before it are not: see
+    /// [`ArchiveLog::take_back`].
     pub fn write(&mut self, at: UtcTime, rows: &[Value], more: bool) -> Result<(), LogFault> {
         if self.latched {
             return Err(LogFault::Latched);
         }
         self.begin_file(at)?;
+        self.group = self.group.or(self.file.as_ref().map(|open| (self.number, open.bytes)));
         let line = line::write_rows(self.number + 1, at, rows, more);
         self.put(&line)
     }
@@ -160,7 +165,26 @@ impl ArchiveLog {
             self.latched |= synced.is_err();
             synced?;
         }
+        self.group = None;
         Ok(self.number)
+    }
+
+    /// Takes back the lines that were written since the last sync: they may belong to a group that has no end. To be
+    /// called when [`ArchiveLog::write`] has failed, or what was to be written next.
+    ///
+    /// # Errors
+    /// [`LogFault`] when the disk does not allow it; nothing more is written then.
+    pub fn take_back(&mut self) -> Result<(), LogFault> {
+        if self.latched {
+            return Err(LogFault::Latched);
+        }
+        let (Some((number, bytes)), Some(open)) = (self.group.take(), &mut self.file) else { return Ok(()) };
+        let cut = open.file.truncate(bytes);
+        self.latched |= cut.is_err();
+        cut.map_err(disk_fault("cut", &open.path))?;
+        open.bytes = bytes;
+        self.number = number;
+        Ok(())
     }
 
     fn put(&mut self, line: &str) -> Result<(), LogFault> {
@@ -182,9 +206,9 @@ impl ArchiveLog {
             return Ok(());
         }
         self.sync()?;
-        self.disk
-            .create_dir_all(&self.dir, SyncPoint::ArchiveLog)
-            .map_err(disk_fault("create directory", &self.dir))?;
+        let made = self.disk.create_dir_all(&self.dir, SyncPoint::ArchiveLog);
+        self.latched |= made.as_ref().is_err_and(is_failed_sync);
+        made.map_err(disk_fault("create directory", &self.dir))?;
         let path = self.dir.join(format!("{month}.jsonl"));
         let file = self.disk.create_new(&path).map_err(disk_fault("create", &path))?;
         self.file = Some(OpenFile { month, path, file, bytes: 0 });
@@ -197,7 +221,10 @@ impl ArchiveLog {
             return Err(fault);
         }
         self.sync()?;
-        self.disk.sync_dir(&self.dir, SyncPoint::ArchiveLog).map_err(disk_fault("sync directory", &self.dir))?;
+        // Without its name the file is gone after a power cut, and all lines of it.
+        let synced = self.disk.sync_dir(&self.dir, SyncPoint::ArchiveLog);
+        self.latched |= synced.is_err();
+        synced.map_err(disk_fault("sync directory", &self.dir))?;
         self.whole = false;
         Ok(())
     }

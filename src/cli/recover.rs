@@ -1,6 +1,7 @@
 //! Builds the ledger again and says from what, what is in doubt, and what to do next.
 
 use super::arguments::RecoverArguments;
+use super::spool::{damage_json, damage_text};
 use super::table::{counted, grouped, statements};
 use super::times::parse_time;
 use super::work::{Log, begin_log, recover_failure, world};
@@ -27,7 +28,8 @@ pub fn run(context: &Context, arguments: &RecoverArguments) -> Result<Answer, Fa
         delivered_before,
     };
     let report = recover(&config, &world(context, &config), &orders).map_err(recover_failure)?;
-    let needs_person = !report.held.is_empty() || report.lost.is_some() || !report.files_wrong.is_empty();
+    let is_short = report.lost.is_some() || !report.damaged.is_empty();
+    let needs_person = !report.held.is_empty() || is_short || !report.files_wrong.is_empty();
     let next = match (report.dry_run, needs_person) {
         (true, _) => "nothing was changed; the same without --dry-run does it".to_owned(),
         (false, true) => "next: `hourdrop status` shows what waits for you, then `hourdrop once`".to_owned(),
@@ -80,6 +82,7 @@ fn text(context: &Context, config: &Config, report: &Recovered) -> String {
             say("", format!("and {} more; --json names all", grouped((list.len() - NAMED_MAX) as u64)));
         }
     }
+    journal(report, &mut say);
     if let Some((first, last)) = report.lost {
         say(
             "LOST",
@@ -109,6 +112,32 @@ fn text(context: &Context, config: &Config, report: &Recovered) -> String {
     statements(rows, context.terminal.width)
 }
 
+/// What is damaged in the journal, and what becomes of it.
+fn journal(report: &Recovered, say: &mut impl FnMut(&str, String)) {
+    report.damaged.iter().take(NAMED_MAX).for_each(|damage| say("DAMAGED", damage_text(damage)));
+    if report.damaged.len() > NAMED_MAX {
+        say("", format!("and {} more; --json names all", grouped((report.damaged.len() - NAMED_MAX) as u64)));
+    }
+    if report.damaged.iter().any(|damage| damage.frames() > 0) {
+        say("", "records of these frames that were not sealed are gone; hours that lack some are held when their time comes".to_owned());
+    }
+    if report.torn_bytes > 0 {
+        say(
+            "TORN",
+            format!(
+                "the last {} of the journal are no whole frame: never acknowledged, or damaged since; nobody knows",
+                counted(report.torn_bytes, "byte")
+            ),
+        );
+    }
+    if report.dry_run && !(report.damaged.is_empty() && report.torn_bytes == 0) {
+        say(
+            "",
+            "the damaged files will be put into damaged/ of the state directory, and the good frames kept".to_owned(),
+        );
+    }
+}
+
 fn json(report: &Recovered) -> Value {
     let hours = |list: &[(FeedId, Partition, u64)]| -> Vec<Value> {
         let line = |(feed, hour, records): &(FeedId, Partition, u64)| json!({ "feed": feed.to_string(), "start_second": hour.start, "end_second": hour.end, "records": records });
@@ -125,6 +154,8 @@ fn json(report: &Recovered) -> Value {
         "counters": report.counters.iter().map(|(name, before, now)| json!({ "name": name, "before": before,
             "now": now })).collect::<Vec<_>>(),
         "archive": { "checked": report.files_checked, "wrong": report.files_wrong, "unknown": report.files_unknown },
+        "journal": { "damage": report.damaged.iter().map(damage_json).collect::<Vec<_>>(),
+            "torn_bytes": report.torn_bytes },
         "lost": report.lost.map(|(first, last)| json!({ "first_lsn": first.0, "last_lsn": last.0,
             "hours": hours(&report.lost_hours) })),
         "settled": report.settled,

@@ -9,7 +9,7 @@ use super::times::Face;
 use super::work::failure;
 use super::{Answer, Context, Failure, exit};
 use crate::app::config::Config;
-use crate::app::journal::{JournalReport, Missing, SegmentReport, Waiting, look};
+use crate::app::journal::{Damage, JournalReport, Missing, SegmentReport, Waiting, look};
 use crate::disk::RealDisk;
 use crate::domain::ids::FeedId;
 use crate::domain::period::Zone;
@@ -118,18 +118,8 @@ impl Sheet<'_> {
             text.push_str(&format!("salvaged  {}: {} of it, {frames}\n", lost.segment, lost.what));
         }
         for damage in damage {
-            let frames = match damage.frames() {
-                0 => "no frame is lost".to_owned(),
-                _ => format!("{} lost", frames_text(damage.first.0, damage.last.0)),
-            };
             let mend = if damage.is_mendable { "" } else { "; nobody can say which is right, salvage cannot mend it" };
-            text.push_str(&format!(
-                "DAMAGED   {}, byte {}, {}: {}; {frames}{mend}\n",
-                name(&damage.path),
-                grouped(damage.offset),
-                counted(damage.bytes, "byte"),
-                damage.what
-            ));
+            text.push_str(&format!("DAMAGED   {}{mend}\n", damage_text(damage)));
         }
         for (lsn, reason) in unreadable {
             text.push_str(&format!("DAMAGED   frame {lsn}: {reason}\n"));
@@ -176,11 +166,7 @@ impl Sheet<'_> {
         json!({
             "segments": found.segments.iter().map(segment).collect::<Vec<_>>(),
             "waiting": found.waiting.iter().map(waiting).collect::<Vec<_>>(),
-            "damage": found.damage.iter().map(|damage| json!({
-                "segment": name(&damage.path), "byte": damage.offset, "bytes": damage.bytes,
-                "first_lsn": damage.first.0, "last_lsn": damage.last.0, "frames": damage.frames(),
-                "what": damage.what, "mendable": damage.is_mendable,
-            })).collect::<Vec<_>>(),
+            "damage": found.damage.iter().map(damage_json).collect::<Vec<_>>(),
             "missing": found.missing.iter().map(missing).collect::<Vec<_>>(),
             "unreadable": found.unreadable.iter().map(|(lsn, reason)| json!({ "lsn": lsn.0, "reason": reason }))
                 .collect::<Vec<_>>(),
@@ -189,6 +175,24 @@ impl Sheet<'_> {
             })).collect::<Vec<_>>(),
         })
     }
+}
+
+/// Where a damaged place is, and what is lost with it.
+pub(super) fn damage_text(damage: &Damage) -> String {
+    let frames = match damage.frames() {
+        0 => "no frame is lost".to_owned(),
+        _ => format!("{} lost", frames_text(damage.first.0, damage.last.0)),
+    };
+    let (segment, byte, bytes) = (name(&damage.path), grouped(damage.offset), counted(damage.bytes, "byte"));
+    format!("{segment}, byte {byte}, {bytes}: {}; {frames}", damage.what)
+}
+
+pub(super) fn damage_json(damage: &Damage) -> Value {
+    json!({
+        "segment": name(&damage.path), "byte": damage.offset, "bytes": damage.bytes,
+        "first_lsn": damage.first.0, "last_lsn": damage.last.0, "frames": damage.frames(),
+        "what": damage.what, "mendable": damage.is_mendable,
+    })
 }
 
 /// `frame 3 is`, `frames 3 to 7 are`.

@@ -19,7 +19,7 @@ const FRAME_HEADER_BYTES: usize = 24;
 /// [`LedgerFault::Damaged`] with the place, or the disk refuses.
 pub(super) fn check(disk: &dyn Disk, path: &Path) -> Result<()> {
     let log = log_path(path);
-    let refused = |source| LedgerFault::Refused { path: log.clone(), source };
+    let refused = |source| LedgerFault::Refused { operation: "read", path: log.clone(), source };
     if disk.stat(&log).map_err(refused)?.is_none() {
         return Ok(());
     }

@@ -44,6 +44,8 @@ pub struct FoundSegment {
     pub first: Lsn,
     /// Length of the file.
     pub bytes: u64,
+    /// Its header can be read.
+    pub is_begun: bool,
     /// Its good frames.
     pub frames: Vec<FoundFrame>,
     /// Bytes at the end that were never acknowledged.
@@ -88,6 +90,54 @@ pub struct Survey {
     pub damage: Vec<Damage>,
 }
 
+impl Survey {
+    /// The last good frame.
+    #[must_use]
+    pub fn last(&self) -> Option<Lsn> {
+        self.segments.iter().filter_map(|segment| segment.frames.last()).map(|frame| frame.lsn).max()
+    }
+
+    /// Takes the end out of the damage, when frames are missing there and nothing is in their place.
+    pub fn forgive_early_end(&mut self) {
+        let last = self.last();
+        let is_early_end = |damage: &Damage| {
+            last.is_none_or(|last| damage.first > last) && (damage.what == ZEROS || damage.what == MISSING)
+        };
+        self.damage.pop_if(|damage| is_early_end(damage));
+    }
+
+    /// Counts what is behind the last good frame as damage: a torn end that may have been acknowledged for all that
+    /// anybody knows. Gives the number of its bytes.
+    pub fn doubt_torn_end(&mut self) -> u64 {
+        let next = self.last().map(Lsn::next);
+        let Some(last) = self.segments.last() else { return 0 };
+        let (first, before) = none(next.unwrap_or(last.first).max(last.first));
+        let whole = Damage {
+            path: last.path.clone(),
+            offset: last.bytes - last.torn,
+            bytes: last.torn,
+            first,
+            last: before,
+            what: NO_FRAME,
+            link: None,
+            is_mendable: true,
+        };
+        if !last.is_begun && !last.frames.is_empty() {
+            let bytes = last.bytes.min(HEADER_BYTES);
+            let (first, before) = none(last.first);
+            let header = Damage { offset: 0, bytes, first, last: before, what: BAD_HEADER, ..whole.clone() };
+            if self.damage.iter().all(|known| (&known.path, known.offset) != (&header.path, 0)) {
+                self.damage.push(header);
+            }
+        }
+        let torn = last.torn;
+        if torn > 0 {
+            self.damage.push(whole);
+        }
+        torn
+    }
+}
+
 /// Looks at the journal in `dir`. `visit` is given every good frame in order.
 ///
 /// # Errors
@@ -123,7 +173,9 @@ const fn none(lsn: Lsn) -> (Lsn, Lsn) {
 }
 
 const MISSING: &str = "the segment file is missing";
+const ZEROS: &str = "there are zeros where frames should be";
 const NO_FRAME: &str = "these bytes are no frame";
+const BAD_HEADER: &str = "the segment header is not readable";
 
 /// The end of a segment behind its last good frame.
 struct Tail {
@@ -157,7 +209,7 @@ impl Walk<'_> {
         let before = self.survey.segments.last().map(|segment| segment.path.clone());
         match (self.tail.take(), before) {
             (Some(tail), Some(before)) if tail.bytes > 0 => {
-                let what = tail.what.unwrap_or("there are zeros where frames should be");
+                let what = tail.what.unwrap_or(ZEROS);
                 self.damage(&before, (tail.offset, tail.bytes), (first, last), what);
             }
             _ => self.damage(path, (0, 0), (first, last), what),
@@ -197,9 +249,11 @@ impl Walk<'_> {
         is_last: bool,
     ) -> Result<(), SpoolFault> {
         let length = bytes.len() as u64;
-        let path_of = path.to_owned();
-        self.survey.segments.push(FoundSegment { path: path_of, first, bytes: length, frames: Vec::new(), torn: 0 });
-        match segment::read_header(bytes) {
+        let header = segment::read_header(bytes);
+        let (path_of, is_begun) = (path.to_owned(), header.is_some_and(|(_, stated)| stated == first));
+        let found = FoundSegment { path: path_of, first, bytes: length, is_begun, frames: Vec::new(), torn: 0 };
+        self.survey.segments.push(found);
+        match header {
             Some((found, _)) if found != store => {
                 return Err(SpoolFault::ForeignStore { path: path.to_owned(), found, expected: store });
             }
@@ -207,7 +261,7 @@ impl Walk<'_> {
             _ if is_last && first > self.stated => {}
             _ => {
                 let place = (0, length.min(HEADER_BYTES));
-                self.damage(path, place, none(first), "the segment header is not readable");
+                self.damage(path, place, none(first), BAD_HEADER);
             }
         }
         self.frames(path, bytes);

@@ -1,5 +1,7 @@
 //! Damage in the spool: it is named, nothing is skipped in silence, and everything that it does not touch goes on.
 
+mod recovered;
+
 use crate::site::{FIRST_HOUR, MovedClock, Site, load, release, time};
 use crate::stopping_disk::StoppingDisk;
 use hourdrop::app::exporter::{Exporter, OnceReport, World};

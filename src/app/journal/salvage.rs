@@ -51,7 +51,8 @@ pub fn salvage(
     Ok(mended)
 }
 
-fn words(mended: &Mended) -> String {
+/// What was mended, as it is kept in the history.
+pub(in crate::app) fn words(mended: &Mended) -> String {
     let name = |path: &std::path::Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let mut text = format!("segment {}", name(&mended.path).unwrap_or_default());
     for lost in &mended.lost {

@@ -210,7 +210,7 @@ impl Recovery<'_> {
         let counts = HourCounts { received: records, ..HourCounts::default() };
         let applied = ledger.applied()?;
         // Everything accepted so far of this hour is taken for sent: it is never sent twice.
-        let cut = applied.next().max(self.spool_end()?);
+        let cut = applied.next().max(self.journal_end);
         let plan = BatchPlan {
             id: id.clone(),
             from: Lsn(0),
@@ -259,13 +259,6 @@ impl Recovery<'_> {
             }
         }
         Ok(())
-    }
-
-    /// The number behind the last frame of the journal.
-    fn spool_end(&self) -> Result<Lsn, RecoverFault> {
-        let dir = self.config.state.join("journal");
-        let disk = Arc::clone(&self.world.disk);
-        Ok(crate::spool::Spool::open(disk, &dir, self.id, self.world.limits, Lsn(0))?.next())
     }
 }
 

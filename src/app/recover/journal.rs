@@ -18,25 +18,26 @@ use std::sync::Arc;
 const HELD_MAX: usize = 10_000;
 
 impl Recovery<'_> {
-    /// Compares spool and ledger. Frames that are missing are filled with empty ones, and the open hours that may have had
-    /// records in them wait for a person.
+    /// Compares spool and ledger. A damaged spool is mended; frames that are missing at its end are filled with empty
+    /// ones, and the open hours that may have had records in them wait for a person.
     pub(super) fn repair_journal(&mut self, ledger: &mut Ledger) -> Result<(), RecoverFault> {
         let applied = ledger.applied()?;
-        let dir = self.config.state.join("journal");
-        let disk = Arc::clone(&self.world.disk);
-        let mut spool = Spool::open(Arc::clone(&disk), &dir, self.id, self.world.limits, Lsn(0))?;
-        let (first, durable) = (spool.first(), spool.durable());
-        let is_empty = first > durable;
-        ledger.note_freed(if is_empty { applied.next() } else { first })?;
-        if !is_empty && first > applied.next() {
-            if !self.orders.from_backup && !self.rewrite_log {
-                return Err(RecoverFault::ArchiveTooOld { known: applied, first });
-            }
-            // What the frames in between meant is lost, but their records were sealed before they were freed.
-            ledger.set_applied(Lsn(first.0 - 1))?;
-            return Ok(());
+        let found = self.look_at_journal(applied)?;
+        let is_behind = found.first <= found.durable && found.first > applied.next();
+        if is_behind && !self.orders.from_backup && !self.rewrite_log {
+            return Err(RecoverFault::ArchiveTooOld { known: applied, first: found.first });
         }
-        if durable >= applied {
+        let spool = if self.orders.dry_run { None } else { Some(self.open_journal(ledger, &found)?) };
+        let (first, durable) = spool.as_ref().map_or((found.first, found.durable), |s| (s.first(), s.durable()));
+        let is_empty = first > durable;
+        self.journal_end = durable.next();
+        ledger.note_freed(if is_empty { applied.next() } else { first })?;
+        if is_behind {
+            // What the frames in between meant is lost, but their records were sealed before they were freed.
+            ledger.set_applied(Lsn(first.0.saturating_sub(1)))?;
+        }
+        self.hold_damaged(ledger, &found)?;
+        if is_behind || durable >= applied {
             return Ok(());
         }
         let missing = if is_empty { Lsn(1) } else { durable.next() };
@@ -45,13 +46,15 @@ impl Recovery<'_> {
         let lost: Vec<_> = waiting.into_iter().filter(|(_, hour, _)| hour.end > hour.start).collect();
         self.hold_lost(ledger, &lost)?;
         self.report.lost_hours = lost;
-        if self.orders.dry_run {
-            return Ok(());
-        }
-        if is_empty {
+        spool.map_or(Ok(()), |spool| self.fill_journal(spool, applied))
+    }
+
+    /// Lets the journal go on behind frame `applied`.
+    fn fill_journal(&self, mut spool: Spool, applied: Lsn) -> Result<(), RecoverFault> {
+        if spool.bytes() == 0 {
             drop(spool);
-            Spool::begin_behind(disk.as_ref(), &dir, self.id, applied)?;
-            return Ok(());
+            let dir = self.config.state.join("journal");
+            return Ok(Spool::begin_behind(self.world.disk.as_ref(), &dir, self.id, applied)?);
         }
         let mut payload = Vec::new();
         empty_frame(self.now).write(&mut payload);
@@ -72,7 +75,7 @@ impl Recovery<'_> {
         for (feed, end) in last {
             let of_feed = lost.iter().filter(|(known, ..)| known == feed);
             let counts: BTreeMap<i64, u64> = of_feed.map(|(_, hour, count)| (hour.start, *count)).collect();
-            self.hold_hours(ledger, feed, end, &|hour| match counts.get(&hour.start) {
+            self.hold_hours(ledger, feed, None, end, &|hour| match counts.get(&hour.start) {
                 Some(count) => format!("{count} accepted records may be lost with the journal"),
                 None => "accepted records may be lost with the journal".to_owned(),
             })?;
@@ -80,11 +83,13 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Holds every hour of a feed that is not closed and begins before `end`.
+    /// Holds every hour of a feed that is not closed and begins before `end`; those of a feed that nobody knows anything
+    /// about, from `start` on.
     pub(super) fn hold_hours(
         &self,
         ledger: &mut Ledger,
         feed: &FeedId,
+        start: Option<i64>,
         end: i64,
         reason: &dyn Fn(Partition) -> String,
     ) -> Result<(), RecoverFault> {
@@ -93,7 +98,7 @@ impl Recovery<'_> {
         let first = waiting.iter().find(|(known, hour, _)| known == feed && hour.end > hour.start);
         let progress = ledger.progress(feed)?;
         let begin = progress.closed_second.or_else(|| definition.starts_at.map(UtcTime::seconds));
-        let Some(begin) = begin.or(first.map(|(_, hour, _)| hour.start)) else { return Ok(()) };
+        let Some(begin) = begin.or(first.map(|(_, hour, _)| hour.start)).or(start) else { return Ok(()) };
         let mut decisions = Decisions::default();
         let start = UtcTime::from_seconds(begin).unwrap_or(self.now);
         let mut hour = definition.period.partition_at(start);

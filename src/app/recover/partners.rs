@@ -56,7 +56,7 @@ impl Recovery<'_> {
                 }
             }
             if let Some(end) = ahead.iter().filter_map(|file| file.hour).map(|hour| hour.end).max() {
-                self.hold_hours(ledger, &feed.id, end, &|hour| {
+                self.hold_hours(ledger, &feed.id, None, end, &|hour| {
                     let of_hour = ahead.iter().find(|file| file.hour == Some(hour));
                     of_hour.map_or_else(
                         || "a later hour lies at the partner, which this ledger does not know".to_owned(),

@@ -5,7 +5,7 @@
 //! one is checked in full.
 
 use super::{StoreFault, disk_fault, publish_as, remove_if_there};
-use crate::disk::{Disk, SyncPoint};
+use crate::disk::{Disk, SyncPoint, read_piece};
 use crate::ledger::Ledger;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -82,12 +82,10 @@ fn is_ours(line: &[u8]) -> bool {
 fn checksum(file: &mut dyn Read) -> io::Result<(u64, u32)> {
     let (mut piece, mut bytes, mut crc) = (vec![0; 1 << 20], 0, 0);
     loop {
-        let count = match file.read(&mut piece) {
-            Ok(0) => return Ok((bytes, crc)),
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
+        let count = read_piece(file, &mut piece)?;
+        if count == 0 {
+            return Ok((bytes, crc));
+        }
         bytes += count as u64;
         crc = crc32c::crc32c_append(crc, piece.get(..count).unwrap_or_default());
     }

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::disk::RealDisk;
+use crate::disk::faulty::FaultyDisk;
 use serde_json::json;
 use std::fs;
+use std::sync::atomic::Ordering;
 
 fn at(text: &str) -> UtcTime {
     UtcTime::from_seconds(chrono::DateTime::parse_from_rfc3339(text).expect("time").timestamp()).expect("range")
@@ -93,6 +95,33 @@ fn lines_that_belong_together_count_when_the_last_one_is_there() {
     let mut log = open(dir.path(), 2);
     assert_eq!(append(&mut log, "2026-11-21T08:00:00Z", 3), 3);
     assert_eq!(all(dir.path()).0, [1, 3]);
+}
+
+fn open_faulty(disk: &FaultyDisk, dir: &Path) -> ArchiveLog {
+    let tail = tail(dir, 0).expect("tail");
+    ArchiveLog::open(Arc::new(disk.clone()), dir, "0a".to_owned(), &tail, 0).expect("log")
+}
+
+/// The name of the file may be lost: no line in it counts, whatever is written behind it.
+#[test]
+fn nothing_counts_after_a_failed_sync_of_the_file_or_of_its_directory() {
+    let november = at("2026-11-21T08:00:00Z");
+    let rows = [json!({ "row": 1 })];
+    let latched = |log: &mut ArchiveLog| {
+        let (written, synced) = (log.write(november, &rows, false), log.sync());
+        matches!((written, synced), (Err(LogFault::Latched), Err(LogFault::Latched)))
+    };
+    // Of directories: the one above, when the log's is made, and then the log's.
+    for (directories, files) in [(0, -1), (1, -1), (-1, 0), (-1, 1)] {
+        let dir = tempfile::tempdir().expect("directory");
+        let disk = FaultyDisk::default();
+        disk.0.directory_syncs.store(directories, Ordering::Relaxed);
+        disk.0.file_syncs.store(files, Ordering::Relaxed);
+        let mut log = open_faulty(&disk, dir.path());
+        let done = log.write(november, &rows, false).and_then(|()| log.sync());
+        let Err(LogFault::Disk { operation, source, .. }) = done else { panic!("{directories} {files}: {done:?}") };
+        assert!(latched(&mut log), "{directories} {files}: {operation} {source}");
+    }
 }
 
 #[test]

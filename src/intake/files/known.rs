@@ -1,12 +1,12 @@
 //! Whether a file was read before: by name, length and hash, or by device and inode for a log that grows.
 
 use super::{FileSource, HD_CHANGED, HD_KNOWN_CONTENT, KnownContent};
-use crate::disk::{Disk, Entry};
+use crate::disk::{Disk, Entry, read_piece};
 use crate::domain::ids::Sha256Digest;
 use crate::intake::input::PIECE_BYTES;
 use crate::intake::{InputHistory, IntakeFault, KnownInput};
 use sha2::{Digest, Sha256};
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 /// What is known about a file.
@@ -84,10 +84,29 @@ fn hash_of(disk: &dyn Disk, path: &Path) -> io::Result<Sha256Digest> {
     let mut hash = Sha256::new();
     let mut piece = vec![0; PIECE_BYTES];
     loop {
-        let count = reader.read(&mut piece)?;
+        let count = read_piece(reader.as_mut(), &mut piece)?;
         if count == 0 {
             return Ok(Sha256Digest(hash.finalize().into()));
         }
         hash.update(piece.get(..count).unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::RealDisk;
+    use crate::disk::faulty::FaultyDisk;
+    use std::io::Write;
+    use std::sync::atomic::Ordering;
+
+    #[test]
+    fn a_signal_while_a_file_is_compared_is_no_fault_of_its_source() {
+        let dir = tempfile::tempdir().expect("directory");
+        let path = dir.path().join("a");
+        RealDisk.create_new(&path).expect("file").write_all(b"records").expect("content");
+        let disk = FaultyDisk::default();
+        disk.0.interrupted_reads.store(true, Ordering::Relaxed);
+        assert_eq!(hash_of(&disk, &path).expect("a hash"), Sha256Digest(Sha256::digest(b"records").into()));
     }
 }
