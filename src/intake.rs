@@ -84,6 +84,14 @@ pub enum IntakeFault {
     },
 }
 
+impl IntakeFault {
+    /// True when input that was put away could not be made durable in its new place.
+    #[must_use]
+    pub fn is_failed_sync(&self) -> bool {
+        matches!(self, Self::Io { cause, .. } if crate::disk::is_failed_sync(cause))
+    }
+}
+
 /// An input file that was read to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownInput {

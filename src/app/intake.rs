@@ -51,12 +51,16 @@ impl Exporter {
             }
             let fault = match self.read_source(index, bytes_max, counts) {
                 Ok(()) => None,
-                Err(ExporterFault::Intake(fault)) => Some(fault.to_string()),
+                Err(ExporterFault::Intake(fault)) if !fault.is_failed_sync() => Some(fault.to_string()),
                 // The group may lack the consequences of a frame: the next start tells the ledger, from the spool.
                 Err(fault) => return Err(fault),
             };
             self.commit_group()?;
-            let fault = fault.or(self.settle(index).err().map(|fault| fault.to_string()));
+            let fault = match self.settle(index) {
+                Ok(()) => fault,
+                Err(stop) if stop.is_failed_sync() => return Err(stop.into()),
+                Err(later) => fault.or(Some(later.to_string())),
+            };
             self.raise_source_alarms(index, fault)?;
         }
         Ok(())

@@ -116,6 +116,20 @@ fn input_that_cannot_be_put_away_is_an_alarm_and_its_hour_is_delivered() {
     assert_eq!(done, ["1.log", "2.log"]);
 }
 
+/// Unlike any other trouble with putting input away: nobody knows what such a disk holds.
+#[test]
+fn a_failed_sync_of_where_input_is_put_away_stops_everything() {
+    let site = Site::new();
+    let config = configured(&site, "once_deliver_for = \"1s\"", &format!("{SOURCE}\nthen = \"move:done\""));
+    site.write("in/1.log", call_line(1, "a"));
+    let disk = SmallDisk::new(vec![site.path("done")]);
+    disk.account().failing_sync = Some(1);
+    let Err(fault) = exporter(&config, &disk).once() else { panic!("it must stop") };
+    assert!(fault.is_failed_sync(), "{fault}");
+    assert!(site.everything_dropped().is_empty(), "nothing was sealed");
+    assert_eq!((once(&config, NOW).exit_code(), calls(&site).as_str()), (0, "a"));
+}
+
 #[test]
 fn a_strange_file_in_the_place_of_a_planned_one_is_set_aside_and_named() {
     let site = Site::new();

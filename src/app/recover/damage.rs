@@ -147,7 +147,7 @@ impl Recovery<'_> {
                     latest = latest.max(Some(batch.accepted_at));
                     for feed in feeds.iter_mut().filter(|feed| feed.takes(&batch)) {
                         // A record that the feed cannot place is named when the journal is read at the next start.
-                        feed.note(&batch, frame.lsn).ok();
+                        feed.note(&batch, frame.lsn);
                     }
                 }
                 Ok(Accepted::Finished(finished)) => latest = latest.max(Some(finished.accepted_at)),

@@ -59,6 +59,9 @@ impl ExporterFault {
         if let Self::Ledger(fault) | Self::Store(StoreFault::Ledger(fault)) = self {
             return fault.is_failed_sync();
         }
+        if let Self::Intake(fault) = self {
+            return fault.is_failed_sync();
+        }
         if let Self::Spool(fault) | Self::Store(StoreFault::Spool(fault)) = self {
             return match fault {
                 SpoolFault::SyncFailed { .. } | SpoolFault::Latched => true,

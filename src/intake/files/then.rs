@@ -2,7 +2,7 @@
 //! was put away before a crash.
 
 use super::ThenRule;
-use crate::disk::{Disk, SyncPoint, parent};
+use crate::disk::{Disk, SyncPoint, failed_sync, parent};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -25,14 +25,14 @@ pub(super) fn apply(disk: &dyn Disk, rule: &ThenRule, path: &Path, marker: &Path
             Some(dir) => move_to(disk, file, dir)?,
         }
     }
-    disk.sync_dir(parent(path), SyncPoint::InputDirectory)
+    disk.sync_dir(parent(path), SyncPoint::InputDirectory).map_err(failed_sync)
 }
 
 fn move_to(disk: &dyn Disk, file: &Path, dir: &Path) -> io::Result<()> {
     let target = free_name(disk, dir, file, &|_| Ok(false))?;
     match disk.rename(file, &target) {
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy_to(disk, file, dir),
-        done => done.and_then(|()| disk.sync_dir(dir, SyncPoint::InputDirectory)),
+        done => done.and_then(|()| disk.sync_dir(dir, SyncPoint::InputDirectory).map_err(failed_sync)),
     }
 }
 
@@ -65,10 +65,10 @@ fn copy_to(disk: &dyn Disk, file: &Path, dir: &Path) -> io::Result<()> {
         }
         let (mut reader, mut writer) = (disk.open_read(file)?, disk.create_new(&partial)?);
         io::copy(&mut reader, &mut writer)?;
-        writer.sync(SyncPoint::InputFile)?;
+        writer.sync(SyncPoint::InputFile).map_err(failed_sync)?;
         disk.rename(&partial, &target)?;
     }
-    disk.sync_dir(dir, SyncPoint::InputDirectory)?;
+    disk.sync_dir(dir, SyncPoint::InputDirectory).map_err(failed_sync)?;
     disk.remove(file)
 }
 
