@@ -3,6 +3,7 @@
 
 use super::checked_rows::{self, CheckedTable};
 use super::{Ledger, LedgerFault, Result, SCHEMA};
+use crate::disk::SyncPoint;
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -81,10 +82,15 @@ impl Ledger {
     /// # Errors
     /// [`LedgerFault`].
     pub fn gather(&self) -> Result<bool> {
+        // SQLite syncs what it moves: this is a durable operation like a commit.
+        let refused = |source| LedgerFault::Refused { operation: "write", path: self.path.clone(), source };
+        self.disk.before_ledger_commit(SyncPoint::LedgerOther).map_err(refused)?;
         self.check(self.connection.busy_timeout(Duration::from_secs(1)))?;
         let busy = self.connection.query_row("PRAGMA main.wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
         self.check(self.connection.busy_timeout(super::BUSY_MAX))?;
-        Ok(self.check(busy)? == 0)
+        let busy = self.check(busy)?;
+        self.disk.after_ledger_commit(SyncPoint::LedgerOther).map_err(refused)?;
+        Ok(busy == 0)
     }
 }
 
