@@ -2,6 +2,7 @@
 
 use super::ftp::FtpSession;
 use super::local_dir::LocalDirectory;
+use super::tls::TlsRules;
 use super::{Deadlines, Remote, RemoteFault, RemotePath};
 use crate::disk::Disk;
 use secrecy::SecretString;
@@ -11,11 +12,13 @@ use std::sync::Arc;
 
 /// The port of FTP, RFC 959.
 const FTP_PORT: u16 = 21;
+/// The port of FTP with TLS from the first byte (IANA: ftps).
+const IMPLICIT_FTPS_PORT: u16 = 990;
 
 /// A partner's server and the account there.
 #[derive(Debug, Clone)]
 pub enum Endpoint {
-    /// Plain FTP, RFC 959: neither password nor content is protected on the way.
+    /// FTP, RFC 959, plain or with TLS, RFC 4217.
     Ftp(FtpEndpoint),
     /// A directory of this machine, such as the root of an FTP server that runs here.
     LocalDir {
@@ -24,9 +27,33 @@ pub enum Endpoint {
     },
 }
 
-/// A plain FTP server and the account there.
+/// What protects an FTP session on its way.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Protection {
+    /// Nothing: neither password nor content.
+    #[default]
+    None,
+    /// TLS that is asked for on the ordinary port, RFC 4217.
+    Explicit(TlsRules),
+    /// TLS from the first byte, on a port of its own.
+    Implicit(TlsRules),
+}
+
+impl Protection {
+    /// The rules, where there is protection.
+    pub const fn rules_mut(&mut self) -> Option<&mut TlsRules> {
+        match self {
+            Self::None => None,
+            Self::Explicit(rules) | Self::Implicit(rules) => Some(rules),
+        }
+    }
+}
+
+/// An FTP server and the account there.
 #[derive(Debug, Clone)]
 pub struct FtpEndpoint {
+    /// What protects the session.
+    pub protection: Protection,
     /// Name or address.
     pub host: String,
     /// TCP port.
@@ -43,8 +70,8 @@ pub enum UrlFault {
     /// The URL holds a password, which would end up in listings and logs.
     #[error("the URL contains a password; remove it and use the `password` key, which can name a file or a variable")]
     Password,
-    /// Neither `ftp://`, nor `file:///`, nor an absolute path.
-    #[error("expected ftp://user@host/directory, file:///directory or an absolute path")]
+    /// Neither `ftp://`, nor `ftps://`, nor `file:///`, nor an absolute path.
+    #[error("expected ftp://user@host/directory, ftps://user@host/directory, file:///directory or an absolute path")]
     Scheme,
     /// A part is missing or malformed.
     #[error("{part} {reason}")]
@@ -72,12 +99,13 @@ impl Endpoint {
     /// [`RemoteFault`] with what the server or the machine said.
     pub fn connect(&self, deadlines: &Deadlines, disk: Arc<dyn Disk>) -> Result<Box<dyn Remote>, RemoteFault> {
         match self {
-            Self::Ftp(ftp) => Ok(Box::new(FtpSession::open(ftp, deadlines)?)),
+            Self::Ftp(ftp) => Ok(Box::new(FtpSession::open(ftp, deadlines, disk.as_ref())?)),
             Self::LocalDir { path } => Ok(Box::new(LocalDirectory::open(path, disk)?)),
         }
     }
 
-    /// Parses `ftp://user@host:port/directory`, `file:///directory` or an absolute path.
+    /// Parses `ftp://user@host:port/directory`, the same with `ftps://`, `file:///directory` or an absolute path.
+    /// `ftps` asks for TLS on the ordinary port; on port 990 it is TLS from the first byte.
     ///
     /// As in RFC 1738 the directory of an FTP URL starts at the login directory; `ftp://host//directory` starts at
     /// the server's root. `%XX` is decoded in user and directory.
@@ -86,7 +114,13 @@ impl Endpoint {
     /// [`UrlFault`]; a password in the URL is an error of its own.
     pub fn parse_url(text: &str) -> Result<Address, UrlFault> {
         if let Some(rest) = text.strip_prefix("ftp://") {
-            return parse_ftp(rest);
+            return parse_ftp(rest, |_| Protection::None);
+        }
+        if let Some(rest) = text.strip_prefix("ftps://") {
+            return parse_ftp(rest, |port| match port {
+                IMPLICIT_FTPS_PORT => Protection::Implicit(TlsRules::default()),
+                _ => Protection::Explicit(TlsRules::default()),
+            });
         }
         let path = match text.strip_prefix("file://") {
             Some(path) => percent_decode(path, "path")?,
@@ -113,7 +147,7 @@ fn fault(part: &'static str, reason: impl Into<String>) -> UrlFault {
     UrlFault::Part { part, reason: reason.into() }
 }
 
-fn parse_ftp(rest: &str) -> Result<Address, UrlFault> {
+fn parse_ftp(rest: &str, protection: fn(u16) -> Protection) -> Result<Address, UrlFault> {
     let (authority, directory) = rest.split_once('/').unwrap_or((rest, ""));
     let (user, place) = authority.rsplit_once('@').unwrap_or(("anonymous", authority));
     if user.contains(':') {
@@ -132,7 +166,8 @@ fn parse_ftp(rest: &str) -> Result<Address, UrlFault> {
     if user.chars().any(char::is_control) {
         return Err(fault("user", "contains a control character"));
     }
-    let ftp = FtpEndpoint { host: host.to_owned(), port, user, password: SecretString::from("") };
+    let protection = protection(port);
+    let ftp = FtpEndpoint { protection, host: host.to_owned(), port, user, password: SecretString::from("") };
     Ok(Address { endpoint: Endpoint::Ftp(ftp), directory })
 }
 
@@ -166,8 +201,11 @@ fn percent_decode(text: &str, part: &'static str) -> Result<String, UrlFault> {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ftp(ftp) if ftp.host.contains(':') => write!(f, "ftp://{}@[{}]:{}", ftp.user, ftp.host, ftp.port),
-            Self::Ftp(ftp) => write!(f, "ftp://{}@{}:{}", ftp.user, ftp.host, ftp.port),
+            Self::Ftp(ftp) => {
+                let scheme = if ftp.protection == Protection::None { "ftp" } else { "ftps" };
+                let host = if ftp.host.contains(':') { format!("[{}]", ftp.host) } else { ftp.host.clone() };
+                write!(f, "{scheme}://{}@{host}:{}", ftp.user, ftp.port)
+            }
             Self::LocalDir { path } => write!(f, "file://{}", path.display()),
         }
     }
@@ -189,6 +227,8 @@ mod tests {
             ("ftp://acme@ftp.example//srv/out", "ftp://acme@ftp.example:21 /srv/out"),
             ("ftp://a%40b@[::1]:2121/%E8%AF%9D", "ftp://a@b@[::1]:2121 话"),
             ("ftp://ftp.example/", "ftp://anonymous@ftp.example:21 ."),
+            ("ftps://acme@ftp.example/out", "ftps://acme@ftp.example:21 out"),
+            ("ftps://acme@ftp.example:990/out", "ftps://acme@ftp.example:990 out"),
             ("file:///srv/drop%20box", "file:///srv/drop box ."),
             ("/srv/drop", "file:///srv/drop ."),
         ] {

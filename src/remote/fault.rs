@@ -11,6 +11,8 @@ const REPLY_BYTES_MAX: usize = 200;
 pub enum FaultKind {
     /// User or password refused.
     Auth,
+    /// The server does not prove who it is, or offers no protection.
+    Tls,
     /// No connection, or it broke.
     Unreachable,
     /// No answer or no progress within the deadline.
@@ -35,6 +37,7 @@ impl FaultKind {
     const fn describe(self) -> &'static str {
         match self {
             Self::Auth => "login refused",
+            Self::Tls => "no trusted connection",
             Self::Unreachable => "no connection",
             Self::Timeout => "no answer in time",
             Self::Busy => "server busy",

@@ -1,7 +1,7 @@
 //! The same cases over every adapter and every real server.
 
 use crate::delivering::{deliver, file, how};
-use crate::servers::{TestServer, free_port, ftp};
+use crate::servers::{Certificates, TestServer, free_port, ftp};
 use hourdrop::clock::{Clock, SystemClock};
 use hourdrop::deliver::{
     BatchOutcome, DeliverFault, FileToDeliver, InDoubtRule, Surroundings, TemporaryPlace, deliver_batch,
@@ -10,6 +10,8 @@ use hourdrop::disk::RealDisk;
 use hourdrop::domain::delivery::{Attempt, DeliveryFact, FileState, HeldReason, Verified};
 use hourdrop::domain::ids::FileName;
 use hourdrop::domain::time::Length;
+use hourdrop::remote::endpoint::{FtpEndpoint, Protection};
+use hourdrop::remote::tls::{TlsRules, Trust};
 use hourdrop::remote::{
     Deadlines, Endpoint, EntryKind, FaultKind, Outcome, Remote, RemoteFault, RemotePath, SizeSource,
 };
@@ -99,6 +101,66 @@ fn every_case_holds_on_proftpd() {
 #[test]
 fn every_case_holds_on_pure_ftpd() {
     run_all(TestServer::pure_ftpd());
+}
+
+#[test]
+fn every_case_holds_on_vsftpd_with_tls() {
+    run_all(TestServer::vsftpd_tls(&Certificates::for_this_machine()));
+}
+
+#[test]
+fn every_case_holds_on_vsftpd_with_tls_from_the_first_byte() {
+    run_all(TestServer::vsftpd_implicit(&Certificates::for_this_machine()));
+}
+
+#[test]
+fn every_case_holds_on_proftpd_with_tls() {
+    run_all(TestServer::proftpd_tls(&Certificates::for_this_machine()));
+}
+
+#[test]
+fn every_case_holds_on_pure_ftpd_with_tls() {
+    run_all(TestServer::pure_ftpd_tls(&Certificates::for_this_machine()));
+}
+
+/// The endpoint of a server with TLS, with other rules.
+fn with_rules(server: &TestServer, rules: TlsRules) -> Endpoint {
+    let Endpoint::Ftp(ftp) = server.endpoint.clone() else { panic!("an FTP server") };
+    Endpoint::Ftp(FtpEndpoint { protection: Protection::Explicit(rules), ..ftp })
+}
+
+#[test]
+fn a_server_that_does_not_prove_who_it_is_gets_no_password() {
+    let (ours, theirs) = (Certificates::for_this_machine(), Certificates::for_this_machine());
+    let elsewhere = Certificates::for_names(&["ftp.elsewhere.example"]);
+    let fault_of = |server: &TestServer, trust: Trust| {
+        let fault = connect(&with_rules(server, TlsRules { trust, ..TlsRules::default() })).map(drop);
+        let fault = fault.expect_err("refused");
+        assert_eq!((fault.kind, fault.operation, fault.outcome), (FaultKind::Tls, "connect", Outcome::NotDone), "{fault}");
+        fault.to_string()
+    };
+    let server = TestServer::pure_ftpd_tls(&ours);
+    fault_of(&server, Trust::System);
+    fault_of(&server, Trust::Authority(theirs.authority.clone()));
+    fault_of(&server, Trust::Authority("/nowhere/ca.pem".into()));
+    let said = fault_of(&server, Trust::Pinned(vec![theirs.fingerprint]));
+    assert!(said.contains(&ours.fingerprint.to_string()), "what to pin is named: {said}");
+    let pinned = Trust::Pinned(vec![theirs.fingerprint, ours.fingerprint]);
+    connect(&with_rules(&server, TlsRules { trust: pinned, ..TlsRules::default() })).expect("one of two pins");
+    let server = TestServer::pure_ftpd_tls(&elsewhere);
+    let trust = || Trust::Authority(elsewhere.authority.clone());
+    fault_of(&server, trust());
+    let name = Some("ftp.elsewhere.example".to_owned());
+    connect(&with_rules(&server, TlsRules { trust: trust(), name, ..TlsRules::default() })).expect("the right name");
+}
+
+#[test]
+fn a_server_without_tls_is_refused_before_the_login() {
+    for server in [TestServer::vsftpd(), TestServer::proftpd(), TestServer::pure_ftpd()] {
+        let fault = connect(&with_rules(&server, TlsRules::default())).map(drop).expect_err("refused");
+        assert_eq!(fault.kind, FaultKind::Tls, "{}: {fault}", server.name);
+        assert!(fault.to_string().contains("refuses TLS"), "{}: {fault}", server.name);
+    }
 }
 
 #[test]
