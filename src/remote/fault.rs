@@ -100,7 +100,9 @@ impl RemoteFault {
     pub fn disposition(&self) -> Disposition {
         match (self.outcome, self.kind) {
             (Outcome::Unknown, _) => Disposition::InDoubt,
-            (Outcome::NotDone, FaultKind::Auth | FaultKind::Denied | FaultKind::NotFound) => Disposition::Reject,
+            (Outcome::NotDone, FaultKind::Auth | FaultKind::Tls | FaultKind::Denied | FaultKind::NotFound) => {
+                Disposition::Reject
+            }
             (
                 Outcome::NotDone,
                 FaultKind::Unreachable

@@ -134,7 +134,9 @@ impl ServerCertVerifier for PinnedCertificates {
         if self.pins.contains(&found) {
             return Ok(ServerCertVerified::assertion());
         }
-        Err(Error::General(format!("the certificate has the fingerprint sha256:{found}, which is not among the pinned")))
+        Err(Error::General(format!(
+            "the certificate has the fingerprint sha256:{found}, which is not among the pinned"
+        )))
     }
 
     fn verify_tls12_signature(

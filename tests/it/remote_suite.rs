@@ -136,7 +136,11 @@ fn a_server_that_does_not_prove_who_it_is_gets_no_password() {
     let fault_of = |server: &TestServer, trust: Trust| {
         let fault = connect(&with_rules(server, TlsRules { trust, ..TlsRules::default() })).map(drop);
         let fault = fault.expect_err("refused");
-        assert_eq!((fault.kind, fault.operation, fault.outcome), (FaultKind::Tls, "connect", Outcome::NotDone), "{fault}");
+        assert_eq!(
+            (fault.kind, fault.operation, fault.outcome),
+            (FaultKind::Tls, "connect", Outcome::NotDone),
+            "{fault}"
+        );
         fault.to_string()
     };
     let server = TestServer::pure_ftpd_tls(&ours);

@@ -1,8 +1,8 @@
 //! Real servers for the tests: each on 127.0.0.1, on a port of its own, with a directory of its own, stopped at the
 //! end of the test. `tests/servers/fetch` unpacks them; a server that is missing fails the test and says so.
 
-use hourdrop::remote::endpoint::{FtpEndpoint, Protection};
 use hourdrop::domain::ids::Sha256Digest;
+use hourdrop::remote::endpoint::{FtpEndpoint, Protection};
 use hourdrop::remote::tls::{TlsRules, Trust};
 use hourdrop::remote::{Endpoint, RemotePath};
 use hourdrop::serve::{DemoServer, DemoUser};
@@ -337,7 +337,7 @@ pub fn write(path: &Path, text: &str) {
 fn unpacked(path: &str) -> PathBuf {
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target directory").join("test-servers");
     assert!(
-        place.join("complete").exists(),
+        place.join("complete-servers").exists(),
         "the FTP servers for the tests are missing: run `tests/servers/fetch` once, which unpacks them into {}",
         place.display()
     );

@@ -75,11 +75,7 @@ impl Drop for Control {
 impl Control {
     /// Connects, reads the greeting and protects the session as the endpoint says. A server that offers no protection
     /// is refused: nothing is sent to it.
-    pub(super) fn connect(
-        endpoint: &FtpEndpoint,
-        deadlines: &Deadlines,
-        disk: &dyn Disk,
-    ) -> Result<Self, RemoteFault> {
+    pub(super) fn connect(endpoint: &FtpEndpoint, deadlines: &Deadlines, disk: &dyn Disk) -> Result<Self, RemoteFault> {
         const OPERATION: &str = "connect";
         let tls = match &endpoint.protection {
             Protection::None => None,
@@ -112,7 +108,9 @@ impl Control {
         };
         let mut stream = match runtime.within(deadlines.connect.as_std(), connecting) {
             None => return Err(RemoteFault::new(FaultKind::Timeout, OPERATION, Outcome::NotDone)),
-            Some(Err(error)) => return Err(without_protection(endpoint, fault_of(&error, OPERATION, Outcome::NotDone))),
+            Some(Err(error)) => {
+                return Err(without_protection(endpoint, fault_of(&error, OPERATION, Outcome::NotDone)));
+            }
             Some(Ok(connected)) => connected,
         };
         let peer = runtime.within(deadlines.connect.as_std(), async { stream.get_ref().await.peer_addr() });
@@ -344,12 +342,13 @@ impl RemoteFault {
 
 /// A server that refuses to protect the session is no partner to log in at.
 fn without_protection(endpoint: &FtpEndpoint, fault: RemoteFault) -> RemoteFault {
-    let refuses = fault.reply.as_ref().is_some_and(|(code, _)| matches!(code, 500..=504 | 530..=536));
-    if refuses && matches!(endpoint.protection, Protection::Explicit(_)) {
-        let cause = Some("the server refuses TLS (AUTH TLS); nothing was sent without it".to_owned());
-        return RemoteFault { kind: FaultKind::Tls, cause, ..fault };
+    match (&endpoint.protection, &fault.reply) {
+        (Protection::Explicit(_), Some((code @ (500..=504 | 530..=536), text))) => {
+            let cause = format!("the server refuses TLS (AUTH TLS: {code} {text}); nothing was sent without it");
+            RemoteFault::because(FaultKind::Tls, fault.operation, fault.outcome, cause)
+        }
+        _ => fault,
     }
-    fault
 }
 
 fn read_refusal(error: &FtpError) -> Option<Reply> {
@@ -368,9 +367,7 @@ fn fault_of(error: &FtpError, operation: &'static str, outcome: Outcome) -> Remo
             Some(reply) => reply.fault(operation, outcome),
             None => RemoteFault::new(FaultKind::Protocol, operation, outcome),
         },
-        FtpError::SecureError(text) => {
-            RemoteFault::because(FaultKind::Tls, operation, outcome, clean_reply(text))
-        }
+        FtpError::SecureError(text) => RemoteFault::because(FaultKind::Tls, operation, outcome, clean_reply(text)),
         FtpError::BadResponse | FtpError::InvalidAddress(_) | FtpError::DataConnectionAlreadyOpen => {
             RemoteFault::because(FaultKind::Protocol, operation, outcome, clean_reply(&error.to_string()))
         }
