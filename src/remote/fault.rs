@@ -13,6 +13,8 @@ pub enum FaultKind {
     Auth,
     /// The server does not prove who it is, or offers no protection.
     Tls,
+    /// The server's host key is not known.
+    HostKey,
     /// No connection, or it broke.
     Unreachable,
     /// No answer or no progress within the deadline.
@@ -38,6 +40,7 @@ impl FaultKind {
         match self {
             Self::Auth => "login refused",
             Self::Tls => "no trusted connection",
+            Self::HostKey => "host key not known",
             Self::Unreachable => "no connection",
             Self::Timeout => "no answer in time",
             Self::Busy => "server busy",
@@ -100,9 +103,10 @@ impl RemoteFault {
     pub fn disposition(&self) -> Disposition {
         match (self.outcome, self.kind) {
             (Outcome::Unknown, _) => Disposition::InDoubt,
-            (Outcome::NotDone, FaultKind::Auth | FaultKind::Tls | FaultKind::Denied | FaultKind::NotFound) => {
-                Disposition::Reject
-            }
+            (
+                Outcome::NotDone,
+                FaultKind::Auth | FaultKind::Tls | FaultKind::HostKey | FaultKind::Denied | FaultKind::NotFound,
+            ) => Disposition::Reject,
             (
                 Outcome::NotDone,
                 FaultKind::Unreachable

@@ -2,7 +2,7 @@
 //! end of the test. `tests/servers/fetch` unpacks them; a server that is missing fails the test and says so.
 
 use hourdrop::domain::ids::Sha256Digest;
-use hourdrop::remote::endpoint::{FtpEndpoint, Protection};
+use hourdrop::remote::endpoint::{FtpEndpoint, HostKeys, Protection, SftpEndpoint, SftpLogin};
 use hourdrop::remote::tls::{TlsRules, Trust};
 use hourdrop::remote::{Endpoint, RemotePath};
 use hourdrop::serve::{DemoServer, DemoUser};
@@ -206,6 +206,53 @@ impl TestServer {
         Self::of_process(name, tls, (process, port), files, dir)
     }
 
+    /// OpenSSH's own server with a user of its own, who may log in with a password or a key.
+    pub fn openssh(keys: &SshKeys) -> Self {
+        let dir = open_dir();
+        let files = dir.path().join("files");
+        fs::create_dir(&files).expect("directory");
+        give_to_daemon(&files);
+        // The server insists on this directory, which a system without it lacks.
+        fs::create_dir_all("/run/sshd").expect("directory");
+        let (config, users, groups) = (dir.path().join("config"), dir.path().join("users"), dir.path().join("groups"));
+        let home = files.display();
+        write(
+            &users,
+            &format!(
+                "root:x:0:0::/root:/bin/sh\nsshd:x:{DAEMON}:{DAEMON}::/run/sshd:/usr/sbin/nologin\n\
+                 {USER}:{PASSWORD_HASH}:{DAEMON}:{DAEMON}::{home}:/bin/sh\n"
+            ),
+        );
+        write(&groups, &format!("root:x:0:\ndaemon:x:{DAEMON}:\n"));
+        let authorized = dir.path().join("authorized");
+        fs::copy(keys.login.with_extension("pub"), &authorized).expect("copy");
+        let wrapper = unpacked(&format!("usr/lib/{}-linux-gnu/libnss_wrapper.so", std::env::consts::ARCH));
+        let environment = [("LD_PRELOAD", wrapper), ("NSS_WRAPPER_PASSWD", users), ("NSS_WRAPPER_GROUP", groups)];
+        let (process, port) = start_with("usr/sbin/sshd", &environment, |port| {
+            let host_keys: Vec<String> = keys.host.iter().map(|key| format!("HostKey {}\n", key.display())).collect();
+            let host_keys = host_keys.concat();
+            let text = format!(
+                "Port {port}\nListenAddress 127.0.0.1\n{host_keys}PidFile {dir}/pid\n\
+                 AuthorizedKeysFile {authorized}\nPasswordAuthentication yes\nKbdInteractiveAuthentication no\n\
+                 UsePAM no\nStrictModes no\nSubsystem sftp internal-sftp\n",
+                dir = dir.path().display(),
+                authorized = authorized.display()
+            );
+            write(&config, &text);
+            let log = dir.path().join("log").display().to_string();
+            ["-D", "-f", &config.display().to_string(), "-E", &log].map(str::to_owned).to_vec()
+        });
+        let login = |password: &str| sftp(port, SftpLogin::Password(SecretString::from(password)), keys.pins());
+        Self {
+            name: "OpenSSH",
+            endpoint: login(PASSWORD),
+            wrong_login: Some(login("wrong")),
+            base: RemotePath::login_directory(),
+            files,
+            running: Running::Process(process, dir),
+        }
+    }
+
     fn of_process(
         name: &'static str,
         tls: Tls<'_>,
@@ -301,6 +348,60 @@ impl Certificates {
     }
 }
 
+/// Keys of an SSH server and of who logs in there, in files.
+pub struct SshKeys {
+    pub host: Vec<PathBuf>,
+    pub login: PathBuf,
+    dir: TempDir,
+}
+
+impl SshKeys {
+    /// New keys of these kinds for the server, and an Ed25519 key to log in.
+    pub fn of_kinds(kinds: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let make = |kind: &str, name: &str| {
+            let path = dir.path().join(name);
+            let mut command = program("usr/bin/ssh-keygen");
+            command.args(["-q", "-t", kind, "-N", "", "-C", "test", "-f"]).arg(&path);
+            assert!(command.status().expect("ssh-keygen runs").success());
+            path
+        };
+        let host = kinds.iter().map(|kind| make(kind, &format!("host-{kind}"))).collect();
+        Self { host, login: make("ed25519", "login"), dir }
+    }
+
+    /// The fingerprint of each host key, as `ssh-keygen -l` prints it.
+    pub fn fingerprints(&self) -> Vec<String> {
+        let print = |key: &PathBuf| {
+            let output = program("usr/bin/ssh-keygen").arg("-l").arg("-f").arg(key).output().expect("ssh-keygen runs");
+            let text = String::from_utf8(output.stdout).expect("text");
+            text.split_whitespace().nth(1).expect("a fingerprint").to_owned()
+        };
+        self.host.iter().map(print).collect()
+    }
+
+    pub fn pins(&self) -> HostKeys {
+        HostKeys::Pinned(self.fingerprints())
+    }
+
+    /// A file with the keys of these kinds for a server on 127.0.0.1.
+    pub fn known_hosts(&self, port: u16, kinds: &[&str]) -> PathBuf {
+        let path = self.dir.path().join(format!("known-{}", kinds.join("-")));
+        let of_kind = |kind: &&str| self.host.iter().find(|key| key.ends_with(format!("host-{kind}"))).expect("a key");
+        let line = |key: &PathBuf| {
+            let public = fs::read_to_string(key.with_extension("pub")).expect("a public key");
+            format!("[127.0.0.1]:{port} {public}")
+        };
+        write(&path, &kinds.iter().map(|kind| line(of_kind(kind))).collect::<String>());
+        path
+    }
+}
+
+/// An account on 127.0.0.1, by SSH.
+pub fn sftp(port: u16, login: SftpLogin, host_keys: HostKeys) -> Endpoint {
+    Endpoint::Sftp(SftpEndpoint { host: "127.0.0.1".to_owned(), port, user: USER.to_owned(), login, host_keys })
+}
+
 /// An account on 127.0.0.1.
 pub fn ftp(port: u16, password: &str) -> Endpoint {
     ftp_as(USER, port, password)
@@ -377,9 +478,15 @@ impl Drop for Process {
 
 /// Starts a server on a free port. Somebody else may take the port in between; then another one is tried.
 fn start(path: &str, arguments: impl Fn(u16) -> Vec<String>) -> (Process, u16) {
+    start_with(path, &[], arguments)
+}
+
+/// The same with more variables in its environment.
+fn start_with(path: &str, environment: &[(&str, PathBuf)], arguments: impl Fn(u16) -> Vec<String>) -> (Process, u16) {
     for _ in 0..5 {
         let port = free_port();
         let mut command = program(path);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         command.args(arguments(port)).process_group(0).stdin(Stdio::null()).stdout(Stdio::null());
         let mut process = Process(command.spawn().expect("server starts"));
         if is_ready(&mut process.0, port) {
@@ -412,7 +519,7 @@ fn greets(port: u16) -> bool {
     connection.set_read_timeout(Some(SILENCE)).expect("deadline");
     let mut line = String::new();
     match BufReader::new(connection).read_line(&mut line) {
-        Ok(_) => line.starts_with("220"),
+        Ok(_) => line.starts_with("220") || line.starts_with("SSH-2.0"),
         Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
     }
 }

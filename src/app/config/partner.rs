@@ -7,7 +7,7 @@ use crate::domain::ids::{FeedId, FeedName, FileName, PartnerId, Sha256Digest};
 use crate::domain::time::{Length, UtcTime};
 use crate::feed::definition::{FeedDefinition, FormatFinder};
 use crate::feed::names;
-use crate::remote::endpoint::Protection;
+use crate::remote::endpoint::{HostKeys, Protection, SftpLogin};
 use crate::remote::tls::{TlsRules, TlsVersion, Trust};
 use crate::remote::{Address, Deadlines, Endpoint};
 use std::path::Path;
@@ -54,7 +54,8 @@ pub(super) fn read(
     let mut address = read_address(config, &table);
     read_tls(config, &table, address.as_mut());
     let password = SecretReference::read(config, &table, "password");
-    if address.as_ref().is_some_and(|a| matches!(a.endpoint, Endpoint::Ftp(_))) && !table.has("password") {
+    read_ssh(config, &table, address.as_mut());
+    if address.as_ref().is_some_and(|a| wants_password(&a.endpoint)) && !table.has("password") {
         let hint = "write password = { env = \"NAME\" }, { file = \"/path\" } or { credential = \"name\" }";
         let message = format!("partner {id} needs a `password`");
         table.problems().add(table.place_of("deliver").error_with_hint(message, hint));
@@ -108,7 +109,7 @@ fn read_tls(config: &Path, table: &Table<'_>, address: Option<&mut Address>) {
     let Some(inner) = table.table("tls") else { return };
     let protection = address.and_then(|address| match &mut address.endpoint {
         Endpoint::Ftp(ftp) => Some(&mut ftp.protection),
-        Endpoint::LocalDir { .. } => None,
+        Endpoint::Sftp(_) | Endpoint::LocalDir { .. } => None,
     });
     let mut rules = TlsRules { name: inner.text("name").map(|name| name.value), ..TlsRules::default() };
     let versions = [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
@@ -137,6 +138,58 @@ fn read_tls(config: &Path, table: &Table<'_>, address: Option<&mut Address>) {
             table.problems().add(table.place_of("tls").error_with_hint("`tls` is for ftps:// only", hint));
         }
     }
+}
+
+fn wants_password(endpoint: &Endpoint) -> bool {
+    match endpoint {
+        Endpoint::Ftp(_) => true,
+        Endpoint::Sftp(sftp) => matches!(sftp.login, SftpLogin::Password(_)),
+        Endpoint::LocalDir { .. } => false,
+    }
+}
+
+/// `key`, `host_key` and `known_hosts`: how to log in by SSH, and what the server must show.
+fn read_ssh(config: &Path, table: &Table<'_>, address: Option<&mut Address>) {
+    let file = |key| table.text(key).map(|path| super::resolve(config, &path.value));
+    let (key, known_hosts, pins) = (file("key"), file("known_hosts"), table.texts("host_key"));
+    let sftp = match address.map(|address| &mut address.endpoint) {
+        Some(Endpoint::Sftp(sftp)) => sftp,
+        other => {
+            let used = ["key", "host_key", "known_hosts"].into_iter().find(|key| table.has(key));
+            if let (Some(key), true) = (used, other.is_some()) {
+                let message = format!("`{key}` is for sftp:// only");
+                table.problems().add(table.place_of(key).error(message));
+            }
+            return;
+        }
+    };
+    if let Some(path) = key {
+        sftp.login = SftpLogin::Key(path);
+        if table.has("password") {
+            let message = "`key` and `password` exclude each other";
+            table.problems().add(table.place_of("password").error(message));
+        }
+    }
+    let hint = "ssh-keyscan HOST | ssh-keygen -lf - prints fingerprints; compare them with what the partner says";
+    sftp.host_keys = match (pins, known_hosts) {
+        (Some(pins), None) => {
+            for pin in pins.iter().filter(|pin| !pin.value.starts_with("SHA256:")) {
+                table.problems().add(pin.place.error_with_hint("a host key is pinned as \"SHA256:…\"", hint));
+            }
+            HostKeys::Pinned(pins.into_iter().map(|pin| pin.value).collect())
+        }
+        (None, Some(path)) => HostKeys::KnownHosts(path),
+        (Some(_), Some(_)) => {
+            let message = "`host_key` and `known_hosts` exclude each other";
+            table.problems().add(table.place_of("known_hosts").error(message));
+            return;
+        }
+        (None, None) => {
+            let message = "an SFTP server must prove who it is: write `host_key` or `known_hosts`";
+            table.problems().add(table.place_of("deliver").error_with_hint(message, hint));
+            return;
+        }
+    };
 }
 
 /// `sha256:` and 64 hexadecimal digits, with or without colons between the bytes, as `openssl x509 -fingerprint` prints.

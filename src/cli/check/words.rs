@@ -10,7 +10,7 @@ use crate::format::dialect::{Dialect, FormatKind, LineEnd};
 use crate::format::spec::FormatSpec;
 use crate::intake::files::{FinishedRule, KnownContent, ThenRule};
 use crate::remote::Endpoint;
-use crate::remote::endpoint::Protection;
+use crate::remote::endpoint::{HostKeys, Protection, SftpLogin};
 use crate::remote::tls::{TlsVersion, Trust};
 
 /// Topic and statement, in the order of a record's way.
@@ -240,6 +240,19 @@ fn delivers(partner: &PartnerConfig, feed: &FeedDefinition) -> String {
             let port = if ftp.port == 21 { String::new() } else { format!(":{}", ftp.port) };
             let (scheme, how) = protected(&ftp.protection);
             format!("to {} on {scheme}://{}@{}{port}{how}", directory(partner), ftp.user, ftp.host)
+        }
+        Endpoint::Sftp(sftp) => {
+            let port = if sftp.port == 22 { String::new() } else { format!(":{}", sftp.port) };
+            let keys = match &sftp.host_keys {
+                HostKeys::Pinned(pins) if pins.len() == 1 => "host key pinned".to_owned(),
+                HostKeys::Pinned(pins) => format!("{} host keys pinned", pins.len()),
+                HostKeys::KnownHosts(path) => format!("host keys from {}", path.display()),
+            };
+            let key = match &sftp.login {
+                SftpLogin::Password(_) => String::new(),
+                SftpLogin::Key(path) => format!(", private key {}", path.display()),
+            };
+            format!("to {} on sftp://{}@{}{port} ({keys}{key})", directory(partner), sftp.user, sftp.host)
         }
         Endpoint::LocalDir { path } => format!("to the directory {}", path.display()),
     };
