@@ -10,6 +10,8 @@ pub mod fault;
 pub mod ftp;
 pub mod local_dir;
 pub mod path;
+pub mod sftp;
+pub mod tls;
 
 pub use endpoint::{Address, Endpoint};
 pub use fault::{FaultKind, Outcome, RemoteFault};

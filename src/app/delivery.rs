@@ -418,6 +418,10 @@ fn report(context: &DeliveryContext, partner: &PartnerId, fault: Option<(&SendFa
     let subject = format!("partner {partner}");
     let (code, hint) = match fault.as_ref().and_then(|(fault, _)| fault.kind()) {
         Some(FaultKind::Auth) => ("HD0202", "check user and password; hourdrop goes on trying"),
+        Some(FaultKind::HostKey) => {
+            ("HD0205", "compare it with what the partner says, and add it to `host_key`; nothing is sent until then")
+        }
+        Some(FaultKind::Tls) => ("HD0204", "check `tls`: nothing is sent to a server that does not prove who it is"),
         _ => ("HD0201", "hourdrop goes on trying; nothing is lost"),
     };
     let alarms: Vec<_> = fault.into_iter().map(|(_, what)| (code, what, hint.to_owned())).collect();

@@ -2,6 +2,8 @@
 
 use super::ftp::FtpSession;
 use super::local_dir::LocalDirectory;
+use super::sftp::SftpSession;
+use super::tls::TlsRules;
 use super::{Deadlines, Remote, RemoteFault, RemotePath};
 use crate::disk::Disk;
 use secrecy::SecretString;
@@ -11,12 +13,18 @@ use std::sync::Arc;
 
 /// The port of FTP, RFC 959.
 const FTP_PORT: u16 = 21;
+/// The port of FTP with TLS from the first byte (IANA: ftps).
+const IMPLICIT_FTPS_PORT: u16 = 990;
+/// The port of SSH, RFC 4253.
+const SSH_PORT: u16 = 22;
 
 /// A partner's server and the account there.
 #[derive(Debug, Clone)]
 pub enum Endpoint {
-    /// Plain FTP, RFC 959: neither password nor content is protected on the way.
+    /// FTP, RFC 959, plain or with TLS, RFC 4217.
     Ftp(FtpEndpoint),
+    /// SFTP over SSH.
+    Sftp(SftpEndpoint),
     /// A directory of this machine, such as the root of an FTP server that runs here.
     LocalDir {
         /// The directory. It must exist: a missing one is rather a file system that is not mounted.
@@ -24,9 +32,33 @@ pub enum Endpoint {
     },
 }
 
-/// A plain FTP server and the account there.
+/// What protects an FTP session on its way.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Protection {
+    /// Nothing: neither password nor content.
+    #[default]
+    None,
+    /// TLS that is asked for on the ordinary port, RFC 4217.
+    Explicit(TlsRules),
+    /// TLS from the first byte, on a port of its own.
+    Implicit(TlsRules),
+}
+
+impl Protection {
+    /// The rules, where there is protection.
+    pub const fn rules_mut(&mut self) -> Option<&mut TlsRules> {
+        match self {
+            Self::None => None,
+            Self::Explicit(rules) | Self::Implicit(rules) => Some(rules),
+        }
+    }
+}
+
+/// An FTP server and the account there.
 #[derive(Debug, Clone)]
 pub struct FtpEndpoint {
+    /// What protects the session.
+    pub protection: Protection,
     /// Name or address.
     pub host: String,
     /// TCP port.
@@ -37,14 +69,49 @@ pub struct FtpEndpoint {
     pub password: SecretString,
 }
 
+/// An SFTP server and the account there.
+#[derive(Debug, Clone)]
+pub struct SftpEndpoint {
+    /// Name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Who logs in.
+    pub user: String,
+    /// With what.
+    pub login: SftpLogin,
+    /// What the server must show.
+    pub host_keys: HostKeys,
+}
+
+/// How somebody logs in at an SFTP server.
+#[derive(Debug, Clone)]
+pub enum SftpLogin {
+    /// With a password; prints nothing.
+    Password(SecretString),
+    /// With a private key, in OpenSSH's form and not encrypted.
+    Key(PathBuf),
+}
+
+/// Which host keys are known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostKeys {
+    /// Keys with one of these fingerprints, `SHA256:…` as OpenSSH prints them.
+    Pinned(Vec<String>),
+    /// Keys of the host in a file as OpenSSH keeps it.
+    KnownHosts(PathBuf),
+}
+
 /// Why an endpoint's URL cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlFault {
     /// The URL holds a password, which would end up in listings and logs.
     #[error("the URL contains a password; remove it and use the `password` key, which can name a file or a variable")]
     Password,
-    /// Neither `ftp://`, nor `file:///`, nor an absolute path.
-    #[error("expected ftp://user@host/directory, file:///directory or an absolute path")]
+    /// None of the schemes that are known, and no absolute path.
+    #[error(
+        "expected ftp://user@host/directory, the same with ftps:// or sftp://, file:///directory or an absolute path"
+    )]
     Scheme,
     /// A part is missing or malformed.
     #[error("{part} {reason}")]
@@ -72,12 +139,15 @@ impl Endpoint {
     /// [`RemoteFault`] with what the server or the machine said.
     pub fn connect(&self, deadlines: &Deadlines, disk: Arc<dyn Disk>) -> Result<Box<dyn Remote>, RemoteFault> {
         match self {
-            Self::Ftp(ftp) => Ok(Box::new(FtpSession::open(ftp, deadlines)?)),
+            Self::Ftp(ftp) => Ok(Box::new(FtpSession::open(ftp, deadlines, disk.as_ref())?)),
+            Self::Sftp(sftp) => Ok(Box::new(SftpSession::open(sftp, deadlines, disk.as_ref())?)),
             Self::LocalDir { path } => Ok(Box::new(LocalDirectory::open(path, disk)?)),
         }
     }
 
-    /// Parses `ftp://user@host:port/directory`, `file:///directory` or an absolute path.
+    /// Parses `ftp://user@host:port/directory`, the same with `ftps://` or `sftp://`, `file:///directory` or an absolute
+    /// path.
+    /// `ftps` asks for TLS on the ordinary port; on port 990 it is TLS from the first byte.
     ///
     /// As in RFC 1738 the directory of an FTP URL starts at the login directory; `ftp://host//directory` starts at
     /// the server's root. `%XX` is decoded in user and directory.
@@ -86,7 +156,16 @@ impl Endpoint {
     /// [`UrlFault`]; a password in the URL is an error of its own.
     pub fn parse_url(text: &str) -> Result<Address, UrlFault> {
         if let Some(rest) = text.strip_prefix("ftp://") {
-            return parse_ftp(rest);
+            return parse_ftp(rest, |_| Protection::None);
+        }
+        if let Some(rest) = text.strip_prefix("sftp://") {
+            return parse_sftp(rest);
+        }
+        if let Some(rest) = text.strip_prefix("ftps://") {
+            return parse_ftp(rest, |port| match port {
+                IMPLICIT_FTPS_PORT => Protection::Implicit(TlsRules::default()),
+                _ => Protection::Explicit(TlsRules::default()),
+            });
         }
         let path = match text.strip_prefix("file://") {
             Some(path) => percent_decode(path, "path")?,
@@ -104,6 +183,7 @@ impl Endpoint {
     pub fn with_password(self, password: SecretString) -> Self {
         match self {
             Self::Ftp(ftp) => Self::Ftp(FtpEndpoint { password, ..ftp }),
+            Self::Sftp(sftp) => Self::Sftp(SftpEndpoint { login: SftpLogin::Password(password), ..sftp }),
             Self::LocalDir { path } => Self::LocalDir { path },
         }
     }
@@ -113,30 +193,56 @@ fn fault(part: &'static str, reason: impl Into<String>) -> UrlFault {
     UrlFault::Part { part, reason: reason.into() }
 }
 
-fn parse_ftp(rest: &str) -> Result<Address, UrlFault> {
+/// What stands between the scheme and the end of a URL of a server.
+struct Place {
+    user: Option<String>,
+    host: String,
+    port: Option<u16>,
+    directory: RemotePath,
+}
+
+fn parse_place(rest: &str) -> Result<Place, UrlFault> {
     let (authority, directory) = rest.split_once('/').unwrap_or((rest, ""));
-    let (user, place) = authority.rsplit_once('@').unwrap_or(("anonymous", authority));
-    if user.contains(':') {
+    let (user, place) = match authority.rsplit_once('@') {
+        Some((user, place)) => (Some(user), place),
+        None => (None, authority),
+    };
+    if user.is_some_and(|user| user.contains(':')) {
         return Err(UrlFault::Password);
     }
     let (host, port) = split_port(place)?;
     if host.is_empty() {
         return Err(fault("host", "is missing"));
     }
-    if user.is_empty() {
+    if user.is_some_and(str::is_empty) {
         return Err(fault("user", "is empty"));
     }
     let directory = RemotePath::parse(&percent_decode(directory, "directory")?)
         .map_err(|reason| fault("directory", reason.to_string()))?;
-    let user = percent_decode(user, "user")?;
-    if user.chars().any(char::is_control) {
+    let user = user.map(|user| percent_decode(user, "user")).transpose()?;
+    if user.as_ref().is_some_and(|user| user.chars().any(char::is_control)) {
         return Err(fault("user", "contains a control character"));
     }
-    let ftp = FtpEndpoint { host: host.to_owned(), port, user, password: SecretString::from("") };
+    Ok(Place { user, host: host.to_owned(), port, directory })
+}
+
+fn parse_ftp(rest: &str, protection: fn(u16) -> Protection) -> Result<Address, UrlFault> {
+    let Place { user, host, port, directory } = parse_place(rest)?;
+    let (port, user) = (port.unwrap_or(FTP_PORT), user.unwrap_or_else(|| "anonymous".to_owned()));
+    let ftp = FtpEndpoint { protection: protection(port), host, port, user, password: SecretString::from("") };
     Ok(Address { endpoint: Endpoint::Ftp(ftp), directory })
 }
 
-fn split_port(place: &str) -> Result<(&str, u16), UrlFault> {
+/// As in the draft of the scheme the directory of an SFTP URL starts at the login directory, too.
+fn parse_sftp(rest: &str) -> Result<Address, UrlFault> {
+    let Place { user, host, port, directory } = parse_place(rest)?;
+    let user = user.ok_or_else(|| fault("user", "is missing"))?;
+    let (login, host_keys) = (SftpLogin::Password(SecretString::from("")), HostKeys::Pinned(Vec::new()));
+    let sftp = SftpEndpoint { host, port: port.unwrap_or(SSH_PORT), user, login, host_keys };
+    Ok(Address { endpoint: Endpoint::Sftp(sftp), directory })
+}
+
+fn split_port(place: &str) -> Result<(&str, Option<u16>), UrlFault> {
     let (host, port) = match place.strip_prefix('[') {
         Some(rest) => {
             let (host, after) = rest.split_once(']').ok_or_else(|| fault("host", "has no closing `]`"))?;
@@ -145,10 +251,10 @@ fn split_port(place: &str) -> Result<(&str, u16), UrlFault> {
         None => place.split_once(':').unwrap_or((place, "")),
     };
     if port.is_empty() {
-        return Ok((host, FTP_PORT));
+        return Ok((host, None));
     }
     let number = port.parse().map_err(|_| fault("port", "is not a number from 1 to 65535"))?;
-    if number == 0 { Err(fault("port", "is not a number from 1 to 65535")) } else { Ok((host, number)) }
+    if number == 0 { Err(fault("port", "is not a number from 1 to 65535")) } else { Ok((host, Some(number))) }
 }
 
 fn percent_decode(text: &str, part: &'static str) -> Result<String, UrlFault> {
@@ -163,11 +269,19 @@ fn percent_decode(text: &str, part: &'static str) -> Result<String, UrlFault> {
     String::from_utf8(bytes).map_err(|_| fault(part, "is not UTF-8 after decoding"))
 }
 
+/// An IPv6 address stands in brackets.
+fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ftp(ftp) if ftp.host.contains(':') => write!(f, "ftp://{}@[{}]:{}", ftp.user, ftp.host, ftp.port),
-            Self::Ftp(ftp) => write!(f, "ftp://{}@{}:{}", ftp.user, ftp.host, ftp.port),
+            Self::Ftp(ftp) => {
+                let scheme = if ftp.protection == Protection::None { "ftp" } else { "ftps" };
+                write!(f, "{scheme}://{}@{}:{}", ftp.user, bracketed(&ftp.host), ftp.port)
+            }
+            Self::Sftp(sftp) => write!(f, "sftp://{}@{}:{}", sftp.user, bracketed(&sftp.host), sftp.port),
             Self::LocalDir { path } => write!(f, "file://{}", path.display()),
         }
     }
@@ -189,6 +303,10 @@ mod tests {
             ("ftp://acme@ftp.example//srv/out", "ftp://acme@ftp.example:21 /srv/out"),
             ("ftp://a%40b@[::1]:2121/%E8%AF%9D", "ftp://a@b@[::1]:2121 话"),
             ("ftp://ftp.example/", "ftp://anonymous@ftp.example:21 ."),
+            ("ftps://acme@ftp.example/out", "ftps://acme@ftp.example:21 out"),
+            ("ftps://acme@ftp.example:990/out", "ftps://acme@ftp.example:990 out"),
+            ("sftp://acme@ftp.example/out", "sftp://acme@ftp.example:22 out"),
+            ("sftp://acme@[::1]:2222//srv/out", "sftp://acme@[::1]:2222 /srv/out"),
             ("file:///srv/drop%20box", "file:///srv/drop box ."),
             ("/srv/drop", "file:///srv/drop ."),
         ] {
@@ -208,6 +326,7 @@ mod tests {
         for (text, part) in [
             ("ftp://acme@/out", "host"),
             ("ftp://@host", "user"),
+            ("sftp://host/out", "user"),
             ("ftp://acme@host:0", "port"),
             ("ftp://acme@host:70000", "port"),
             ("ftp://acme@[::1", "host"),
@@ -217,7 +336,7 @@ mod tests {
         ] {
             assert!(matches!(read(text), Err(UrlFault::Part { part: found, .. }) if found == part), "{text}");
         }
-        for text in ["sftp://a@b", "drop", "", "file://drop"] {
+        for text in ["scp://a@b", "drop", "", "file://drop"] {
             assert_eq!(read(text), Err(UrlFault::Scheme), "{text}");
         }
     }

@@ -11,6 +11,10 @@ const REPLY_BYTES_MAX: usize = 200;
 pub enum FaultKind {
     /// User or password refused.
     Auth,
+    /// The server does not prove who it is, or offers no protection.
+    Tls,
+    /// The server's host key is not known.
+    HostKey,
     /// No connection, or it broke.
     Unreachable,
     /// No answer or no progress within the deadline.
@@ -35,6 +39,8 @@ impl FaultKind {
     const fn describe(self) -> &'static str {
         match self {
             Self::Auth => "login refused",
+            Self::Tls => "no trusted connection",
+            Self::HostKey => "host key not known",
             Self::Unreachable => "no connection",
             Self::Timeout => "no answer in time",
             Self::Busy => "server busy",
@@ -97,7 +103,10 @@ impl RemoteFault {
     pub fn disposition(&self) -> Disposition {
         match (self.outcome, self.kind) {
             (Outcome::Unknown, _) => Disposition::InDoubt,
-            (Outcome::NotDone, FaultKind::Auth | FaultKind::Denied | FaultKind::NotFound) => Disposition::Reject,
+            (
+                Outcome::NotDone,
+                FaultKind::Auth | FaultKind::Tls | FaultKind::HostKey | FaultKind::Denied | FaultKind::NotFound,
+            ) => Disposition::Reject,
             (
                 Outcome::NotDone,
                 FaultKind::Unreachable

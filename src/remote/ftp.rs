@@ -1,4 +1,4 @@
-//! Plain FTP, RFC 959 with RFC 2428 (EPSV) and RFC 3659 (SIZE, MLSD).
+//! FTP, RFC 959 with RFC 2428 (EPSV) and RFC 3659 (SIZE, MLSD), plain or with TLS (RFC 4217).
 //!
 //! What the servers teach: `226` is no evidence of a whole file, `RNTO` replaces silently, an NLST of a missing
 //! directory may be empty and successful, and `550` means many things. So transfers are binary, a directory is entered
@@ -11,6 +11,7 @@ pub mod reply;
 use super::endpoint::FtpEndpoint;
 use super::local_dir::{check_length, read_some};
 use super::{Abilities, Deadlines, FaultKind, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath, SizeSource};
+use crate::disk::Disk;
 use control::{Control, Upload};
 use reply::Reply;
 use std::io::Read;
@@ -55,8 +56,8 @@ impl FtpSession {
     ///
     /// # Errors
     /// [`RemoteFault`]; nothing was done at the server.
-    pub fn open(endpoint: &FtpEndpoint, deadlines: &Deadlines) -> Result<Self, RemoteFault> {
-        let mut control = Control::connect(endpoint, deadlines)?;
+    pub fn open(endpoint: &FtpEndpoint, deadlines: &Deadlines, disk: &dyn Disk) -> Result<Self, RemoteFault> {
+        let mut control = Control::connect(endpoint, deadlines, disk)?;
         control.login(endpoint)?;
         let features = control.features()?;
         // Binary at once: in text mode servers change line ends, and some refuse to state sizes.

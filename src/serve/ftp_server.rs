@@ -201,12 +201,13 @@ impl UserDetail for Home {
 mod tests {
     use super::*;
     use crate::disk::RealDisk;
-    use crate::remote::endpoint::FtpEndpoint;
+    use crate::remote::endpoint::{FtpEndpoint, Protection};
     use crate::remote::{Deadlines, Endpoint, FaultKind, Remote, RemoteFault, RemotePath};
 
     fn login(port: u16, user: &str, password: &str) -> Result<Box<dyn Remote>, RemoteFault> {
         let (user, password) = (user.to_owned(), SecretString::from(password));
-        let endpoint = FtpEndpoint { host: "127.0.0.1".to_owned(), port, user, password };
+        let protection = Protection::None;
+        let endpoint = FtpEndpoint { protection, host: "127.0.0.1".to_owned(), port, user, password };
         Endpoint::Ftp(endpoint).connect(&Deadlines::default(), Arc::new(RealDisk))
     }
 

@@ -1,7 +1,7 @@
 //! The same cases over every adapter and every real server.
 
 use crate::delivering::{deliver, file, how};
-use crate::servers::{TestServer, free_port, ftp};
+use crate::servers::{Certificates, SshKeys, TestServer, free_port, ftp};
 use hourdrop::clock::{Clock, SystemClock};
 use hourdrop::deliver::{
     BatchOutcome, DeliverFault, FileToDeliver, InDoubtRule, Surroundings, TemporaryPlace, deliver_batch,
@@ -10,6 +10,8 @@ use hourdrop::disk::RealDisk;
 use hourdrop::domain::delivery::{Attempt, DeliveryFact, FileState, HeldReason, Verified};
 use hourdrop::domain::ids::FileName;
 use hourdrop::domain::time::Length;
+use hourdrop::remote::endpoint::{FtpEndpoint, HostKeys, Protection, SftpEndpoint, SftpLogin};
+use hourdrop::remote::tls::{TlsRules, Trust};
 use hourdrop::remote::{
     Deadlines, Endpoint, EntryKind, FaultKind, Outcome, Remote, RemoteFault, RemotePath, SizeSource,
 };
@@ -102,8 +104,127 @@ fn every_case_holds_on_pure_ftpd() {
 }
 
 #[test]
+fn every_case_holds_on_vsftpd_with_tls() {
+    run_all(TestServer::vsftpd_tls(&Certificates::for_this_machine()));
+}
+
+#[test]
+fn every_case_holds_on_vsftpd_with_tls_from_the_first_byte() {
+    run_all(TestServer::vsftpd_implicit(&Certificates::for_this_machine()));
+}
+
+#[test]
+fn every_case_holds_on_proftpd_with_tls() {
+    run_all(TestServer::proftpd_tls(&Certificates::for_this_machine()));
+}
+
+#[test]
+fn every_case_holds_on_pure_ftpd_with_tls() {
+    run_all(TestServer::pure_ftpd_tls(&Certificates::for_this_machine()));
+}
+
+#[test]
+fn every_case_holds_on_openssh() {
+    run_all(TestServer::openssh(&SshKeys::of_kinds(&["ed25519"])));
+}
+
+fn as_sftp(endpoint: &Endpoint) -> SftpEndpoint {
+    let Endpoint::Sftp(sftp) = endpoint.clone() else { panic!("an SFTP server") };
+    sftp
+}
+
+#[test]
+fn a_key_logs_in_and_a_wrong_one_is_refused() {
+    let keys = SshKeys::of_kinds(&["ed25519"]);
+    let server = TestServer::openssh(&keys);
+    let with = |key: &std::path::Path| {
+        let login = SftpLogin::Key(key.to_owned());
+        connect(&Endpoint::Sftp(SftpEndpoint { login, ..as_sftp(&server.endpoint) }))
+    };
+    with(&keys.login).expect("the right key");
+    for (key, said) in [(&keys.host[0], "accepts: publickey, password"), (&"/nowhere".into(), "/nowhere")] {
+        let fault = with(key).map(drop).expect_err("refused");
+        assert!(fault.kind == FaultKind::Auth && fault.to_string().contains(said), "{fault}");
+    }
+}
+
+#[test]
+fn a_host_key_that_is_not_known_gets_no_password_and_is_named() {
+    let (keys, others) = (SshKeys::of_kinds(&["ed25519", "ecdsa", "rsa"]), SshKeys::of_kinds(&["ed25519"]));
+    let server = TestServer::openssh(&keys);
+    let port = as_sftp(&server.endpoint).port;
+    let with = |host_keys: HostKeys| connect(&Endpoint::Sftp(SftpEndpoint { host_keys, ..as_sftp(&server.endpoint) }));
+    // Any one of its keys is enough, whichever the server would show first; so is one of several pins.
+    for print in keys.fingerprints() {
+        with(HostKeys::Pinned(vec![others.fingerprints().remove(0), print])).expect("a key that is pinned");
+    }
+    for kind in ["ed25519", "ecdsa", "rsa"] {
+        with(HostKeys::KnownHosts(keys.known_hosts(port, &[kind]))).expect("a key that is known");
+    }
+    let refused = [
+        HostKeys::Pinned(others.fingerprints()),
+        HostKeys::Pinned(Vec::new()),
+        HostKeys::KnownHosts(others.known_hosts(port, &["ed25519"])),
+        HostKeys::KnownHosts(keys.known_hosts(port + 1, &["ed25519"])),
+        HostKeys::KnownHosts("/nowhere/known_hosts".into()),
+    ];
+    for (number, host_keys) in refused.into_iter().enumerate() {
+        let fault = with(host_keys).map(drop).expect_err("refused");
+        assert_eq!((fault.kind, fault.operation), (FaultKind::HostKey, "connect"), "{number}: {fault}");
+        let names_all = keys.fingerprints().iter().all(|print| fault.to_string().contains(print));
+        assert!(names_all || number > 2, "what it shows is named: {fault}");
+    }
+}
+
+/// The endpoint of a server with TLS, with other rules.
+fn with_rules(server: &TestServer, rules: TlsRules) -> Endpoint {
+    let Endpoint::Ftp(ftp) = server.endpoint.clone() else { panic!("an FTP server") };
+    Endpoint::Ftp(FtpEndpoint { protection: Protection::Explicit(rules), ..ftp })
+}
+
+#[test]
+fn a_server_that_does_not_prove_who_it_is_gets_no_password() {
+    let (ours, theirs) = (Certificates::for_this_machine(), Certificates::for_this_machine());
+    let elsewhere = Certificates::for_names(&["ftp.elsewhere.example"]);
+    let fault_of = |server: &TestServer, trust: Trust| {
+        let fault = connect(&with_rules(server, TlsRules { trust, ..TlsRules::default() })).map(drop);
+        let fault = fault.expect_err("refused");
+        assert_eq!(
+            (fault.kind, fault.operation, fault.outcome),
+            (FaultKind::Tls, "connect", Outcome::NotDone),
+            "{fault}"
+        );
+        fault.to_string()
+    };
+    let server = TestServer::pure_ftpd_tls(&ours);
+    fault_of(&server, Trust::System);
+    fault_of(&server, Trust::Authority(theirs.authority.clone()));
+    fault_of(&server, Trust::Authority("/nowhere/ca.pem".into()));
+    let said = fault_of(&server, Trust::Pinned(vec![theirs.fingerprint]));
+    assert!(said.contains(&ours.fingerprint.to_string()), "what to pin is named: {said}");
+    let pinned = Trust::Pinned(vec![theirs.fingerprint, ours.fingerprint]);
+    connect(&with_rules(&server, TlsRules { trust: pinned, ..TlsRules::default() })).expect("one of two pins");
+    let server = TestServer::pure_ftpd_tls(&elsewhere);
+    let trust = || Trust::Authority(elsewhere.authority.clone());
+    fault_of(&server, trust());
+    let name = Some("ftp.elsewhere.example".to_owned());
+    connect(&with_rules(&server, TlsRules { trust: trust(), name, ..TlsRules::default() })).expect("the right name");
+}
+
+#[test]
+fn a_server_without_tls_is_refused_before_the_login() {
+    for server in [TestServer::vsftpd(), TestServer::proftpd(), TestServer::pure_ftpd()] {
+        let fault = connect(&with_rules(&server, TlsRules::default())).map(drop).expect_err("refused");
+        assert_eq!(fault.kind, FaultKind::Tls, "{}: {fault}", server.name);
+        assert!(fault.to_string().contains("refuses TLS"), "{}: {fault}", server.name);
+    }
+}
+
+#[test]
 fn a_wrong_password_is_told_from_other_faults_and_appears_nowhere() {
-    for server in [TestServer::demo(), TestServer::vsftpd(), TestServer::proftpd(), TestServer::pure_ftpd()] {
+    let keys = SshKeys::of_kinds(&["ed25519"]);
+    let ftp = [TestServer::demo(), TestServer::vsftpd(), TestServer::proftpd(), TestServer::pure_ftpd()];
+    for server in ftp.into_iter().chain([TestServer::openssh(&keys)]) {
         let wrong = server.wrong_login.as_ref().expect("a login");
         let fault = connect(wrong).map(drop).expect_err("refused");
         assert_eq!((fault.kind, fault.operation), (FaultKind::Auth, "login"), "{}: {fault}", server.name);

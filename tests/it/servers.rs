@@ -1,12 +1,15 @@
 //! Real servers for the tests: each on 127.0.0.1, on a port of its own, with a directory of its own, stopped at the
 //! end of the test. `tests/servers/fetch` unpacks them; a server that is missing fails the test and says so.
 
-use hourdrop::remote::endpoint::FtpEndpoint;
+use hourdrop::domain::ids::Sha256Digest;
+use hourdrop::remote::endpoint::{FtpEndpoint, HostKeys, Protection, SftpEndpoint, SftpLogin};
+use hourdrop::remote::tls::{TlsRules, Trust};
 use hourdrop::remote::{Endpoint, RemotePath};
 use hourdrop::serve::{DemoServer, DemoUser};
 use secrecy::SecretString;
+use sha2::{Digest, Sha256};
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -79,6 +82,25 @@ impl TestServer {
 
     /// vsftpd with uploads by anybody. It insists on a root directory that cannot be written.
     pub fn vsftpd() -> Self {
+        Self::vsftpd_with("vsftpd", None, |_| String::new())
+    }
+
+    /// vsftpd that wants TLS, and every data connection with the TLS session of the control connection.
+    pub fn vsftpd_tls(certificates: &Certificates) -> Self {
+        Self::vsftpd_with("vsftpd with TLS", Some((certificates, Protection::Explicit)), |certificates| {
+            format!("{VSFTPD_TLS}{}", certificates.for_vsftpd())
+        })
+    }
+
+    /// The same from the first byte.
+    pub fn vsftpd_implicit(certificates: &Certificates) -> Self {
+        Self::vsftpd_with("vsftpd with implicit TLS", Some((certificates, Protection::Implicit)), |certificates| {
+            format!("{VSFTPD_TLS}implicit_ssl=YES\n{}", certificates.for_vsftpd())
+        })
+    }
+
+    fn vsftpd_with(name: &'static str, tls: Tls<'_>, more: fn(&Certificates) -> String) -> Self {
+        let more = tls.map_or_else(String::new, |(certificates, _)| more(certificates));
         let dir = open_dir();
         let (root, empty) = (dir.path().join("root"), dir.path().join("empty"));
         let files = root.join("files");
@@ -92,16 +114,16 @@ impl TestServer {
                  anonymous_enable=YES\nlocal_enable=NO\nwrite_enable=YES\nanon_upload_enable=YES\n\
                  anon_mkdir_write_enable=YES\nanon_other_write_enable=YES\nanon_world_readable_only=NO\n\
                  anon_umask=022\nanon_root={root}\nftp_username=daemon\nsecure_chroot_dir={empty}\n\
-                 seccomp_sandbox=NO\nisolate_network=NO\nxferlog_enable=NO\n",
+                 seccomp_sandbox=NO\nisolate_network=NO\nxferlog_enable=NO\n{more}",
                 root = root.display(),
                 empty = empty.display()
             );
             write(&config, &text);
             vec![config.display().to_string()]
         });
-        let login = |user: &str| ftp_as(user, port, PASSWORD);
+        let login = |user: &str| protected(ftp_as(user, port, PASSWORD), tls);
         Self {
-            name: "vsftpd",
+            name,
             endpoint: login("anonymous"),
             wrong_login: Some(login("nobody-here")),
             base: RemotePath::parse("files").expect("path"),
@@ -112,6 +134,22 @@ impl TestServer {
 
     /// `ProFTPD` with a user of its own.
     pub fn proftpd() -> Self {
+        Self::proftpd_with("ProFTPD", None)
+    }
+
+    /// `ProFTPD` that wants TLS, and every data connection with the TLS session of the control connection.
+    pub fn proftpd_tls(certificates: &Certificates) -> Self {
+        Self::proftpd_with("ProFTPD with TLS", Some((certificates, Protection::Explicit)))
+    }
+
+    fn proftpd_with(name: &'static str, tls: Tls<'_>) -> Self {
+        let more = tls.map_or_else(String::new, |(certificates, _)| {
+            let (certificate, key) = (certificates.certificate.display(), certificates.key.display());
+            format!(
+                "LoadModule mod_tls.c\nTLSEngine on\nTLSECCertificateFile {certificate}\n\
+                 TLSECCertificateKeyFile {key}\nTLSVerifyClient off\nTLSRequired on\n"
+            )
+        });
         let dir = open_dir();
         let files = dir.path().join("files");
         fs::create_dir(&files).expect("directory");
@@ -125,7 +163,7 @@ impl TestServer {
                  ModulePath {modules}\nPidFile {dir}/pid\nScoreboardFile {dir}/scores\nScoreboardMutex {dir}/mutex\n\
                  DelayTable none\nControlsEngine off\nSystemLog {dir}/log\nWtmpLog off\nTransferLog none\n\
                  User daemon\nGroup daemon\nAuthOrder mod_auth_file.c\nAuthUserFile {users}\n\
-                 RequireValidShell off\nDefaultRoot ~\nAllowOverwrite on\n",
+                 RequireValidShell off\nDefaultRoot ~\nAllowOverwrite on\n{more}",
                 modules = unpacked("usr/lib/proftpd").display(),
                 dir = dir.path().display(),
                 users = users.display()
@@ -133,11 +171,20 @@ impl TestServer {
             write(&config, &text);
             vec!["-n".to_owned(), "-q".to_owned(), "-c".to_owned(), config.display().to_string()]
         });
-        Self::of_process("ProFTPD", process, port, files, dir)
+        Self::of_process(name, tls, (process, port), files, dir)
     }
 
     /// Pure-FTPd with a user of its own.
     pub fn pure_ftpd() -> Self {
+        Self::pure_ftpd_with("Pure-FTPd", None)
+    }
+
+    /// Pure-FTPd that wants TLS.
+    pub fn pure_ftpd_tls(certificates: &Certificates) -> Self {
+        Self::pure_ftpd_with("Pure-FTPd with TLS", Some((certificates, Protection::Explicit)))
+    }
+
+    fn pure_ftpd_with(name: &'static str, tls: Tls<'_>) -> Self {
         let dir = open_dir();
         let files = dir.path().join("files");
         fs::create_dir(&files).expect("directory");
@@ -152,16 +199,71 @@ impl TestServer {
             let address = format!("127.0.0.1,{port}");
             let login = format!("puredb:{}", database.display());
             let options = ["-S", &address, "-l", &login, "-A", "-j", "-H", "-g", &pid.display().to_string()];
-            options.map(str::to_owned).to_vec()
+            let both = tls.map(|(certificates, _)| certificates.both.display().to_string());
+            let more = both.iter().flat_map(|both| ["-Y", "2", "-2", both]);
+            options.into_iter().chain(more).map(str::to_owned).collect()
         });
-        Self::of_process("Pure-FTPd", process, port, files, dir)
+        Self::of_process(name, tls, (process, port), files, dir)
     }
 
-    fn of_process(name: &'static str, process: Process, port: u16, files: PathBuf, dir: TempDir) -> Self {
+    /// OpenSSH's own server with a user of its own, who may log in with a password or a key.
+    pub fn openssh(keys: &SshKeys) -> Self {
+        let dir = open_dir();
+        let files = dir.path().join("files");
+        fs::create_dir(&files).expect("directory");
+        give_to_daemon(&files);
+        // The server insists on this directory, which a system without it lacks.
+        fs::create_dir_all("/run/sshd").expect("directory");
+        let (config, users, groups) = (dir.path().join("config"), dir.path().join("users"), dir.path().join("groups"));
+        let home = files.display();
+        write(
+            &users,
+            &format!(
+                "root:x:0:0::/root:/bin/sh\nsshd:x:{DAEMON}:{DAEMON}::/run/sshd:/usr/sbin/nologin\n\
+                 {USER}:{PASSWORD_HASH}:{DAEMON}:{DAEMON}::{home}:/bin/sh\n"
+            ),
+        );
+        write(&groups, &format!("root:x:0:\ndaemon:x:{DAEMON}:\n"));
+        let authorized = dir.path().join("authorized");
+        fs::copy(keys.login.with_extension("pub"), &authorized).expect("copy");
+        let wrapper = unpacked(&format!("usr/lib/{}-linux-gnu/libnss_wrapper.so", std::env::consts::ARCH));
+        let environment = [("LD_PRELOAD", wrapper), ("NSS_WRAPPER_PASSWD", users), ("NSS_WRAPPER_GROUP", groups)];
+        let (process, port) = start_with("usr/sbin/sshd", &environment, |port| {
+            let host_keys: Vec<String> = keys.host.iter().map(|key| format!("HostKey {}\n", key.display())).collect();
+            let host_keys = host_keys.concat();
+            let text = format!(
+                "Port {port}\nListenAddress 127.0.0.1\n{host_keys}PidFile {dir}/pid\n\
+                 AuthorizedKeysFile {authorized}\nPasswordAuthentication yes\nKbdInteractiveAuthentication no\n\
+                 UsePAM no\nStrictModes no\nSubsystem sftp internal-sftp\n",
+                dir = dir.path().display(),
+                authorized = authorized.display()
+            );
+            write(&config, &text);
+            let log = dir.path().join("log").display().to_string();
+            ["-D", "-f", &config.display().to_string(), "-E", &log].map(str::to_owned).to_vec()
+        });
+        let login = |password: &str| sftp(port, SftpLogin::Password(SecretString::from(password)), keys.pins());
+        Self {
+            name: "OpenSSH",
+            endpoint: login(PASSWORD),
+            wrong_login: Some(login("wrong")),
+            base: RemotePath::login_directory(),
+            files,
+            running: Running::Process(process, dir),
+        }
+    }
+
+    fn of_process(
+        name: &'static str,
+        tls: Tls<'_>,
+        (process, port): (Process, u16),
+        files: PathBuf,
+        dir: TempDir,
+    ) -> Self {
         Self {
             name,
-            endpoint: ftp(port, PASSWORD),
-            wrong_login: Some(ftp(port, "wrong")),
+            endpoint: protected(ftp(port, PASSWORD), tls),
+            wrong_login: Some(protected(ftp(port, "wrong"), tls)),
             base: RemotePath::login_directory(),
             files,
             running: Running::Process(process, dir),
@@ -177,6 +279,129 @@ impl TestServer {
     }
 }
 
+/// Whose certificate a server shows, and how the session is protected.
+type Tls<'c> = Option<(&'c Certificates, fn(TlsRules) -> Protection)>;
+
+const VSFTPD_TLS: &str = "ssl_enable=YES\nallow_anon_ssl=YES\nforce_anon_logins_ssl=YES\nforce_anon_data_ssl=YES\n\
+                          ssl_ciphers=HIGH\n";
+
+/// The same account, over TLS, with the authority trusted.
+fn protected(endpoint: Endpoint, tls: Tls<'_>) -> Endpoint {
+    match (endpoint, tls) {
+        (Endpoint::Ftp(ftp), Some((certificates, protection))) => {
+            let trust = Trust::Authority(certificates.authority.clone());
+            let protection = protection(TlsRules { trust, ..TlsRules::default() });
+            Endpoint::Ftp(FtpEndpoint { protection, ..ftp })
+        }
+        (endpoint, _) => endpoint,
+    }
+}
+
+/// An authority and a server's certificate, in files.
+pub struct Certificates {
+    pub authority: PathBuf,
+    pub certificate: PathBuf,
+    pub fingerprint: Sha256Digest,
+    key: PathBuf,
+    both: PathBuf,
+    _dir: TempDir,
+}
+
+impl Certificates {
+    /// A new authority, and a certificate of it for these names and addresses.
+    pub fn for_names(names: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let authority_key = rcgen::KeyPair::generate().expect("a key");
+        let mut authority = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let authority_pem = authority.self_signed(&authority_key).expect("an authority").pem();
+        let issuer = rcgen::Issuer::new(authority, authority_key);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let params = rcgen::CertificateParams::new(names).expect("parameters");
+        let certificate = params.signed_by(&key, &issuer).expect("a certificate");
+        let fingerprint = Sha256Digest(Sha256::digest(certificate.der()).into());
+        let (certificate, key) = (certificate.pem(), key.serialize_pem());
+        let file = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            write(&path, text);
+            fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("mode");
+            path
+        };
+        Self {
+            authority: file("authority.pem", &authority_pem),
+            certificate: file("certificate.pem", &certificate),
+            key: file("key.pem", &key),
+            both: file("both.pem", &format!("{certificate}{key}")),
+            fingerprint,
+            _dir: dir,
+        }
+    }
+
+    /// A certificate for the servers of these tests.
+    pub fn for_this_machine() -> Self {
+        Self::for_names(&["localhost", "127.0.0.1"])
+    }
+
+    fn for_vsftpd(&self) -> String {
+        format!("rsa_cert_file={}\nrsa_private_key_file={}\n", self.certificate.display(), self.key.display())
+    }
+}
+
+/// Keys of an SSH server and of who logs in there, in files.
+pub struct SshKeys {
+    pub host: Vec<PathBuf>,
+    pub login: PathBuf,
+    dir: TempDir,
+}
+
+impl SshKeys {
+    /// New keys of these kinds for the server, and an Ed25519 key to log in.
+    pub fn of_kinds(kinds: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let make = |kind: &str, name: &str| {
+            let path = dir.path().join(name);
+            let mut command = program("usr/bin/ssh-keygen");
+            command.args(["-q", "-t", kind, "-N", "", "-C", "test", "-f"]).arg(&path);
+            assert!(command.status().expect("ssh-keygen runs").success());
+            path
+        };
+        let host = kinds.iter().map(|kind| make(kind, &format!("host-{kind}"))).collect();
+        Self { host, login: make("ed25519", "login"), dir }
+    }
+
+    /// The fingerprint of each host key, as `ssh-keygen -l` prints it.
+    pub fn fingerprints(&self) -> Vec<String> {
+        let print = |key: &PathBuf| {
+            let output = program("usr/bin/ssh-keygen").arg("-l").arg("-f").arg(key).output().expect("ssh-keygen runs");
+            let text = String::from_utf8(output.stdout).expect("text");
+            text.split_whitespace().nth(1).expect("a fingerprint").to_owned()
+        };
+        self.host.iter().map(print).collect()
+    }
+
+    pub fn pins(&self) -> HostKeys {
+        HostKeys::Pinned(self.fingerprints())
+    }
+
+    /// A file with the keys of these kinds for a server on 127.0.0.1.
+    pub fn known_hosts(&self, port: u16, kinds: &[&str]) -> PathBuf {
+        let path = self.dir.path().join(format!("known-{}", kinds.join("-")));
+        let of_kind = |kind: &&str| self.host.iter().find(|key| key.ends_with(format!("host-{kind}"))).expect("a key");
+        let line = |key: &PathBuf| {
+            let public = fs::read_to_string(key.with_extension("pub")).expect("a public key");
+            format!("[127.0.0.1]:{port} {public}")
+        };
+        write(&path, &kinds.iter().map(|kind| line(of_kind(kind))).collect::<String>());
+        path
+    }
+}
+
+/// An account on 127.0.0.1, by SSH.
+pub fn sftp(port: u16, login: SftpLogin, host_keys: HostKeys) -> Endpoint {
+    Endpoint::Sftp(SftpEndpoint { host: "127.0.0.1".to_owned(), port, user: USER.to_owned(), login, host_keys })
+}
+
 /// An account on 127.0.0.1.
 pub fn ftp(port: u16, password: &str) -> Endpoint {
     ftp_as(USER, port, password)
@@ -184,7 +409,8 @@ pub fn ftp(port: u16, password: &str) -> Endpoint {
 
 fn ftp_as(user: &str, port: u16, password: &str) -> Endpoint {
     let password = SecretString::from(password);
-    Endpoint::Ftp(FtpEndpoint { host: "127.0.0.1".to_owned(), port, user: user.to_owned(), password })
+    let protection = Protection::None;
+    Endpoint::Ftp(FtpEndpoint { protection, host: "127.0.0.1".to_owned(), port, user: user.to_owned(), password })
 }
 
 /// A port that nobody listens on now.
@@ -212,7 +438,7 @@ pub fn write(path: &Path, text: &str) {
 fn unpacked(path: &str) -> PathBuf {
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target directory").join("test-servers");
     assert!(
-        place.join("complete").exists(),
+        place.join("complete-servers").exists(),
         "the FTP servers for the tests are missing: run `tests/servers/fetch` once, which unpacks them into {}",
         place.display()
     );
@@ -252,9 +478,15 @@ impl Drop for Process {
 
 /// Starts a server on a free port. Somebody else may take the port in between; then another one is tried.
 fn start(path: &str, arguments: impl Fn(u16) -> Vec<String>) -> (Process, u16) {
+    start_with(path, &[], arguments)
+}
+
+/// The same with more variables in its environment.
+fn start_with(path: &str, environment: &[(&str, PathBuf)], arguments: impl Fn(u16) -> Vec<String>) -> (Process, u16) {
     for _ in 0..5 {
         let port = free_port();
         let mut command = program(path);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         command.args(arguments(port)).process_group(0).stdin(Stdio::null()).stdout(Stdio::null());
         let mut process = Process(command.spawn().expect("server starts"));
         if is_ready(&mut process.0, port) {
@@ -264,7 +496,10 @@ fn start(path: &str, arguments: impl Fn(u16) -> Vec<String>) -> (Process, u16) {
     panic!("{path} does not start; its messages are above");
 }
 
-/// Waits until the server greets. False when it has ended instead.
+/// How long a server that listens may be silent before it counts as one that waits for TLS.
+const SILENCE: Duration = Duration::from_millis(500);
+
+/// Waits until the server greets, or waits for TLS. False when it has ended instead.
 fn is_ready(child: &mut Child, port: u16) -> bool {
     let begun = Instant::now();
     while begun.elapsed() < START_DEADLINE {
@@ -281,7 +516,10 @@ fn is_ready(child: &mut Child, port: u16) -> bool {
 
 fn greets(port: u16) -> bool {
     let Ok(connection) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { return false };
-    connection.set_read_timeout(Some(START_DEADLINE)).expect("deadline");
+    connection.set_read_timeout(Some(SILENCE)).expect("deadline");
     let mut line = String::new();
-    BufReader::new(connection).read_line(&mut line).is_ok_and(|_| line.starts_with("220"))
+    match BufReader::new(connection).read_line(&mut line) {
+        Ok(_) => line.starts_with("220") || line.starts_with("SSH-2.0"),
+        Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+    }
 }

@@ -10,6 +10,8 @@ use crate::format::dialect::{Dialect, FormatKind, LineEnd};
 use crate::format::spec::FormatSpec;
 use crate::intake::files::{FinishedRule, KnownContent, ThenRule};
 use crate::remote::Endpoint;
+use crate::remote::endpoint::{HostKeys, Protection, SftpLogin};
+use crate::remote::tls::{TlsVersion, Trust};
 
 /// Topic and statement, in the order of a record's way.
 pub fn feed(
@@ -209,6 +211,26 @@ fn closes(feed: &FeedDefinition) -> String {
     format!("{rule}{wait}")
 }
 
+/// The scheme, and what a server must prove.
+fn protected(protection: &Protection) -> (&'static str, String) {
+    let (rules, mode) = match protection {
+        Protection::None => return ("ftp", String::new()),
+        Protection::Explicit(rules) => (rules, ""),
+        Protection::Implicit(rules) => (rules, " from the first byte"),
+    };
+    let version = match rules.max {
+        TlsVersion::V1_2 => "1.2",
+        TlsVersion::V1_3 => "1.2 or 1.3",
+    };
+    let trust = match &rules.trust {
+        Trust::System => "trusted by this machine".to_owned(),
+        Trust::Authority(path) => format!("signed by {}", path.display()),
+        Trust::Pinned(pins) if pins.len() == 1 => "pinned".to_owned(),
+        Trust::Pinned(pins) => format!("one of {} that are pinned", pins.len()),
+    };
+    ("ftps", format!(" (TLS {version}{mode}, certificate {trust})"))
+}
+
 fn delivers(partner: &PartnerConfig, feed: &FeedDefinition) -> String {
     if feed.shadow {
         return "nothing: shadow = true seals and archives only".to_owned();
@@ -216,7 +238,21 @@ fn delivers(partner: &PartnerConfig, feed: &FeedDefinition) -> String {
     let place = match &partner.address.endpoint {
         Endpoint::Ftp(ftp) => {
             let port = if ftp.port == 21 { String::new() } else { format!(":{}", ftp.port) };
-            format!("to {} on ftp://{}@{}{port}", directory(partner), ftp.user, ftp.host)
+            let (scheme, how) = protected(&ftp.protection);
+            format!("to {} on {scheme}://{}@{}{port}{how}", directory(partner), ftp.user, ftp.host)
+        }
+        Endpoint::Sftp(sftp) => {
+            let port = if sftp.port == 22 { String::new() } else { format!(":{}", sftp.port) };
+            let keys = match &sftp.host_keys {
+                HostKeys::Pinned(pins) if pins.len() == 1 => "host key pinned".to_owned(),
+                HostKeys::Pinned(pins) => format!("{} host keys pinned", pins.len()),
+                HostKeys::KnownHosts(path) => format!("host keys from {}", path.display()),
+            };
+            let key = match &sftp.login {
+                SftpLogin::Password(_) => String::new(),
+                SftpLogin::Key(path) => format!(", private key {}", path.display()),
+            };
+            format!("to {} on sftp://{}@{}{port} ({keys}{key})", directory(partner), sftp.user, sftp.host)
         }
         Endpoint::LocalDir { path } => format!("to the directory {}", path.display()),
     };

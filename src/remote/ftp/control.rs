@@ -1,18 +1,21 @@
 //! The control connection: one command, one reply, each under a deadline. A connection whose next reply might belong
 //! to an earlier command is given up: no further command is sent on it.
 
-use super::super::endpoint::FtpEndpoint;
+use super::super::endpoint::{FtpEndpoint, Protection};
 use super::super::fault::clean_reply;
 use super::super::{Deadlines, FaultKind, Outcome, RemoteFault, RemotePath};
 use super::reply::{Features, Reply};
+use crate::disk::Disk;
 use secrecy::ExposeSecret;
+use std::sync::Arc;
 use std::time::Duration;
-use suppaftp::tokio::{AsyncFtpStream, AsyncNoTlsStream, TransferStream};
+use suppaftp::tokio::{AsyncRustlsConnector, AsyncRustlsFtpStream, AsyncRustlsStream, TransferStream};
 use suppaftp::{FtpError, Mode, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 /// How long a good-bye may take.
 const QUIT_DEADLINE: Duration = Duration::from_secs(1);
@@ -24,14 +27,16 @@ const LISTING_PIECE_BYTES: usize = 64 * 1024;
 /// The control connection.
 pub(super) struct Control {
     runtime: OwnRuntime,
-    stream: AsyncFtpStream,
+    stream: Stream,
     command: Duration,
     mode: Mode,
     given_up: bool,
 }
 
 /// An upload that was begun. Only [`Control::finish_upload`] learns whether it succeeded.
-pub(super) struct Upload(TransferStream<AsyncNoTlsStream>);
+pub(super) struct Upload(TransferStream<AsyncRustlsStream>);
+
+type Stream = AsyncRustlsFtpStream;
 
 /// A runtime for one session, so that a session can be used from any thread without async code.
 struct OwnRuntime(Option<Runtime>);
@@ -68,25 +73,54 @@ impl Drop for Control {
 }
 
 impl Control {
-    /// Connects and reads the greeting.
-    pub(super) fn connect(endpoint: &FtpEndpoint, deadlines: &Deadlines) -> Result<Self, RemoteFault> {
+    /// Connects, reads the greeting and protects the session as the endpoint says. A server that offers no protection
+    /// is refused: nothing is sent to it.
+    pub(super) fn connect(endpoint: &FtpEndpoint, deadlines: &Deadlines, disk: &dyn Disk) -> Result<Self, RemoteFault> {
         const OPERATION: &str = "connect";
+        let tls = match &endpoint.protection {
+            Protection::None => None,
+            Protection::Explicit(rules) | Protection::Implicit(rules) => {
+                let connector = TlsConnector::from(Arc::new(rules.configure(disk)?));
+                Some((AsyncRustlsConnector::from(connector), rules.name_for(&endpoint.host)))
+            }
+        };
         let runtime = OwnRuntime::start()?;
         let connecting = async {
-            let socket = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await;
-            let socket = socket.map_err(FtpError::ConnectionError)?;
-            socket.set_nodelay(true).map_err(FtpError::ConnectionError)?;
-            let ipv6 = socket.peer_addr().map_err(FtpError::ConnectionError)?.is_ipv6();
-            Ok((AsyncFtpStream::connect_with_stream(socket).await?, ipv6))
+            let address = (endpoint.host.as_str(), endpoint.port);
+            match (&endpoint.protection, tls) {
+                (Protection::Implicit(_), Some((connector, name))) => {
+                    let mut stream = Stream::connect_secure_implicit(address, connector, name).await?;
+                    for command in ["PBSZ 0", "PROT P"] {
+                        stream.custom_command(command, &[Status::CommandOk]).await?;
+                    }
+                    Ok(stream)
+                }
+                (Protection::None | Protection::Explicit(_) | Protection::Implicit(_), tls) => {
+                    let socket = TcpStream::connect(address).await.map_err(FtpError::ConnectionError)?;
+                    socket.set_nodelay(true).map_err(FtpError::ConnectionError)?;
+                    let stream = Stream::connect_with_stream(socket).await?;
+                    match tls {
+                        Some((connector, name)) => stream.into_secure(connector, name).await,
+                        None => Ok(stream),
+                    }
+                }
+            }
         };
-        let (mut stream, ipv6) = match runtime.within(deadlines.connect.as_std(), connecting) {
+        let mut stream = match runtime.within(deadlines.connect.as_std(), connecting) {
             None => return Err(RemoteFault::new(FaultKind::Timeout, OPERATION, Outcome::NotDone)),
-            Some(Err(error)) => return Err(fault_of(&error, OPERATION, Outcome::NotDone)),
+            Some(Err(error)) => {
+                return Err(without_protection(endpoint, fault_of(&error, OPERATION, Outcome::NotDone)));
+            }
             Some(Ok(connected)) => connected,
         };
+        let peer = runtime.within(deadlines.connect.as_std(), async { stream.get_ref().await.peer_addr() });
         // Servers behind address translation announce an address of their own network.
         stream.set_passive_nat_workaround(true);
-        let mode = if ipv6 { Mode::ExtendedPassive } else { Mode::Passive };
+        let mode = if peer.is_some_and(|peer| peer.is_ok_and(|peer| peer.is_ipv6())) {
+            Mode::ExtendedPassive
+        } else {
+            Mode::Passive
+        };
         stream.set_mode(mode);
         Ok(Self { runtime, stream, command: deadlines.command.as_std(), mode, given_up: false })
     }
@@ -156,7 +190,7 @@ impl Control {
         idle: Duration,
     ) -> Result<Result<Vec<String>, Reply>, RemoteFault> {
         const OPERATION: &str = "list";
-        let opened = self.open_transfer(OPERATION, Outcome::NotDone, &async |stream: &mut AsyncFtpStream| {
+        let opened = self.open_transfer(OPERATION, Outcome::NotDone, &async |stream: &mut Stream| {
             let started = [Status::AlreadyOpen, Status::AboutToSend];
             stream.custom_data_command(command, &started).await.map(|(_, transfer)| transfer)
         })?;
@@ -191,7 +225,7 @@ impl Control {
     /// Opens the data connection and announces a file.
     pub(super) fn begin_upload(&mut self, path: &RemotePath) -> Result<Upload, RemoteFault> {
         const OPERATION: &str = "upload";
-        let opened = self.open_transfer(OPERATION, Outcome::Unknown, &async |stream: &mut AsyncFtpStream| {
+        let opened = self.open_transfer(OPERATION, Outcome::Unknown, &async |stream: &mut Stream| {
             stream.put_with_stream(path.as_str()).await
         })?;
         opened.map(Upload).map_err(|refused| refused.fault(OPERATION, Outcome::NotDone))
@@ -238,8 +272,8 @@ impl Control {
         &mut self,
         operation: &'static str,
         unanswered: Outcome,
-        open: &impl AsyncFn(&mut AsyncFtpStream) -> Result<TransferStream<AsyncNoTlsStream>, FtpError>,
-    ) -> Result<Result<TransferStream<AsyncNoTlsStream>, Reply>, RemoteFault> {
+        open: &impl AsyncFn(&mut Stream) -> Result<TransferStream<AsyncRustlsStream>, FtpError>,
+    ) -> Result<Result<TransferStream<AsyncRustlsStream>, Reply>, RemoteFault> {
         self.refuse_if_given_up(operation)?;
         loop {
             let error = match self.runtime.within(self.command, open(&mut self.stream)) {
@@ -262,7 +296,7 @@ impl Control {
 
     fn finish(
         &mut self,
-        transfer: TransferStream<AsyncNoTlsStream>,
+        transfer: TransferStream<AsyncRustlsStream>,
         operation: &'static str,
         deadline: Duration,
         unanswered: Outcome,
@@ -306,6 +340,17 @@ impl RemoteFault {
     }
 }
 
+/// A server that refuses to protect the session is no partner to log in at.
+fn without_protection(endpoint: &FtpEndpoint, fault: RemoteFault) -> RemoteFault {
+    match (&endpoint.protection, &fault.reply) {
+        (Protection::Explicit(_), Some((code @ (500..=504 | 530..=536), text))) => {
+            let cause = format!("the server refuses TLS (AUTH TLS: {code} {text}); nothing was sent without it");
+            RemoteFault::because(FaultKind::Tls, fault.operation, fault.outcome, cause)
+        }
+        _ => fault,
+    }
+}
+
 fn read_refusal(error: &FtpError) -> Option<Reply> {
     if let FtpError::UnexpectedResponse(response) = error { Reply::read(&response.body) } else { None }
 }
@@ -322,6 +367,7 @@ fn fault_of(error: &FtpError, operation: &'static str, outcome: Outcome) -> Remo
             Some(reply) => reply.fault(operation, outcome),
             None => RemoteFault::new(FaultKind::Protocol, operation, outcome),
         },
+        FtpError::SecureError(text) => RemoteFault::because(FaultKind::Tls, operation, outcome, clean_reply(text)),
         FtpError::BadResponse | FtpError::InvalidAddress(_) | FtpError::DataConnectionAlreadyOpen => {
             RemoteFault::because(FaultKind::Protocol, operation, outcome, clean_reply(&error.to_string()))
         }

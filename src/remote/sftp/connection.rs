@@ -1,0 +1,299 @@
+//! The SSH connection of a session: whose key is accepted, who logs in, and one deadline for every question.
+//!
+//! A host key is never trusted because it is the first one seen. When the server shows a key of another algorithm than
+//! those that are known, it is asked for its other keys before it is refused.
+
+use super::super::endpoint::{HostKeys, SftpEndpoint, SftpLogin};
+use super::super::{Deadlines, FaultKind, Outcome, RemoteFault};
+use crate::disk::Disk;
+use russh::Disconnect;
+use russh::client::{AuthResult, Config, Handle, Handler, connect_stream};
+use russh::keys::ssh_key::{Algorithm, HashAlg, PublicKey};
+use russh::keys::{PrivateKeyWithHashAlg, PublicKeyOrCertificate, decode_secret_key};
+use russh_sftp::client::RawSftpSession;
+use russh_sftp::client::error::Error;
+use russh_sftp::protocol::StatusCode;
+use secrecy::ExposeSecret;
+use std::io::Read;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+
+const CONNECT: &str = "connect";
+const LOGIN: &str = "login";
+/// How long a good-bye may take.
+const QUIT_DEADLINE: Duration = Duration::from_secs(1);
+/// A server has keys of so many algorithms at most that are worth asking for.
+const KEYS_MAX: usize = 4;
+/// Longest private key file.
+const KEY_BYTES_MAX: u64 = 1 << 20;
+/// Requests wait for as long as our own deadlines say.
+const REQUEST_SECONDS: u64 = 3600;
+
+/// The connection and its SFTP channel.
+pub(super) struct Connection {
+    runtime: Option<Runtime>,
+    ssh: Handle<KeyCheck>,
+    sftp: Arc<RawSftpSession>,
+    command: Duration,
+    given_up: bool,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            if !self.given_up {
+                let goodbye = self.ssh.disconnect(Disconnect::ByApplication, "", "");
+                // A server that does not answer a good-bye changes nothing.
+                drop(runtime.block_on(async { timeout(QUIT_DEADLINE, goodbye).await }));
+            }
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Connection {
+    /// Connects and logs in; with the names of the server's extensions.
+    pub(super) fn open(
+        endpoint: &SftpEndpoint,
+        deadlines: &Deadlines,
+        disk: &dyn Disk,
+    ) -> Result<(Self, Vec<String>), RemoteFault> {
+        let login = Login::read(endpoint, disk)?;
+        let runtime = Builder::new_current_thread().enable_io().enable_time().build();
+        let runtime = runtime.map_err(|error| RemoteFault::io(&error, CONNECT, Outcome::NotDone))?;
+        let mut ssh = in_time(&runtime, deadlines.connect.as_std(), CONNECT, connect(endpoint))?;
+        in_time(&runtime, deadlines.command.as_std(), LOGIN, log_in(&mut ssh, &endpoint.user, login))?;
+        let (sftp, extensions) = in_time(&runtime, deadlines.command.as_std(), CONNECT, open_channel(&ssh))?;
+        let (command, sftp) = (deadlines.command.as_std(), Arc::new(sftp));
+        Ok((Self { runtime: Some(runtime), ssh, sftp, command, given_up: false }, extensions))
+    }
+
+    /// Asks one question within the deadline of a command. `unanswered` is the outcome when no answer comes.
+    pub(super) fn ask<T>(
+        &mut self,
+        operation: &'static str,
+        unanswered: Outcome,
+        question: impl AsyncFnOnce(Arc<RawSftpSession>) -> Result<T, Error>,
+    ) -> Result<T, RemoteFault> {
+        self.ask_within(self.command, operation, unanswered, question)
+    }
+
+    /// The same with another deadline. After an answer that makes no sense the session is given up.
+    pub(super) fn ask_within<T>(
+        &mut self,
+        deadline: Duration,
+        operation: &'static str,
+        unanswered: Outcome,
+        question: impl AsyncFnOnce(Arc<RawSftpSession>) -> Result<T, Error>,
+    ) -> Result<T, RemoteFault> {
+        let (Some(runtime), false) = (&self.runtime, self.given_up) else {
+            let cause = "the session was given up after an earlier fault";
+            return Err(RemoteFault::because(FaultKind::Unreachable, operation, Outcome::NotDone, cause));
+        };
+        let sftp = Arc::clone(&self.sftp);
+        let fault = match runtime.block_on(async { timeout(deadline, question(sftp)).await }) {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => fault_of(&error, operation, unanswered),
+            Err(_) => RemoteFault::new(FaultKind::Timeout, operation, unanswered),
+        };
+        self.given_up |= fault.reply.is_none();
+        Err(fault)
+    }
+
+    /// Nothing more is asked.
+    pub(super) const fn give_up(&mut self) {
+        self.given_up = true;
+    }
+}
+
+fn in_time<T>(
+    runtime: &Runtime,
+    deadline: Duration,
+    operation: &'static str,
+    work: impl Future<Output = Result<T, RemoteFault>>,
+) -> Result<T, RemoteFault> {
+    let late = || RemoteFault::new(FaultKind::Timeout, operation, Outcome::NotDone);
+    runtime.block_on(async { timeout(deadline, work).await }).unwrap_or_else(|_| Err(late()))
+}
+
+/// Decides about the key that a server shows, and remembers it.
+struct KeyCheck {
+    known: Arc<dyn Fn(&PublicKey) -> bool + Send + Sync>,
+    shown: Arc<Mutex<Vec<PublicKey>>>,
+}
+
+impl Handler for KeyCheck {
+    type Error = russh::Error;
+
+    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
+        let key = shown.public_key();
+        let is_known = (self.known)(&key);
+        if let Ok(mut all) = self.shown.lock() {
+            all.push(key);
+        }
+        Ok(is_known)
+    }
+}
+
+/// Connects to a server that shows a known key, asking for the keys that it has.
+async fn connect(endpoint: &SftpEndpoint) -> Result<Handle<KeyCheck>, RemoteFault> {
+    let known = known_keys(endpoint)?;
+    let shown: Arc<Mutex<Vec<PublicKey>>> = Arc::default();
+    for _ in 0..KEYS_MAX {
+        let mut config = Config { nodelay: true, ..Config::default() };
+        let seen: Vec<PublicKey> = shown.lock().map(|shown| shown.clone()).unwrap_or_default();
+        let is_new = |algorithm: &&Algorithm| seen.iter().all(|key| !is_same_kind(&key.algorithm(), algorithm));
+        config.preferred.key = config.preferred.key.iter().filter(is_new).cloned().collect();
+        if config.preferred.key.is_empty() {
+            break;
+        }
+        let address = (endpoint.host.as_str(), endpoint.port);
+        let socket = TcpStream::connect(address).await.map_err(|error| unreachable(&error))?;
+        socket.set_nodelay(true).map_err(|error| unreachable(&error))?;
+        let handler = KeyCheck { known: Arc::clone(&known), shown: Arc::clone(&shown) };
+        match connect_stream(Arc::new(config), socket, handler).await {
+            Ok(ssh) => return Ok(ssh),
+            Err(russh::Error::UnknownKey) => {}
+            // It has no key of the other algorithms.
+            Err(russh::Error::NoCommonAlgo { .. }) if !seen.is_empty() => break,
+            Err(error) => {
+                let text = error.to_string();
+                return Err(RemoteFault::because(FaultKind::Unreachable, CONNECT, Outcome::NotDone, text));
+            }
+        }
+    }
+    let shown = shown.lock().map(|shown| shown.clone()).unwrap_or_default();
+    let prints: Vec<String> = shown.iter().map(|key| key.fingerprint(HashAlg::Sha256).to_string()).collect();
+    let cause = format!("the server shows a key that is not known: {}", prints.join(" and "));
+    Err(RemoteFault::because(FaultKind::HostKey, CONNECT, Outcome::NotDone, cause))
+}
+
+/// RSA keys are one kind, however they sign.
+fn is_same_kind(one: &Algorithm, other: &Algorithm) -> bool {
+    one == other || matches!((one, other), (Algorithm::Rsa { .. }, Algorithm::Rsa { .. }))
+}
+
+fn unreachable(error: &std::io::Error) -> RemoteFault {
+    let fault = RemoteFault::io(error, CONNECT, Outcome::NotDone);
+    let kind = if fault.kind == FaultKind::Timeout { fault.kind } else { FaultKind::Unreachable };
+    RemoteFault { kind, ..fault }
+}
+
+type KnownKeys = Arc<dyn Fn(&PublicKey) -> bool + Send + Sync>;
+
+fn known_keys(endpoint: &SftpEndpoint) -> Result<KnownKeys, RemoteFault> {
+    match &endpoint.host_keys {
+        HostKeys::Pinned(prints) => {
+            let prints = prints.clone();
+            Ok(Arc::new(move |key: &PublicKey| prints.contains(&key.fingerprint(HashAlg::Sha256).to_string())))
+        }
+        HostKeys::KnownHosts(path) => {
+            let keys = known_hosts(path, &endpoint.host, endpoint.port)?;
+            Ok(Arc::new(move |key: &PublicKey| keys.contains(key.key_data())))
+        }
+    }
+}
+
+fn known_hosts(path: &Path, host: &str, port: u16) -> Result<Vec<russh::keys::ssh_key::public::KeyData>, RemoteFault> {
+    let refused = |what: String| RemoteFault::because(FaultKind::HostKey, CONNECT, Outcome::NotDone, what);
+    if !path.is_file() {
+        return Err(refused(format!("there is no file {}", path.display())));
+    }
+    let found = russh::keys::known_hosts::known_host_keys_path(host, port, path);
+    let found = found.map_err(|error| refused(format!("{}: {error}", path.display())))?;
+    if found.is_empty() {
+        return Err(refused(format!("{} has no key of {host}, port {port}", path.display())));
+    }
+    Ok(found.into_iter().map(|(_, key)| key.key_data().clone()).collect())
+}
+
+/// How to log in, read and ready.
+enum Login {
+    Password(String),
+    Key(Arc<russh::keys::PrivateKey>),
+}
+
+impl Login {
+    fn read(endpoint: &SftpEndpoint, disk: &dyn Disk) -> Result<Self, RemoteFault> {
+        let refused = |what: String| RemoteFault::because(FaultKind::Auth, LOGIN, Outcome::NotDone, what);
+        let path = match &endpoint.login {
+            SftpLogin::Password(password) => return Ok(Self::Password(password.expose_secret().to_owned())),
+            SftpLogin::Key(path) => path,
+        };
+        let mut text = String::new();
+        let file = disk.open_read(path).map_err(|error| refused(format!("{}: {error}", path.display())))?;
+        let read = file.take(KEY_BYTES_MAX).read_to_string(&mut text);
+        read.map_err(|error| refused(format!("{}: {error}", path.display())))?;
+        let key = decode_secret_key(&text, None);
+        // What a parser says of a key may show parts of it.
+        let key = key.map_err(|_| refused(format!("{} is no private key, or is encrypted", path.display())))?;
+        Ok(Self::Key(Arc::new(key)))
+    }
+}
+
+async fn log_in(ssh: &mut Handle<KeyCheck>, user: &str, login: Login) -> Result<(), RemoteFault> {
+    let broken =
+        |error: russh::Error| RemoteFault::because(FaultKind::Unreachable, LOGIN, Outcome::NotDone, error.to_string());
+    let result = match login {
+        Login::Password(password) => ssh.authenticate_password(user, password).await.map_err(broken)?,
+        Login::Key(key) => {
+            let hash = ssh.best_supported_rsa_hash().await.map_err(broken)?.flatten();
+            let key = PrivateKeyWithHashAlg::new(key, hash);
+            ssh.authenticate_publickey(user, key).await.map_err(broken)?
+        }
+    };
+    match result {
+        AuthResult::Success => Ok(()),
+        AuthResult::Failure { remaining_methods, .. } => {
+            let methods: Vec<String> =
+                remaining_methods.iter().map(|method| String::from(<&str>::from(method))).collect();
+            let cause = format!("the server refused it and accepts: {}", methods.join(", "));
+            Err(RemoteFault::because(FaultKind::Auth, LOGIN, Outcome::NotDone, cause))
+        }
+    }
+}
+
+async fn open_channel(ssh: &Handle<KeyCheck>) -> Result<(RawSftpSession, Vec<String>), RemoteFault> {
+    let broken = |error: russh::Error| {
+        let cause = format!("the server opens no SFTP: {error}");
+        RemoteFault::because(FaultKind::Protocol, CONNECT, Outcome::NotDone, cause)
+    };
+    let channel = ssh.channel_open_session().await.map_err(broken)?;
+    channel.request_subsystem(true, "sftp").await.map_err(broken)?;
+    let sftp = RawSftpSession::new(channel.into_stream());
+    sftp.set_timeout(REQUEST_SECONDS);
+    let version = sftp.init().await.map_err(|error| fault_of(&error, CONNECT, Outcome::NotDone))?;
+    Ok((sftp, version.extensions.into_keys().collect()))
+}
+
+/// What a failure means. A status is an answer; everything else leaves the session in doubt.
+pub(super) fn fault_of(error: &Error, operation: &'static str, unanswered: Outcome) -> RemoteFault {
+    match error {
+        Error::Status(status) => {
+            let (code, kind) = match status.status_code {
+                StatusCode::Ok => (0, FaultKind::Protocol),
+                StatusCode::Eof => (1, FaultKind::Protocol),
+                StatusCode::NoSuchFile => (2, FaultKind::NotFound),
+                StatusCode::PermissionDenied => (3, FaultKind::Denied),
+                // OpenSSH says no more of a full disk, an existing target and much else.
+                StatusCode::Failure => (4, FaultKind::Denied),
+                StatusCode::BadMessage => (5, FaultKind::Protocol),
+                StatusCode::NoConnection => (6, FaultKind::Unreachable),
+                StatusCode::ConnectionLost => (7, FaultKind::Unreachable),
+                StatusCode::OpUnsupported => (8, FaultKind::Protocol),
+            };
+            let reply = Some((code, super::super::fault::clean_reply(&status.error_message)));
+            RemoteFault { reply, ..RemoteFault::new(kind, operation, Outcome::NotDone) }
+        }
+        Error::Timeout => RemoteFault::new(FaultKind::Timeout, operation, unanswered),
+        Error::IO(text) => RemoteFault::because(FaultKind::Unreachable, operation, unanswered, text.clone()),
+        Error::Limited(text) | Error::UnexpectedBehavior(text) => {
+            RemoteFault::because(FaultKind::Unreachable, operation, unanswered, text.clone())
+        }
+        Error::UnexpectedPacket => RemoteFault::new(FaultKind::Protocol, operation, unanswered),
+    }
+}

@@ -1,0 +1,163 @@
+//! TLS with a partner's server: who is trusted, and which versions are spoken.
+//!
+//! Each FTP session has a configuration of its own, with a store of TLS sessions of its own: servers want the data
+//! connections to go on with the TLS session of the control connection, and refuse them otherwise (vsftpd with 522,
+//! `ProFTPD` with 425). With TLS 1.3 a client cannot do that any number of times, because each ticket is good for one
+//! connection; so version 1.2 is the highest unless the partner wants it otherwise.
+
+use super::{FaultKind, Outcome, RemoteFault};
+use crate::disk::Disk;
+use crate::domain::ids::Sha256Digest;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, SupportedProtocolVersion};
+use sha2::{Digest, Sha256};
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+const OPERATION: &str = "connect";
+/// Longest file with certificates.
+const CERTIFICATE_BYTES_MAX: u64 = 16 << 20;
+
+/// What a connection must fulfil.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsRules {
+    /// Who is trusted.
+    pub trust: Trust,
+    /// The highest version.
+    pub max: TlsVersion,
+    /// The name that the certificate must be for; the host's own when nothing is said.
+    pub name: Option<String>,
+}
+
+/// Who is trusted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// Who this machine trusts.
+    #[default]
+    System,
+    /// Certificates in a PEM file, and what they have signed.
+    Authority(PathBuf),
+    /// Certificates with one of these SHA-256 fingerprints, whatever name and dates they state.
+    Pinned(Vec<Sha256Digest>),
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    #[default]
+    V1_2,
+    /// RFC 8446.
+    V1_3,
+}
+
+static UP_TO_1_2: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS12];
+static UP_TO_1_3: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
+
+impl TlsRules {
+    /// The configuration of one session.
+    ///
+    /// # Errors
+    /// [`RemoteFault`] of the kind `Tls` when the certificates that are to be trusted cannot be read.
+    pub(super) fn configure(&self, disk: &dyn Disk) -> Result<ClientConfig, RemoteFault> {
+        let provider = Arc::new(ring::default_provider());
+        let versions: &[_] = match self.max {
+            TlsVersion::V1_2 => &UP_TO_1_2,
+            TlsVersion::V1_3 => &UP_TO_1_3,
+        };
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
+        let builder = builder.with_protocol_versions(versions).map_err(|error| untrusted(error.to_string()))?;
+        Ok(match &self.trust {
+            Trust::Pinned(pins) => {
+                let verifier = Arc::new(PinnedCertificates { pins: pins.clone(), provider });
+                builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+            }
+            Trust::System => builder.with_root_certificates(system_roots()?).with_no_client_auth(),
+            Trust::Authority(path) => builder.with_root_certificates(roots_of(disk, path)?).with_no_client_auth(),
+        })
+    }
+
+    /// The name that a server at `host` must prove.
+    pub(super) fn name_for<'a>(&'a self, host: &'a str) -> &'a str {
+        self.name.as_deref().unwrap_or(host)
+    }
+}
+
+fn untrusted(cause: impl Into<String>) -> RemoteFault {
+    RemoteFault::because(FaultKind::Tls, OPERATION, Outcome::NotDone, cause)
+}
+
+fn system_roots() -> Result<RootCertStore, RemoteFault> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        return Err(untrusted("this machine has no trusted certificates; install the package ca-certificates"));
+    }
+    Ok(roots)
+}
+
+fn roots_of(disk: &dyn Disk, path: &std::path::Path) -> Result<RootCertStore, RemoteFault> {
+    let refused = |what: &dyn std::fmt::Display| untrusted(format!("{}: {what}", path.display()));
+    let mut pem = Vec::new();
+    let file = disk.open_read(path).map_err(|error| refused(&error))?;
+    file.take(CERTIFICATE_BYTES_MAX).read_to_end(&mut pem).map_err(|error| refused(&error))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| refused(&error))?;
+        roots.add(certificate).map_err(|error| refused(&error))?;
+    }
+    if roots.is_empty() { Err(refused(&"it holds no certificate in PEM form")) } else { Ok(roots) }
+}
+
+/// Trusts certificates by their fingerprints. The signature of the handshake proves that the server has the key.
+#[derive(Debug)]
+struct PinnedCertificates {
+    pins: Vec<Sha256Digest>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for PinnedCertificates {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let found = Sha256Digest(Sha256::digest(certificate).into());
+        if self.pins.contains(&found) {
+            return Ok(ServerCertVerified::assertion());
+        }
+        Err(Error::General(format!(
+            "the certificate has the fingerprint sha256:{found}, which is not among the pinned"
+        )))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
