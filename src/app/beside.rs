@@ -129,8 +129,9 @@ impl Beside {
                 return Err(BesideFault::StateRolledBack { what: both_numbers(ledger, &tail, known)? });
             }
         }
-        if tail.number > known {
-            // A crash came between the log and the ledger: it holds all of it.
+        if tail.entries.iter().any(|entry| !entry.rows.is_empty()) {
+            // A crash came between the log and the ledger: it holds all of it. The first line of a file alone tells
+            // nothing.
             ledger.all_told(tail.number)?;
         }
         let store = store.to_owned();

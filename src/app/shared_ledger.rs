@@ -223,6 +223,23 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_the_log_that_was_begun_when_a_crash_came_is_not_taken_for_all_that_was_to_be_told() {
+        let place = Place::new();
+        let shared = place.open();
+        read_up_to(&shared, 1, 1);
+        let rows = untold_rows(&shared);
+        place.no_room_after(1);
+        shared.tell(AT).expect_err("room for the header only");
+        drop(shared);
+        let shared = place.open();
+        assert_eq!(untold_rows(&shared), rows);
+        shared.tell_and_note(AT).expect("told");
+        assert_eq!(rows_in(&place.archive()), rows);
+        drop(shared);
+        drop(place.open());
+    }
+
+    #[test]
     fn nothing_is_recorded_any_more_after_a_failed_sync_of_the_log() {
         for (files, directories) in [(0, -1), (1, -1), (-1, 0), (-1, 1)] {
             let place = Place::new();
