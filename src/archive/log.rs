@@ -179,6 +179,9 @@ impl ArchiveLog {
             return Err(LogFault::Latched);
         }
         let (Some((number, bytes)), Some(open)) = (self.group.take(), &mut self.file) else { return Ok(()) };
+        if open.bytes == bytes {
+            return Ok(());
+        }
         let cut = open.file.truncate(bytes);
         self.latched |= cut.is_err();
         cut.map_err(disk_fault("cut", &open.path))?;
