@@ -5,6 +5,7 @@
 
 mod partner;
 mod secret;
+mod server;
 mod source;
 
 pub use partner::{PartnerConfig, PickupRule};

@@ -54,7 +54,7 @@ deadlin   = "1h"
 lateness  = "1m"
 
 [partner.two]
-deliver = "sftp://host/dir"
+deliver = "scp://host/dir"
 
 [partner.three]
 deliver = "drop"

@@ -1,0 +1,108 @@
+//! What a partner's server must prove, and how to log in there: `tls`, `host_key`, `known_hosts`, `key`.
+
+use crate::document::{Placed, Table};
+use crate::domain::ids::Sha256Digest;
+use crate::remote::endpoint::{HostKeys, Protection, SftpLogin};
+use crate::remote::tls::{TlsRules, TlsVersion, Trust};
+use crate::remote::{Address, Endpoint};
+use std::path::Path;
+
+/// `tls = { … }`: whom an `ftps://` server must be, and how it is spoken to.
+pub(super) fn read_tls(config: &Path, table: &Table<'_>, address: Option<&mut Address>) {
+    let Some(inner) = table.table("tls") else { return };
+    let protection = address.and_then(|address| match &mut address.endpoint {
+        Endpoint::Ftp(ftp) => Some(&mut ftp.protection),
+        Endpoint::Sftp(_) | Endpoint::LocalDir { .. } => None,
+    });
+    let mut rules = TlsRules { name: inner.text("name").map(|name| name.value), ..TlsRules::default() };
+    let versions = [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
+    rules.max = inner.choice("max", &versions).map(|version| version.value).unwrap_or_default();
+    let authority = inner.text("ca").map(|ca| super::resolve(config, &ca.value));
+    let pins = inner.texts("pins").map(|pins| pins.iter().filter_map(|pin| read_pin(&inner, pin)).collect());
+    rules.trust = match (authority, pins) {
+        (Some(_), Some(_)) => {
+            let message = "`ca` and `pins` exclude each other: pinned certificates are trusted whoever signed them";
+            inner.problems().add(inner.place_of("pins").error(message));
+            Trust::System
+        }
+        (Some(path), None) => Trust::Authority(path),
+        (None, Some(pins)) => Trust::Pinned(pins),
+        (None, None) => Trust::System,
+    };
+    let mode = inner.choice("mode", &[("explicit", false), ("implicit", true)]);
+    inner.finish();
+    match protection {
+        Some(protection) if *protection != Protection::None => {
+            let is_implicit = mode.map_or(matches!(protection, Protection::Implicit(_)), |mode| mode.value);
+            *protection = if is_implicit { Protection::Implicit(rules) } else { Protection::Explicit(rules) };
+        }
+        Some(_) | None => {
+            let hint = "write ftps:// in `deliver`, or leave `tls` out";
+            table.problems().add(table.place_of("tls").error_with_hint("`tls` is for ftps:// only", hint));
+        }
+    }
+}
+
+pub(super) fn wants_password(endpoint: &Endpoint) -> bool {
+    match endpoint {
+        Endpoint::Ftp(_) => true,
+        Endpoint::Sftp(sftp) => matches!(sftp.login, SftpLogin::Password(_)),
+        Endpoint::LocalDir { .. } => false,
+    }
+}
+
+/// `key`, `host_key` and `known_hosts`: how to log in by SSH, and what the server must show.
+pub(super) fn read_ssh(config: &Path, table: &Table<'_>, address: Option<&mut Address>) {
+    let file = |path: Placed<String>| super::resolve(config, &path.value);
+    let (key, known_hosts) = (table.text("key").map(file), table.text("known_hosts").map(file));
+    let pins = table.texts("host_key");
+    let sftp = match address.map(|address| &mut address.endpoint) {
+        Some(Endpoint::Sftp(sftp)) => sftp,
+        other => {
+            let used = ["key", "host_key", "known_hosts"].into_iter().find(|key| table.has(key));
+            if let (Some(key), true) = (used, other.is_some()) {
+                let message = format!("`{key}` is for sftp:// only");
+                table.problems().add(table.place_of(key).error(message));
+            }
+            return;
+        }
+    };
+    if let Some(path) = key {
+        sftp.login = SftpLogin::Key(path);
+        if table.has("password") {
+            let message = "`key` and `password` exclude each other";
+            table.problems().add(table.place_of("password").error(message));
+        }
+    }
+    let hint = "ssh-keyscan HOST | ssh-keygen -lf - prints fingerprints; compare them with what the partner says";
+    sftp.host_keys = match (pins, known_hosts) {
+        (Some(pins), None) => {
+            for pin in pins.iter().filter(|pin| !pin.value.starts_with("SHA256:")) {
+                table.problems().add(pin.place.error_with_hint("a host key is pinned as \"SHA256:…\"", hint));
+            }
+            HostKeys::Pinned(pins.into_iter().map(|pin| pin.value).collect())
+        }
+        (None, Some(path)) => HostKeys::KnownHosts(path),
+        (Some(_), Some(_)) => {
+            let message = "`host_key` and `known_hosts` exclude each other";
+            table.problems().add(table.place_of("known_hosts").error(message));
+            return;
+        }
+        (None, None) => {
+            let message = "an SFTP server must prove who it is: write `host_key` or `known_hosts`";
+            table.problems().add(table.place_of("deliver").error_with_hint(message, hint));
+            return;
+        }
+    };
+}
+
+/// `sha256:` and 64 hexadecimal digits, with or without colons between the bytes, as `openssl x509 -fingerprint` prints.
+fn read_pin(table: &Table<'_>, pin: &Placed<String>) -> Option<Sha256Digest> {
+    let digits = pin.value.to_ascii_lowercase().replace(':', "");
+    let digest = digits.strip_prefix("sha256").and_then(Sha256Digest::parse);
+    if digest.is_none() {
+        let hint = "openssl x509 -in CERTIFICATE -noout -fingerprint -sha256 prints it; write \"sha256:…\"";
+        table.problems().add(pin.place.error_with_hint("this is no SHA-256 fingerprint of a certificate", hint));
+    }
+    digest
+}
