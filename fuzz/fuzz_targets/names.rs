@@ -25,6 +25,7 @@ fuzz_target!(|data: (i64, &str, &[u8])| {
             part: 1,
             parts: 2,
             previous_manifest: None,
+            voided: &[7, 9],
         };
         let mut name = String::new();
         template.render(&facts, Some(7), &mut name);

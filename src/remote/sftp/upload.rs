@@ -37,7 +37,7 @@ pub(super) fn upload(
     if let Err(fault) = sent {
         let fault = explained(connection, path, fault);
         connection.give_up();
-        return Err(fault);
+        return Err(in_part(fault));
     }
     let ended = connection.ask_within(
         deadlines.final_reply(bytes),
@@ -50,7 +50,12 @@ pub(super) fn upload(
             sftp.close(handle).await
         },
     );
-    ended.map(|_| ())
+    ended.map(|_| ()).map_err(in_part)
+}
+
+/// Whatever the server refused of an open file, a part of it may be there.
+fn in_part(fault: RemoteFault) -> RemoteFault {
+    RemoteFault { outcome: Outcome::Unknown, ..fault }
 }
 
 fn send(
@@ -96,7 +101,7 @@ fn explained(connection: &mut Connection, path: &RemotePath, fault: RemoteFault)
     let room = connection.ask(OPERATION, Outcome::NotDone, async |sftp: Arc<RawSftpSession>| {
         sftp.statvfs(directory).await.map(|found| found.blocks_avail)
     });
-    if room == Ok(0) { RemoteFault { kind: FaultKind::DiskFull, outcome: Outcome::Unknown, ..fault } } else { fault }
+    if room == Ok(0) { RemoteFault { kind: FaultKind::DiskFull, ..fault } } else { fault }
 }
 
 /// Waits for the oldest write.
