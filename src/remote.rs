@@ -10,6 +10,7 @@ pub mod fault;
 pub mod ftp;
 pub mod local_dir;
 pub mod path;
+mod runtime;
 pub mod sftp;
 pub mod tls;
 

@@ -3,6 +3,7 @@
 
 use super::super::endpoint::{FtpEndpoint, Protection};
 use super::super::fault::clean_reply;
+use super::super::runtime::{OwnRuntime, QUIT_DEADLINE};
 use super::super::{Deadlines, FaultKind, Outcome, RemoteFault, RemotePath};
 use super::reply::{Features, Reply};
 use crate::disk::Disk;
@@ -13,12 +14,8 @@ use suppaftp::tokio::{AsyncRustlsConnector, AsyncRustlsFtpStream, AsyncRustlsStr
 use suppaftp::{FtpError, Mode, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::runtime::{Builder, Runtime};
-use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-/// How long a good-bye may take.
-const QUIT_DEADLINE: Duration = Duration::from_secs(1);
 /// Longest listing in bytes; a directory with a million files stays below.
 const LISTING_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Bytes read from a listing at a time.
@@ -37,31 +34,6 @@ pub(super) struct Control {
 pub(super) struct Upload(TransferStream<AsyncRustlsStream>);
 
 type Stream = AsyncRustlsFtpStream;
-
-/// A runtime for one session, so that a session can be used from any thread without async code.
-struct OwnRuntime(Option<Runtime>);
-
-impl OwnRuntime {
-    fn start() -> Result<Self, RemoteFault> {
-        let runtime = Builder::new_current_thread().enable_io().enable_time().build();
-        runtime.map(|runtime| Self(Some(runtime))).map_err(|error| RemoteFault::io(&error, "connect", Outcome::NotDone))
-    }
-
-    /// Runs to the end or to the deadline; `None` at the deadline.
-    fn within<T>(&self, deadline: Duration, work: impl Future<Output = T>) -> Option<T> {
-        let runtime = self.0.as_ref()?;
-        runtime.block_on(async { timeout(deadline, work).await.ok() })
-    }
-}
-
-impl Drop for OwnRuntime {
-    fn drop(&mut self) {
-        // A look-up of a name that hangs in the system must not hold up the caller.
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
 
 impl Drop for Control {
     fn drop(&mut self) {

@@ -4,6 +4,7 @@
 //! those that are known, it is asked for its other keys before it is refused.
 
 use super::super::endpoint::{HostKeys, SftpEndpoint, SftpLogin};
+use super::super::runtime::{OwnRuntime, QUIT_DEADLINE};
 use super::super::{Deadlines, FaultKind, Outcome, RemoteFault};
 use crate::disk::Disk;
 use russh::Disconnect;
@@ -19,13 +20,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::runtime::{Builder, Runtime};
-use tokio::time::timeout;
 
 const CONNECT: &str = "connect";
 const LOGIN: &str = "login";
-/// How long a good-bye may take.
-const QUIT_DEADLINE: Duration = Duration::from_secs(1);
 /// A server has keys of so many algorithms at most that are worth asking for.
 const KEYS_MAX: usize = 4;
 /// Longest private key file.
@@ -35,7 +32,7 @@ const REQUEST_SECONDS: u64 = 3600;
 
 /// The connection and its SFTP channel.
 pub(super) struct Connection {
-    runtime: Option<Runtime>,
+    runtime: OwnRuntime,
     ssh: Handle<KeyCheck>,
     sftp: Arc<RawSftpSession>,
     command: Duration,
@@ -44,13 +41,9 @@ pub(super) struct Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            if !self.given_up {
-                let goodbye = self.ssh.disconnect(Disconnect::ByApplication, "", "");
-                // A server that does not answer a good-bye changes nothing.
-                drop(runtime.block_on(async { timeout(QUIT_DEADLINE, goodbye).await }));
-            }
-            runtime.shutdown_background();
+        if !self.given_up {
+            // A server that does not answer a good-bye changes nothing.
+            drop(self.runtime.within(QUIT_DEADLINE, self.ssh.disconnect(Disconnect::ByApplication, "", "")));
         }
     }
 }
@@ -63,13 +56,12 @@ impl Connection {
         disk: &dyn Disk,
     ) -> Result<(Self, Vec<String>), RemoteFault> {
         let login = Login::read(endpoint, disk)?;
-        let runtime = Builder::new_current_thread().enable_io().enable_time().build();
-        let runtime = runtime.map_err(|error| RemoteFault::io(&error, CONNECT, Outcome::NotDone))?;
-        let mut ssh = in_time(&runtime, deadlines.connect.as_std(), CONNECT, connect(endpoint))?;
-        in_time(&runtime, deadlines.command.as_std(), LOGIN, log_in(&mut ssh, &endpoint.user, login))?;
-        let (sftp, extensions) = in_time(&runtime, deadlines.command.as_std(), CONNECT, open_channel(&ssh))?;
+        let runtime = OwnRuntime::start()?;
+        let mut ssh = runtime.in_time(deadlines.connect.as_std(), CONNECT, connect(endpoint))?;
+        runtime.in_time(deadlines.command.as_std(), LOGIN, log_in(&mut ssh, &endpoint.user, login))?;
+        let (sftp, extensions) = runtime.in_time(deadlines.command.as_std(), CONNECT, open_channel(&ssh))?;
         let (command, sftp) = (deadlines.command.as_std(), Arc::new(sftp));
-        Ok((Self { runtime: Some(runtime), ssh, sftp, command, given_up: false }, extensions))
+        Ok((Self { runtime, ssh, sftp, command, given_up: false }, extensions))
     }
 
     /// Asks one question within the deadline of a command. `unanswered` is the outcome when no answer comes.
@@ -90,15 +82,14 @@ impl Connection {
         unanswered: Outcome,
         question: impl AsyncFnOnce(Arc<RawSftpSession>) -> Result<T, Error>,
     ) -> Result<T, RemoteFault> {
-        let (Some(runtime), false) = (&self.runtime, self.given_up) else {
+        if self.given_up {
             let cause = "the session was given up after an earlier fault";
             return Err(RemoteFault::because(FaultKind::Unreachable, operation, Outcome::NotDone, cause));
-        };
-        let sftp = Arc::clone(&self.sftp);
-        let fault = match runtime.block_on(async { timeout(deadline, question(sftp)).await }) {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => fault_of(&error, operation, unanswered),
-            Err(_) => RemoteFault::new(FaultKind::Timeout, operation, unanswered),
+        }
+        let fault = match self.runtime.within(deadline, question(Arc::clone(&self.sftp))) {
+            Some(Ok(answer)) => return Ok(answer),
+            Some(Err(error)) => fault_of(&error, operation, unanswered),
+            None => RemoteFault::new(FaultKind::Timeout, operation, unanswered),
         };
         self.given_up |= fault.reply.is_none();
         Err(fault)
@@ -108,16 +99,6 @@ impl Connection {
     pub(super) const fn give_up(&mut self) {
         self.given_up = true;
     }
-}
-
-fn in_time<T>(
-    runtime: &Runtime,
-    deadline: Duration,
-    operation: &'static str,
-    work: impl Future<Output = Result<T, RemoteFault>>,
-) -> Result<T, RemoteFault> {
-    let late = || RemoteFault::new(FaultKind::Timeout, operation, Outcome::NotDone);
-    runtime.block_on(async { timeout(deadline, work).await }).unwrap_or_else(|_| Err(late()))
 }
 
 /// Decides about the key that a server shows, and remembers it.
