@@ -44,16 +44,6 @@ pub enum Protection {
     Implicit(TlsRules),
 }
 
-impl Protection {
-    /// The rules, where there is protection.
-    pub const fn rules_mut(&mut self) -> Option<&mut TlsRules> {
-        match self {
-            Self::None => None,
-            Self::Explicit(rules) | Self::Implicit(rules) => Some(rules),
-        }
-    }
-}
-
 /// An FTP server and the account there.
 #[derive(Debug, Clone)]
 pub struct FtpEndpoint {

@@ -1,8 +1,8 @@
 //! Reads the spool once and renders many hours of many feeds at the same time.
 //!
-//! Each job writes its part files one after another and has no more than one of them open. The header is written first, with the numbers the file will
-//! probably get; when the plan says otherwise, [`super::finish`] puts the right one in front. Records that cannot be
-//! rendered go to quarantine with their place; the others never shift.
+//! Each job writes its part files one after another and has no more than one of them open. The header is written first,
+//! with the numbers the file will probably get; when the plan says otherwise, [`super::finish`] puts the right one in
+//! front. Records that cannot be rendered go to quarantine with their place; the others never shift.
 
 use super::staged::{StagedFile, StagedPart};
 use super::{SealFault, disk_fault};

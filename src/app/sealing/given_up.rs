@@ -23,7 +23,7 @@ impl Exporter {
     ///
     /// # Errors
     /// [`ExporterFault`].
-    pub(in crate::app) fn give_up_lost_plans(&mut self, now: UtcTime) -> Result<bool, ExporterFault> {
+    pub(super) fn give_up_lost_plans(&mut self, now: UtcTime) -> Result<bool, ExporterFault> {
         if self.lost.is_empty() {
             return Ok(false);
         }
