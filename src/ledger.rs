@@ -213,7 +213,7 @@ impl Ledger {
         connection.pragma_update(None, "synchronous", "full").map_err(fault)?;
         connection.pragma_update(None, "foreign_keys", true).map_err(fault)?;
         connection.pragma_update(None, "temp_store", "memory").map_err(fault)?;
-        connection.set_prepared_statement_cache_capacity(64);
+        connection.set_prepared_statement_cache_capacity(256);
         checked_rows::teach(&connection).map_err(fault)?;
         Ok(Self { connection, path: path.to_owned(), disk: Arc::new(RealDisk), told: None, latched: false })
     }
@@ -233,7 +233,7 @@ impl Ledger {
 
     fn store_value(&self, key: &str) -> Result<Option<String>> {
         let query = "SELECT value FROM store WHERE key = ?1";
-        self.check(self.connection.query_row(query, [key], |row| row.get(0)).optional())
+        self.check(ask(&self.connection, query, [key], |row| row.get(0)).optional())
     }
 
     /// The identity of the state directory this ledger belongs to.
@@ -282,6 +282,16 @@ impl Ledger {
 /// Runs a cached statement.
 fn run(transaction: &Transaction<'_>, sql: &str, values: impl rusqlite::Params) -> Result<usize> {
     row(transaction.prepare_cached(sql).and_then(|mut statement| statement.execute(values)))
+}
+
+/// The one row that a cached statement gives. Preparing one takes longer than running it.
+fn ask<T>(
+    connection: &Connection,
+    sql: &str,
+    values: impl rusqlite::Params,
+    read: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    connection.prepare_cached(sql)?.query_row(values, read)
 }
 
 /// A result inside a transaction, where the path is known to the caller only.

@@ -9,7 +9,7 @@ pub use decisions::{Decisions, HeldHour};
 use super::intake::{QuarantineRow, add_counts, insert_quarantine};
 use super::lost::add_lost;
 use super::operator::state_void_numbers;
-use super::{Fact, Ledger, LedgerFault, Result, append_fact, row, run, signed, unsigned};
+use super::{Fact, Ledger, LedgerFault, Result, append_fact, ask, row, run, signed, unsigned};
 use crate::disk::SyncPoint;
 use crate::domain::batch::{BatchFact, BatchId, BatchPlan, BatchState, HourCounts, PlannedFile, SealedFile};
 use crate::domain::counter::{CounterState, Sequence};
@@ -104,7 +104,7 @@ impl Ledger {
             let starts_at = row.get::<_, Option<i64>>(2)?.map(UtcTime::from_nanos);
             Ok(FeedProgress { closed_second: row.get(0)?, starts_at, manifest_hash })
         };
-        Ok(self.check(self.connection.query_row(query, [feed.to_string()], read).optional())?.unwrap_or_default())
+        Ok(self.check(ask(&self.connection, query, [feed.to_string()], read).optional())?.unwrap_or_default())
     }
 
     /// Every batch of a feed that was cut at or behind `cut`, or that waits to be planned.
@@ -133,7 +133,7 @@ impl Ledger {
                      AND state NOT IN ('open', 'held') ORDER BY revision DESC LIMIT 1";
         let read = |row: &rusqlite::Row<'_>| Ok((Revision(row.get(0)?), Lsn(unsigned(row.get(1)?))));
         let values = params![feed.to_string(), start_second];
-        self.check(self.connection.query_row(query, values, read).optional())
+        self.check(ask(&self.connection, query, values, read).optional())
     }
 
     /// Where a counter stands.
@@ -146,7 +146,7 @@ impl Ledger {
             let given = Sequence { cycle: unsigned(row.get(0)?), number: unsigned(row.get(1)?) };
             Ok((given, row.get::<_, String>(2)?))
         };
-        let Some((given, label)) = self.check(self.connection.query_row(query, [name], read).optional())? else {
+        let Some((given, label)) = self.check(ask(&self.connection, query, [name], read).optional())? else {
             return Ok(CounterState::fresh());
         };
         let query = "SELECT cycle, number, label FROM counter WHERE name > ?1 || '@' AND name < ?1 || 'A'";
@@ -168,7 +168,7 @@ impl Ledger {
                 duplicate: unsigned(row.get(3)?),
             })
         };
-        let found = self.connection.query_row(query, params![feed.to_string(), start_second], read).optional();
+        let found = ask(&self.connection, query, params![feed.to_string(), start_second], read).optional();
         Ok(self.check(found)?.unwrap_or_default())
     }
 
@@ -179,7 +179,7 @@ impl Ledger {
     pub fn held_renders(&self, id: &BatchId, from: Lsn, cut: Lsn) -> Result<u64> {
         let query = format!("SELECT count(*) FROM quarantine WHERE {HELD_RENDERS}");
         let values = params![id.feed.to_string(), id.partition.start, signed(from.0)?, signed(cut.0)?];
-        self.check(self.connection.query_row(&query, values, |row| row.get(0))).map(unsigned)
+        self.check(ask(&self.connection, &query, values, |row| row.get(0))).map(unsigned)
     }
 
     /// Records what was decided, in one transaction.
@@ -313,12 +313,12 @@ pub(super) fn parse_state(word: &str) -> Result<BatchState> {
 pub(super) fn batch_row(t: &Transaction<'_>, id: &BatchId) -> Result<i64> {
     let query = "SELECT id FROM batch WHERE feed = ?1 AND start_second = ?2 AND revision = ?3";
     let values = params![id.feed.to_string(), id.partition.start, id.revision.0];
-    row(t.query_row(query, values, |row| row.get(0)))
+    row(ask(t, query, values, |row| row.get(0)))
 }
 
 /// Moves a batch to the state after `fact`.
 pub(super) fn apply(t: &Transaction<'_>, batch: i64, fact: BatchFact) -> Result<BatchState> {
-    let word: String = row(t.query_row("SELECT state FROM batch WHERE id = ?1", [batch], |row| row.get(0)))?;
+    let word: String = row(ask(t, "SELECT state FROM batch WHERE id = ?1", [batch], |row| row.get(0)))?;
     let next = parse_state(&word)?.apply(fact).map_err(|fault| LedgerFault::Row(fault.to_string()))?;
     run(t, "UPDATE main.batch SET state = ?2 WHERE id = ?1", params![batch, next.word()])?;
     Ok(next)
@@ -420,7 +420,7 @@ fn set_render_quarantine(
 /// Late records that gave no file need no revision: the one there is takes note of them.
 fn absorb(t: &Transaction<'_>, id: &BatchId, cut: Lsn, quarantine: &[QuarantineRow]) -> Result<()> {
     let batch = batch_row(t, id)?;
-    let before: i64 = row(t.query_row("SELECT cut_lsn FROM batch WHERE id = ?1", [batch], |row| row.get(0)))?;
+    let before: i64 = row(ask(t, "SELECT cut_lsn FROM batch WHERE id = ?1", [batch], |row| row.get(0)))?;
     run(t, "UPDATE main.batch SET cut_lsn = ?2 WHERE id = ?1", params![batch, signed(cut.0)?])?;
     set_render_quarantine(t, id, (Lsn(unsigned(before)), cut), quarantine)
 }

@@ -5,7 +5,7 @@
 //! the copy is durable, [`Ledger::told`] lets the keys go with the next transaction. Until then the copy is ahead by rows
 //! that are exactly these, so a ledger that differs from a copy with a higher number was rolled back.
 
-use super::{Ledger, LedgerFault, Result, checked_rows, row, run};
+use super::{Ledger, LedgerFault, Result, ask, checked_rows, row, run};
 use crate::disk::SyncPoint;
 use rusqlite::types::{Value as Cell, ValueRef};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params, params_from_iter};
@@ -130,7 +130,7 @@ impl Ledger {
             found.mark = id;
         }
         let more = "SELECT EXISTS (SELECT 1 FROM touched WHERE id > ?1)";
-        found.more = self.check(self.connection.query_row(more, [found.mark], |row| row.get(0)))?;
+        found.more = self.check(ask(&self.connection, more, [found.mark], |row| row.get(0)))?;
         Ok(found)
     }
 
@@ -158,7 +158,7 @@ impl Ledger {
     /// [`LedgerFault`].
     pub fn all_told(&mut self, number: u64) -> Result<()> {
         let query = "SELECT coalesce(max(id), 0) FROM touched";
-        let mark = self.check(self.connection.query_row(query, [], |row| row.get(0)))?;
+        let mark = self.check(ask(&self.connection, query, [], |row| row.get(0)))?;
         self.told(number, mark);
         Ok(())
     }

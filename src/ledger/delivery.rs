@@ -4,7 +4,7 @@
 //! state it follows, and is told when that is not the state any more.
 
 use super::batches::{apply, parse_state, subject};
-use super::{Fact, Ledger, LedgerFault, Result, append_fact, row, run, signed, unsigned};
+use super::{Fact, Ledger, LedgerFault, Result, append_fact, ask, row, run, signed, unsigned};
 use crate::disk::SyncPoint;
 use crate::domain::batch::{BatchFact, BatchId, BatchState};
 use crate::domain::delivery::{ABSENCE, Attempt, DeliveryFact, FileState, HeldReason, Proof, Verified};
@@ -174,7 +174,7 @@ impl Ledger {
 pub(super) fn expect_state(t: &Transaction<'_>, file: i64, state: &FileState) -> Result<()> {
     let query = "SELECT name, state, attempt FROM file WHERE id = ?1";
     let (name, word, number): (String, String, u32) =
-        row(t.query_row(query, [file], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))))?;
+        row(ask(t, query, [file], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))))?;
     let same_attempt = match state {
         FileState::Pending { next: attempt }
         | FileState::Held { next: attempt, .. }
@@ -214,7 +214,7 @@ fn begin_batch(t: &Transaction<'_>, batch: i64) -> Result<()> {
 }
 
 fn batch_state(t: &Transaction<'_>, batch: i64) -> Result<BatchState> {
-    let word: String = row(t.query_row("SELECT state FROM batch WHERE id = ?1", [batch], |row| row.get(0)))?;
+    let word: String = row(ask(t, "SELECT state FROM batch WHERE id = ?1", [batch], |row| row.get(0)))?;
     parse_state(&word)
 }
 
@@ -224,7 +224,7 @@ pub(super) fn follow_files(t: &Transaction<'_>, batch: i64, id: &BatchId, now: U
                  count(*) FILTER (WHERE state NOT IN ('delivered', 'void')),
                  count(*) FILTER (WHERE state = 'delivered'),
                  count(*) FILTER (WHERE state = 'void' AND part = 0) FROM file WHERE batch = ?1";
-    let counts = row(t.query_row(query, [batch], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))))?;
+    let counts = row(ask(t, query, [batch], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))))?;
     let (held, open, delivered, void_manifests): (i64, i64, i64, i64) = counts;
     let mut state = batch_state(t, batch)?;
     if held > 0 {

@@ -2,7 +2,7 @@
 
 use super::batches::{apply, parse_state, subject};
 use super::delivery::{BatchToSend, store_state};
-use super::{Fact, Ledger, LedgerFault, Result, append_fact, row, run, signed, unsigned};
+use super::{Fact, Ledger, LedgerFault, Result, append_fact, ask, row, run, signed, unsigned};
 use crate::disk::SyncPoint;
 use crate::domain::batch::{BatchFact, BatchState};
 use crate::domain::counter::Sequence;
@@ -46,7 +46,7 @@ impl Ledger {
     /// [`LedgerFault`].
     pub fn knows_archived(&self, path: &str) -> Result<bool> {
         let query = "SELECT EXISTS (SELECT 1 FROM file WHERE archive_path = ?1)";
-        self.check(self.connection.query_row(query, [path], |row| row.get(0)))
+        self.check(ask(&self.connection, query, [path], |row| row.get(0)))
     }
 
     /// Names of the files that are planned, whose place in the archive may be taken already, and of those that were
@@ -76,7 +76,7 @@ impl Ledger {
         let query = "SELECT f.number FROM batch b CROSS JOIN file f ON f.batch = b.id WHERE +b.feed = ?1
                      AND (f.part = 0) = ?2 AND f.state = 'delivered' AND f.number IS NOT NULL
                      ORDER BY b.id DESC, f.part DESC LIMIT 1";
-        let found = self.connection.query_row(query, params![feed.to_string(), manifest], |row| row.get(0)).optional();
+        let found = ask(&self.connection, query, params![feed.to_string(), manifest], |row| row.get(0)).optional();
         Ok(self.check(found)?.map(unsigned))
     }
 
@@ -107,7 +107,7 @@ impl Ledger {
     /// [`LedgerFault`].
     pub fn count_of(&self, table: &'static str) -> Result<u64> {
         let query = format!("SELECT count(*) FROM {table}");
-        self.check(self.connection.query_row(&query, [], |row| row.get(0))).map(unsigned)
+        self.check(ask(&self.connection, &query, [], |row| row.get(0))).map(unsigned)
     }
 
     /// Hours with records that are accepted and not in any batch, and how many.
@@ -181,7 +181,7 @@ impl Ledger {
                 store_state(t, file.row, &FileState::Delivered { proof })?;
             }
             let query = "SELECT state FROM batch WHERE id = ?1";
-            let mut state = parse_state(&row(t.query_row(query, [batch.row], |row| row.get::<_, String>(0)))?)?;
+            let mut state = parse_state(&row(ask(t, query, [batch.row], |row| row.get::<_, String>(0)))?)?;
             if matches!(state, BatchState::Held(_)) {
                 state = apply(t, batch.row, BatchFact::Released)?;
             }

@@ -74,7 +74,7 @@ impl Ledger {
         // One statement sees the history and its end as they were at one moment, whoever writes meanwhile.
         let query = "SELECT id, at, kind, subject, detail, \"check\", (SELECT value FROM store WHERE key = ?1)
                      FROM fact ORDER BY id";
-        let mut statement = self.check(self.connection.prepare(query))?;
+        let mut statement = self.check(self.connection.prepare_cached(query))?;
         let mut rows = self.check(statement.query([LAST_FACT]))?;
         let (mut previous, mut count, mut last) = (Vec::new(), 0, None);
         while let Some(row) = self.check(rows.next())? {

@@ -1,7 +1,7 @@
 //! What intake tells the ledger: one transaction for each group of spool frames, marked with the last LSN in it.
 //! Frames at or below that mark are not told again, so after a crash nothing is counted twice.
 
-use super::{Fact, Ledger, Result, append_fact, run, signed, unsigned};
+use super::{Fact, Ledger, Result, append_fact, ask, run, signed, unsigned};
 use crate::disk::SyncPoint;
 use crate::domain::batch::HourCounts;
 use crate::domain::ids::{FeedId, Lsn, Sha256Digest, SourceId};
@@ -219,7 +219,7 @@ impl Ledger {
                      WHERE source = ?1 AND sha256 = ?2 AND bytes = ?3 LIMIT 1";
         let (sha256, bytes) = (sha256.to_string(), signed(bytes)?);
         let read = |row: &rusqlite::Row<'_>| read_input(source, row);
-        self.check(self.connection.query_row(query, params![source.as_str(), sha256, bytes], read).optional())
+        self.check(ask(&self.connection, query, params![source.as_str(), sha256, bytes], read).optional())
     }
 
     /// True when an input of this source had that length: only then can its content be known.
@@ -228,7 +228,7 @@ impl Ledger {
     /// [`super::LedgerFault`].
     pub fn has_input_of(&self, source: &SourceId, bytes: u64) -> Result<bool> {
         let query = "SELECT EXISTS (SELECT 1 FROM input WHERE source = ?1 AND bytes = ?2)";
-        self.check(self.connection.query_row(query, params![source.as_str(), signed(bytes)?], |row| row.get(0)))
+        self.check(ask(&self.connection, query, params![source.as_str(), signed(bytes)?], |row| row.get(0)))
     }
 
     /// True when anything was ever counted for this feed.
@@ -237,7 +237,7 @@ impl Ledger {
     /// [`super::LedgerFault`].
     pub fn has_counts(&self, feed: &FeedId) -> Result<bool> {
         let query = "SELECT EXISTS (SELECT 1 FROM hour WHERE feed = ?1)";
-        self.check(self.connection.query_row(query, [feed.to_string()], |row| row.get(0)))
+        self.check(ask(&self.connection, query, [feed.to_string()], |row| row.get(0)))
     }
 
     /// How far an unfinished input of this source was read.
@@ -256,7 +256,7 @@ impl Ledger {
                 prefix_crc: row.get(3)?,
             })
         };
-        self.check(self.connection.query_row(query, params![source.as_str(), input], read).optional())
+        self.check(ask(&self.connection, query, params![source.as_str(), input], read).optional())
     }
 
     /// Names of the inputs of this source that were read in part and are not finished.
@@ -291,12 +291,12 @@ impl Ledger {
                 last_event: row.get::<_, Option<i64>>(3)?.map(UtcTime::from_nanos),
             })
         };
-        self.check(self.connection.query_row(query, [source.as_str()], read).optional())
+        self.check(ask(&self.connection, query, [source.as_str()], read).optional())
     }
 
     fn one_input(&self, query: &str, source: &SourceId, key: &str) -> Result<Option<InputRow>> {
         let read = |row: &rusqlite::Row<'_>| read_input(source, row);
-        self.check(self.connection.query_row(query, params![source.as_str(), key], read).optional())
+        self.check(ask(&self.connection, query, params![source.as_str(), key], read).optional())
     }
 
     /// Makes the standing alarms of a subject exactly these (code, message and hint). Only changes are written, and

@@ -2,7 +2,7 @@
 //! and what is lost for good.
 
 use super::batches::subject;
-use super::{Fact, Ledger, LedgerFault, Result, append_fact, run, signed, unsigned};
+use super::{Fact, Ledger, LedgerFault, Result, append_fact, ask, run, signed, unsigned};
 use crate::disk::SyncPoint;
 use crate::domain::batch::BatchId;
 use crate::domain::ids::{FeedId, Lsn};
@@ -80,7 +80,8 @@ pub(super) fn add_lost(t: &Transaction<'_>, id: &BatchId, records: u64) -> Resul
     let insert = "INSERT INTO main.lost (feed, start_second, records) VALUES (?1, ?2, ?3)
                   ON CONFLICT (feed, start_second) DO UPDATE SET records = records + excluded.records";
     run(t, insert, params![id.feed.to_string(), id.partition.start, signed(records)?])?;
-    let at: i64 = super::row(t.query_row(
+    let at: i64 = super::row(ask(
+        t,
         "SELECT sealed_at FROM batch WHERE feed = ?1 AND start_second = ?2 AND revision = ?3",
         params![id.feed.to_string(), id.partition.start, id.revision.0],
         |row| row.get(0),

@@ -45,7 +45,7 @@ impl Ledger {
 /// The facts that are left, as a history of their own: the chain is broken where some are lost.
 fn chain_again(t: &Transaction<'_>) -> Result<()> {
     let query = "SELECT at, kind, subject, detail FROM main.fact ORDER BY id";
-    let mut statement = row(t.prepare(query))?;
+    let mut statement = row(t.prepare_cached(query))?;
     let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
     let facts: Vec<(i64, String, String, String)> = row(row(statement.query_map([], read))?.collect())?;
     drop(statement);
@@ -71,7 +71,7 @@ fn keep_above(t: &Transaction<'_>) -> Result<()> {
     run(t, closed, [])?;
     let given = "SELECT b.feed || CASE f.part WHEN 0 THEN '#manifest' ELSE '' END AS counter, f.cycle, f.number
                  FROM file f JOIN batch b ON b.id = f.batch WHERE f.number IS NOT NULL ORDER BY f.cycle, f.number";
-    let mut statement = row(t.prepare(given))?;
+    let mut statement = row(t.prepare_cached(given))?;
     let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
     let given: Vec<(String, i64, i64)> = row(row(statement.query_map([], read))?.collect())?;
     for (counter, cycle, number) in given {
@@ -84,7 +84,7 @@ fn keep_above(t: &Transaction<'_>) -> Result<()> {
 }
 
 fn rows(t: &Transaction<'_>, query: &str) -> Result<Vec<i64>> {
-    let mut statement = row(t.prepare(query))?;
+    let mut statement = row(t.prepare_cached(query))?;
     let found = row(statement.query_map([], |row| row.get(0)))?.collect();
     row(found)
 }

@@ -3,7 +3,7 @@
 
 use super::batches::{apply, batch_row, subject};
 use super::delivery::{BatchToSend, FileToSend, change_file, expect_state, follow_files};
-use super::{Fact, Ledger, LedgerFault, Result, append_fact, row, run, signed, unsigned};
+use super::{Fact, Ledger, LedgerFault, Result, append_fact, ask, row, run, signed, unsigned};
 use crate::disk::SyncPoint;
 use crate::domain::batch::{BatchFact, BatchId, BatchState};
 use crate::domain::delivery::{DeliveryFact, FileState};
@@ -125,7 +125,7 @@ impl Ledger {
     /// [`LedgerFault`].
     pub fn request_outcome(&self, id: &str) -> Result<Option<String>> {
         let query = "SELECT outcome FROM request WHERE id = ?1";
-        self.check(self.connection.query_row(query, [id], |row| row.get(0)).optional())
+        self.check(ask(&self.connection, query, [id], |row| row.get(0)).optional())
     }
 
     /// Everything that rests, by name.
@@ -144,7 +144,7 @@ impl Ledger {
     /// [`LedgerFault`].
     pub fn is_paused(&self, subject: &str) -> Result<bool> {
         let query = "SELECT EXISTS (SELECT 1 FROM paused WHERE subject = ?1)";
-        self.check(self.connection.query_row(query, [subject], |row| row.get(0)))
+        self.check(ask(&self.connection, query, [subject], |row| row.get(0)))
     }
 
     /// True when nothing of the feed may be sent, because it or its partner rests.
@@ -182,7 +182,7 @@ impl Ledger {
     pub fn hold_reason(&self, id: &BatchId) -> Result<Option<String>> {
         let query = "SELECT reason FROM batch WHERE feed = ?1 AND start_second = ?2 AND revision = ?3";
         let values = params![id.feed.to_string(), id.partition.start, id.revision.0];
-        Ok(self.check(self.connection.query_row(query, values, |row| row.get(0)).optional())?.flatten())
+        Ok(self.check(ask(&self.connection, query, values, |row| row.get(0)).optional())?.flatten())
     }
 
     /// The hours of a feed with records that no plan has taken, in order.
@@ -269,7 +269,7 @@ fn change_files(
     reason: &str,
     now: UtcTime,
 ) -> Result<()> {
-    let before: String = row(t.query_row("SELECT state FROM batch WHERE id = ?1", [batch.row], |row| row.get(0)))?;
+    let before: String = row(ask(t, "SELECT state FROM batch WHERE id = ?1", [batch.row], |row| row.get(0)))?;
     for (file, fact) in changes {
         expect_state(t, file.row, &file.state)?;
         let next = file.state.clone().apply(fact).map_err(|fault| LedgerFault::Row(fault.to_string()))?;
@@ -279,7 +279,7 @@ fn change_files(
         }
     }
     follow_files(t, batch.row, &batch.id, now)?;
-    let after: String = row(t.query_row("SELECT state FROM batch WHERE id = ?1", [batch.row], |row| row.get(0)))?;
+    let after: String = row(ask(t, "SELECT state FROM batch WHERE id = ?1", [batch.row], |row| row.get(0)))?;
     let (was_held, is_held) = (before.starts_with("held"), after.starts_with("held"));
     let ordered = changes.len() > 1 && changes.iter().any(|(_, fact)| *fact == DeliveryFact::HoldOrdered);
     let kind = match after.as_str() {
@@ -309,7 +309,7 @@ fn void_file(t: &Transaction<'_>, feed: &FeedId, batch: i64, file: &FileToSend) 
     let last = "SELECT f.sha256 FROM file f JOIN batch b ON b.id = f.batch
                 WHERE b.feed = ?1 AND f.part = 0 AND f.state != 'void' AND f.sha256 IS NOT NULL
                 ORDER BY b.id DESC LIMIT 1";
-    let last: Option<String> = row(t.query_row(last, [feed.to_string()], |row| row.get(0)).optional())?;
+    let last: Option<String> = row(ask(t, last, [feed.to_string()], |row| row.get(0)).optional())?;
     let last = last.as_deref().and_then(Sha256Digest::parse).map(|hash| hash.to_string());
     let update = "UPDATE main.feed SET manifest_hash = ?2 WHERE feed = ?1 AND manifest_hash = ?3";
     run(t, update, params![feed.to_string(), last, file.sha256.to_string()])?;
@@ -322,7 +322,7 @@ fn void_waiting(t: &Transaction<'_>, hour: &WaitingHour, reason: &str, now: UtcT
     let latest = "SELECT revision, state FROM batch WHERE feed = ?1 AND start_second = ?2
                   ORDER BY revision DESC LIMIT 1";
     let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, u32>(0)?, row.get::<_, String>(1)?));
-    let found = row(t.query_row(latest, params![feed, partition.start], read).optional())?;
+    let found = row(ask(t, latest, params![feed, partition.start], read).optional())?;
     let (revision, word) = found.unwrap_or((0, String::new()));
     let id = BatchId { feed: hour.feed.clone(), partition, revision: Revision(revision) };
     let (cut, state) = (signed(hour.cut.0)?, BatchState::parse(&word));
