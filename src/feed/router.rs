@@ -210,9 +210,9 @@ impl Compiled {
         accepted_at: UtcTime,
     ) -> (Route, Option<Partition>) {
         let timed = self.time(definition, record, accepted_at);
-        // What came before a feed was added is not the feed's: no fault, and nothing to be quarantined.
-        let was_before =
-            definition.starts_at.is_none() && timed.as_ref().is_ok_and(|at| starts_at.is_some_and(|start| *at < start));
+        // What came before a feed was added is not the feed's: no fault, and nothing to be quarantined. Where the spool
+        // does not hold it whole any more that is so even behind the configured start.
+        let was_before = timed.as_ref().is_ok_and(|at| starts_at.is_some_and(|start| *at < start));
         if was_before {
             return (Route::Filtered(None), None);
         }
@@ -254,5 +254,55 @@ impl Compiled {
             self.last = definition.period.partition_at(at);
         }
         self.last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Origin, RecordBlock, SchemaField};
+
+    const HOUR: i64 = 3600;
+    /// 2026-11-01 00:00 UTC.
+    const START: i64 = 1_793_491_200;
+
+    fn hour(index: i64) -> UtcTime {
+        UtcTime::from_seconds(START + index * HOUR).expect("range")
+    }
+
+    fn definition(settings: &str) -> Arc<FeedDefinition> {
+        let format = "kind = \"delimited\"\nrecord = [{ field = \"at\" }]\n";
+        let text = format!(
+            "feed = \"p/f\"\n[formats]\nx = '''{format}'''\n[settings]\nsource = \"s\"\nformat = \"x\"\n\
+             hour_by = \"at\"\nname = \"{{start:%Y%m%d%H}}_{{seq}}\"\n{settings}"
+        );
+        Arc::new(FeedDefinition::from_stored(&text).expect("a definition"))
+    }
+
+    /// What becomes of a record of each hour from 0 on, accepted soon after its time.
+    fn fates(settings: &str, begins: Option<UtcTime>) -> [&'static str; 4] {
+        let mut router = FeedRouter::new(vec![(i64::MIN, definition(settings))], begins);
+        let field = SchemaField { name: "at".to_owned(), kind: FieldKind::Time, unit: String::new() };
+        let mut block = RecordBlock::new(Arc::new(Schema { fields: vec![field] }));
+        for index in 0..4 {
+            block.push_time(Some(hour(index)));
+            block.finish_record(Origin { record: 1, line: 1, byte: 0 });
+        }
+        router.prepare(block.schema());
+        let mut records = block.iter();
+        [0, 1, 2, 3].map(|index| match router.route(records.next().expect("a record"), hour(index)) {
+            Route::Accepted(..) => "accepted",
+            Route::Filtered(_) => "filtered",
+            Route::Rejected(_) => "rejected",
+        })
+    }
+
+    #[test]
+    fn a_feed_that_was_added_takes_nothing_from_before_it_begins() {
+        let (configured, begins) = ("starts_at = \"2026-11-01T01:00:00Z\"", Some(hour(2)));
+        assert_eq!(fates(configured, None), ["rejected", "accepted", "accepted", "accepted"]);
+        assert_eq!(fates("", begins), ["filtered", "filtered", "accepted", "accepted"]);
+        // The spool does not hold the hour from 01:00 on whole: half of it must not be stated as all of it.
+        assert_eq!(fates(configured, begins), ["rejected", "filtered", "accepted", "accepted"]);
     }
 }
