@@ -1,0 +1,147 @@
+//! The clients that are compared with.
+
+use crate::servers::TestServer;
+use hourdrop::remote::Endpoint;
+use secrecy::ExposeSecret;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Some files, and where they go.
+pub struct Job<'a> {
+    pub server: &'a TestServer,
+    /// A directory with nothing but the files.
+    pub files: &'a Path,
+    /// The authority of the server's certificate, when the session is to be protected.
+    pub authority: Option<&'a Path>,
+    /// To log in by SSH.
+    pub key: &'a Path,
+}
+
+/// A client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    Curl,
+    Lftp,
+    LftpFour,
+    Sftp,
+    Rclone,
+}
+
+impl Peer {
+    pub const ALL: [Self; 5] = [Self::Curl, Self::Lftp, Self::LftpFour, Self::Sftp, Self::Rclone];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Curl => "curl",
+            Self::Lftp => "lftp",
+            Self::LftpFour => "lftp -P4",
+            Self::Sftp => "sftp",
+            Self::Rclone => "rclone",
+        }
+    }
+
+    const fn program(self) -> &'static str {
+        match self {
+            Self::Curl => "curl",
+            Self::Lftp | Self::LftpFour => "lftp",
+            Self::Sftp => "sftp",
+            Self::Rclone => "rclone",
+        }
+    }
+
+    /// Whether it is installed and speaks what the server speaks.
+    pub fn serves(self, job: &Job<'_>) -> bool {
+        let by_ssh = matches!(self, Self::Sftp | Self::Rclone);
+        let asked = Command::new(self.program()).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        by_ssh == matches!(job.server.endpoint, Endpoint::Sftp(_)) && asked.is_ok()
+    }
+
+    /// The command that copies all files.
+    pub fn command(self, job: &Job<'_>) -> Command {
+        match (&job.server.endpoint, self) {
+            (Endpoint::Ftp(ftp), Self::Curl) => {
+                let (base, port) = (&job.server.base, ftp.port);
+                let mut list = String::new();
+                for name in names(job.files) {
+                    let path = job.files.join(&name);
+                    writeln!(
+                        list,
+                        "upload-file = \"{}\"\nurl = \"ftp://127.0.0.1:{port}/{base}/{name}\"",
+                        path.display()
+                    )
+                    .expect("text");
+                }
+                let config = beside(job.files, "curl", &list);
+                let mut command = Command::new("curl");
+                command.args(["-sS", "-u", &format!("{}:{}", ftp.user, ftp.password.expose_secret())]);
+                if let Some(authority) = job.authority {
+                    // Later sessions of TLS 1.3 are refused by servers that want them reused.
+                    command.args(["--ssl-reqd", "--tls-max", "1.2", "--cacert"]).arg(authority);
+                }
+                command.arg("-K").arg(config);
+                command
+            }
+            (Endpoint::Ftp(ftp), Self::Lftp | Self::LftpFour) => {
+                let tls = job.authority.map_or_else(
+                    || "set ftp:ssl-allow false".to_owned(),
+                    |authority| {
+                        let authority = authority.display();
+                        format!("set ftp:ssl-force true; set ftp:ssl-protect-data true; set ssl:ca-file {authority}")
+                    },
+                );
+                let copy = match self {
+                    Self::LftpFour => format!("mirror -R -P4 {} .", job.files.display()),
+                    Self::Curl | Self::Lftp | Self::Sftp | Self::Rclone => {
+                        format!("lcd {}; mput *", job.files.display())
+                    }
+                };
+                let script = format!(
+                    "set cmd:fail-exit true; {tls}; open -u {},{} -p {} 127.0.0.1; cd {}; {copy}; bye",
+                    ftp.user,
+                    ftp.password.expose_secret(),
+                    ftp.port,
+                    job.server.base
+                );
+                let mut command = Command::new("lftp");
+                command.args(["--norc", "-c", &script]);
+                command
+            }
+            (Endpoint::Sftp(ssh), Self::Sftp) => {
+                let mut puts = String::new();
+                for name in names(job.files) {
+                    writeln!(puts, "put {} {name}", job.files.join(&name).display()).expect("text");
+                }
+                let batch = beside(job.files, "sftp", &puts);
+                let mut command = Command::new("sftp");
+                command.args(["-q", "-P", &ssh.port.to_string(), "-oStrictHostKeyChecking=no", "-oLogLevel=ERROR"]);
+                command.args(["-oUserKnownHostsFile=/dev/null", "-oIdentitiesOnly=yes", "-i"]).arg(job.key);
+                command.arg("-b").arg(batch).arg(format!("{}@127.0.0.1", ssh.user));
+                command
+            }
+            (Endpoint::Sftp(ssh), Self::Rclone) => {
+                let mut command = Command::new("rclone");
+                command.args(["--config", "/dev/null", "copy"]).arg(job.files);
+                command.arg(":sftp:.").args(["--sftp-host", "127.0.0.1", "--sftp-user", &ssh.user]);
+                command.args(["--sftp-port", &ssh.port.to_string(), "--sftp-key-file"]).arg(job.key);
+                command
+            }
+            (endpoint, peer) => panic!("{} does not go to {endpoint}", peer.name()),
+        }
+    }
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).expect("files").flatten();
+    let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort_unstable();
+    names
+}
+
+/// Writes a list for a client, beside the directory with the files.
+fn beside(files: &Path, name: &str, text: &str) -> std::path::PathBuf {
+    let path = files.with_extension(name);
+    fs::write(&path, text).expect("written");
+    path
+}
