@@ -1,6 +1,7 @@
 //! Brings sealed files to a partner so that a name which the partner can see is complete and never changes.
 //!
-//! A file is uploaded under a temporary name of its own attempt, its size is checked, and it is renamed. Every act is
+//! A file is uploaded under a temporary name of its own attempt, what lies there is compared ([`ContentCheck`]), and it is
+//! renamed. Every act is
 //! announced to the ledger before it is done and confirmed after it, so [`deliver_file`] can go on from any
 //! [`FileState`] after a crash or a lost reply. What it never does: overwrite, remove or rename a remote name that
 //! is not its own attempt's.
@@ -32,9 +33,9 @@ pub use batch::{BatchFault, BatchOutcome, deliver_batch};
 pub use retry::RetryPolicy;
 
 use crate::clock::Clock;
-use crate::domain::delivery::{Attempt, DeliveryFact, FileState, IllegalFact};
+use crate::domain::delivery::{Attempt, ContentCheck, DeliveryFact, FileState, IllegalFact};
 use crate::domain::disposition::Disposition;
-use crate::domain::ids::FileName;
+use crate::domain::ids::{FileName, Sha256Digest};
 use crate::remote::path::PathFault;
 use crate::remote::{Remote, RemoteFault, RemotePath};
 use std::fmt;
@@ -105,6 +106,10 @@ pub struct FileToDeliver {
     pub store: StoreMark,
     /// Its size in bytes, as archived.
     pub bytes: u64,
+    /// Its hash, as archived.
+    pub sha256: Sha256Digest,
+    /// What is compared before it is shown.
+    pub check: ContentCheck,
     /// How far it came.
     pub state: FileState,
     /// When nobody can say whether it arrived.
@@ -168,6 +173,14 @@ pub enum DeliverFault<E> {
         /// Bytes that the server states.
         found: Option<u64>,
     },
+    /// The server confirmed the upload, states the right size and holds other bytes. It was given up.
+    #[error("the server confirmed the upload and holds other bytes: SHA-256 {found} instead of {expected}")]
+    ContentDiffers {
+        /// Hash of what was sent.
+        expected: Sha256Digest,
+        /// Hash of what lies there.
+        found: Sha256Digest,
+    },
     /// A file that was just put into a directory cannot be seen there, so nothing can be said about others.
     #[error("cannot see what lies in {directory}: a file just put there does not show")]
     Blind {
@@ -188,7 +201,7 @@ impl<E> DeliverFault<E> {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Remote(fault) => fault.disposition(),
-            Self::SizeDiffers { .. } | Self::Blind { .. } => Disposition::Retry,
+            Self::SizeDiffers { .. } | Self::ContentDiffers { .. } | Self::Blind { .. } => Disposition::Retry,
             Self::Record(_) | Self::Body(_) | Self::Path(_) | Self::Illegal(_) => Disposition::Stop,
         }
     }
@@ -224,6 +237,8 @@ mod tests {
             temporary,
             store: StoreMark::parse("0123abcd").expect("mark"),
             bytes: 5,
+            sha256: Sha256Digest([0; 32]),
+            check: ContentCheck::Size,
             state: FileState::default(),
             in_doubt: InDoubtRule::Hold,
         }

@@ -76,6 +76,8 @@ pub struct Abilities {
     pub detailed_listing: bool,
     /// A rename onto an existing name fails instead of replacing it.
     pub rename_never_replaces: bool,
+    /// The server computes the SHA-256 of a file when it is asked.
+    pub hash: bool,
     /// Confirmed files and renames survive a power cut at the receiver.
     pub durable: bool,
 }

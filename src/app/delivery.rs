@@ -330,6 +330,8 @@ fn send_batch(
         temporary: temporary.clone(),
         store: context.mark.clone(),
         bytes: file.bytes,
+        sha256: file.sha256,
+        check: partner.check,
         state: file.state.clone(),
         in_doubt: partner.in_doubt,
     };
@@ -422,6 +424,9 @@ fn report(context: &DeliveryContext, partner: &PartnerId, fault: Option<(&SendFa
             ("HD0205", "compare it with what the partner says, and add it to `host_key`; nothing is sent until then")
         }
         Some(FaultKind::Tls) => ("HD0204", "check `tls`: nothing is sent to a server that does not prove who it is"),
+        Some(FaultKind::Unsupported) => {
+            ("HD0206", "change the partner's table as the message says; nothing is sent until then")
+        }
         _ => ("HD0201", "hourdrop goes on trying; nothing is lost"),
     };
     let alarms: Vec<_> = fault.into_iter().map(|(_, what)| (code, what, hint.to_owned())).collect();

@@ -278,6 +278,12 @@ fn times(count: u32) -> String {
 fn evidence(word: &str) -> &'static str {
     match Verified::parse(word) {
         Some(Verified::ReplyAndSize) => "the server confirmed the rename and states the right size",
+        Some(Verified::ReplyAndHash) => {
+            "the server confirmed the rename; size and SHA-256 are right, by its own account"
+        }
+        Some(Verified::ReplyAndReadBack) => {
+            "the server confirmed the rename; what lay there was read back and is right"
+        }
         Some(Verified::Reply) => {
             "the server confirmed the rename; a moment later the name was gone or not to be asked for"
         }

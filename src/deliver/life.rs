@@ -1,5 +1,7 @@
 //! One file from its state to its end.
 
+mod content;
+
 use super::look::{self, Seen, Verdict};
 use super::{DeliverFault, FileToDeliver, InDoubtRule, Surroundings, TemporaryPlace};
 use crate::domain::delivery::{Attempt, DeliveryFact, FileState, Proof, Verified};
@@ -51,7 +53,7 @@ impl<'a, 's, E> Life<'a, 's, E> {
                 FileState::Uploading { temporary, .. } => self.abandon(&RemotePath::parse(&temporary)?)?,
                 FileState::Uploaded { attempt, temporary } => {
                     let temporary = RemotePath::parse(&temporary)?;
-                    if self.session.size(&temporary)? == Some(self.file.bytes) {
+                    if self.session.size(&temporary)? == Some(self.file.bytes) && self.content_is_right(&temporary)? {
                         self.expose(attempt, &temporary)?;
                     } else {
                         self.abandon(&temporary)?;
@@ -77,6 +79,7 @@ impl<'a, 's, E> Life<'a, 's, E> {
         if next.exposed && !self.final_name_is_free(true)? {
             return Ok(());
         }
+        self.refuse_without_hash()?;
         let Some(body) = self.open_body(next)? else {
             return self.advance(DeliveryFact::ArchiveDamaged);
         };
@@ -100,7 +103,11 @@ impl<'a, 's, E> Life<'a, 's, E> {
             self.abandon(&temporary)?;
             return Err(DeliverFault::SizeDiffers { expected: bytes, found });
         }
-        self.advance(DeliveryFact::UploadVerified { bytes })?;
+        if let Some(found) = self.other_content(&temporary)? {
+            self.abandon(&temporary)?;
+            return Err(DeliverFault::ContentDiffers { expected: self.file.sha256, found });
+        }
+        self.advance(DeliveryFact::UploadVerified { bytes, by: self.file.check })?;
         self.expose(next, &temporary)
     }
 
@@ -163,7 +170,7 @@ impl<'a, 's, E> Life<'a, 's, E> {
 
     /// Something lies under the final name. It can be ours only if an earlier attempt reached its rename.
     fn occupied(&mut self, exposed: bool, found_bytes: Option<u64>) -> Result<(), DeliverFault<E>> {
-        if exposed && found_bytes == Some(self.file.bytes) {
+        if exposed && found_bytes == Some(self.file.bytes) && self.content_is_right(&self.file.final_path())? {
             self.delivered(Verified::EarlierRename)
         } else {
             self.advance(DeliveryFact::Conflict { found_bytes })
@@ -181,7 +188,7 @@ impl<'a, 's, E> Life<'a, 's, E> {
         let path = self.file.final_path();
         self.session.rename(temporary, &path)?;
         match self.session.size(&path) {
-            Ok(Some(bytes)) if bytes == self.file.bytes => self.delivered(Verified::ReplyAndSize),
+            Ok(Some(bytes)) if bytes == self.file.bytes => self.delivered(self.file.check.evidence()),
             Ok(Some(found)) => self.advance(DeliveryFact::Conflict { found_bytes: Some(found) }),
             // Taken already, or the connection broke after the confirmation: the file is delivered either way, and a
             // broken session refuses the next command by itself.
@@ -201,7 +208,7 @@ impl<'a, 's, E> Life<'a, 's, E> {
             seen = self.look(temporary)?;
         }
         match look::judge(&seen, self.file.bytes, attempt.exposed) {
-            Verdict::NotRenamed => self.rename(temporary),
+            Verdict::NotRenamed if self.content_is_right(temporary)? => self.rename(temporary),
             Verdict::Renamed => {
                 self.prove_sight_of_temporary(temporary)?;
                 self.delivered(Verified::SeenAfterLostReply)
@@ -215,7 +222,7 @@ impl<'a, 's, E> Life<'a, 's, E> {
                 self.delivered(Verified::SameFile)
             }
             Verdict::Conflict { found_bytes } => self.advance(DeliveryFact::Conflict { found_bytes }),
-            Verdict::Damaged => {
+            Verdict::NotRenamed | Verdict::Damaged => {
                 self.session.remove(temporary)?;
                 self.advance(DeliveryFact::Spoilt)
             }

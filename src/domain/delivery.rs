@@ -40,11 +40,42 @@ impl fmt::Display for Attempt {
     }
 }
 
+/// What is compared after an upload, before the file gets its final name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum ContentCheck {
+    /// The size that the server states.
+    #[default]
+    Size,
+    /// The size, and the SHA-256 that the server computes of what it holds.
+    Hash,
+    /// The size, and the SHA-256 of what is read back.
+    ReadBack,
+}
+
+impl ContentCheck {
+    /// The words of a configuration.
+    pub const WORDS: [(&str, Self); 3] = [("size", Self::Size), ("hash", Self::Hash), ("read-back", Self::ReadBack)];
+
+    /// The evidence after a confirmed rename, with the right size under the final name.
+    #[must_use]
+    pub const fn evidence(self) -> Verified {
+        match self {
+            Self::Size => Verified::ReplyAndSize,
+            Self::Hash => Verified::ReplyAndHash,
+            Self::ReadBack => Verified::ReplyAndReadBack,
+        }
+    }
+}
+
 /// How it is known that a file is complete under its final name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verified {
     /// The server confirmed upload and rename, and states the right size under the final name.
     ReplyAndSize,
+    /// The same, and before the rename the server stated the right SHA-256.
+    ReplyAndHash,
+    /// The same, and before the rename the file was read back, with the right SHA-256.
+    ReplyAndReadBack,
     /// The server confirmed upload and rename, the size was right before the rename; afterwards the name was not seen
     /// (a partner may take a file at once) or the server could not be asked.
     Reply,
@@ -64,8 +95,10 @@ pub enum Verified {
 pub const ABSENCE: &str = "absence";
 
 impl Verified {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::ReplyAndSize,
+        Self::ReplyAndHash,
+        Self::ReplyAndReadBack,
         Self::Reply,
         Self::SeenAfterLostReply,
         Self::EarlierRename,
@@ -79,6 +112,8 @@ impl Verified {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ReplyAndSize => "reply-and-size",
+            Self::ReplyAndHash => "reply-and-hash",
+            Self::ReplyAndReadBack => "reply-and-read-back",
             Self::Reply => "reply",
             Self::SeenAfterLostReply => "seen-after-lost-reply",
             Self::EarlierRename => "earlier-rename",
@@ -182,10 +217,12 @@ pub enum DeliveryFact {
         /// Path of the temporary name.
         temporary: Arc<str>,
     },
-    /// The server confirmed the upload, and the size under the temporary name is right.
+    /// The server confirmed the upload, and what lies under the temporary name is right.
     UploadVerified {
         /// Size in bytes.
         bytes: u64,
+        /// What was compared.
+        by: ContentCheck,
     },
     /// The attempt is given up; its rename was never sent.
     UploadAbandoned,
@@ -364,7 +401,7 @@ mod tests {
         vec![
             DeliveryFact::UploadIntended { attempt: 2, temporary: temporary() },
             DeliveryFact::UploadIntended { attempt: 3, temporary: temporary() },
-            DeliveryFact::UploadVerified { bytes: 5 },
+            DeliveryFact::UploadVerified { bytes: 5, by: ContentCheck::Size },
             DeliveryFact::UploadAbandoned,
             DeliveryFact::RenameIntended,
             DeliveryFact::RenameConfirmed(proof()),
@@ -434,7 +471,7 @@ mod tests {
         let mut state = FileState::default();
         for fact in [
             DeliveryFact::UploadIntended { attempt: 1, temporary: temporary() },
-            DeliveryFact::UploadVerified { bytes: 5 },
+            DeliveryFact::UploadVerified { bytes: 5, by: ContentCheck::Size },
             DeliveryFact::RenameIntended,
         ] {
             state = state.apply(&fact).expect("legal");

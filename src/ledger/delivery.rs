@@ -7,7 +7,7 @@ use super::batches::{apply, parse_state, subject};
 use super::{Fact, Ledger, LedgerFault, Result, append_fact, row, run, signed, unsigned};
 use crate::disk::SyncPoint;
 use crate::domain::batch::{BatchFact, BatchId, BatchState};
-use crate::domain::delivery::{ABSENCE, Attempt, DeliveryFact, FileState, HeldReason, Proof, Verified};
+use crate::domain::delivery::{ABSENCE, Attempt, ContentCheck, DeliveryFact, FileState, HeldReason, Proof, Verified};
 use crate::domain::ids::{FeedId, FileName, PartNumber, Revision, Sha256Digest};
 use crate::domain::period::Partition;
 use crate::domain::time::UtcTime;
@@ -252,7 +252,11 @@ pub(super) fn follow_files(t: &Transaction<'_>, batch: i64, id: &BatchId, now: U
 fn describe(fact: &DeliveryFact) -> String {
     match fact {
         DeliveryFact::UploadIntended { attempt, temporary } => format!("attempt {attempt} as {temporary}"),
-        DeliveryFact::UploadVerified { bytes } => format!("{bytes} bytes"),
+        DeliveryFact::UploadVerified { bytes, by } => match by {
+            ContentCheck::Size => format!("{bytes} bytes"),
+            ContentCheck::Hash => format!("{bytes} bytes, and the server states their SHA-256"),
+            ContentCheck::ReadBack => format!("{bytes} bytes, read back and compared by SHA-256"),
+        },
         DeliveryFact::RenameConfirmed(proof) | DeliveryFact::SettledAsDelivered(proof) => {
             format!("{} bytes as {}, known by {}", proof.bytes, proof.name, proof.how.as_str())
         }

@@ -169,6 +169,7 @@ impl Remote for FtpSession {
             size: self.size,
             detailed_listing: self.listing != ListingCommand::Nlst,
             rename_never_replaces: false,
+            hash: self.hash.is_some(),
             durable: false,
         }
     }

@@ -96,7 +96,13 @@ pub(super) fn check_length(sent: u64, bytes: u64) -> Result<(), RemoteFault> {
 
 impl Remote for LocalDirectory {
     fn abilities(&self) -> Abilities {
-        Abilities { size: SizeSource::Command, detailed_listing: true, rename_never_replaces: true, durable: true }
+        Abilities {
+            size: SizeSource::Command,
+            detailed_listing: true,
+            rename_never_replaces: true,
+            hash: true,
+            durable: true,
+        }
     }
 
     fn create_dir(&mut self, directory: &RemotePath) -> Result<(), RemoteFault> {

@@ -68,6 +68,7 @@ impl Remote for SftpSession {
             size: SizeSource::Command,
             detailed_listing: true,
             rename_never_replaces: true,
+            hash: false,
             durable: self.can_sync,
         }
     }

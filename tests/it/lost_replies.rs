@@ -1,9 +1,9 @@
 //! Deliveries to a server that lies, stalls and drops replies.
 
-use crate::delivering::{deliver, file, how};
+use crate::delivering::{deliver, file, how, proved};
 use crate::scripted_server::{Quirk, ScriptedServer};
 use hourdrop::deliver::{DeliverFault, FileToDeliver};
-use hourdrop::domain::delivery::{Attempt, DeliveryFact, FileState, HeldReason, Verified};
+use hourdrop::domain::delivery::{Attempt, ContentCheck, DeliveryFact, FileState, HeldReason, Verified};
 use hourdrop::remote::{FaultKind, Outcome, RemotePath, SizeSource};
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -24,6 +24,10 @@ struct Run {
 
 /// Delivers with a new session after every fault, as an exporter would.
 fn exporter(server: &ScriptedServer) -> Run {
+    exporter_of(server, &the_file())
+}
+
+fn exporter_of(server: &ScriptedServer, file: &FileToDeliver) -> Run {
     let mut run = Run { state: FileState::default(), facts: Vec::new(), faults: Vec::new() };
     for _ in 0..6 {
         let mut session = match server.connect() {
@@ -33,7 +37,7 @@ fn exporter(server: &ScriptedServer) -> Run {
                 continue;
             }
         };
-        let file = FileToDeliver { state: run.state.clone(), ..the_file() };
+        let file = FileToDeliver { state: run.state.clone(), ..file.clone() };
         let (outcome, facts) = deliver(session.as_mut(), &file, CONTENT);
         run.state = facts.iter().try_fold(run.state, FileState::apply).expect("facts fit the state");
         run.facts.extend(facts);
@@ -122,6 +126,33 @@ fn a_server_that_lies_about_sizes_never_shows_a_file() {
     );
     let world = server.world();
     assert!(world.shown.is_empty() && world.files.is_empty());
+}
+
+#[test]
+fn other_bytes_of_the_right_number_are_noticed_by_hash_and_by_reading_back() {
+    use ContentCheck::{Hash, ReadBack, Size};
+    let garbled = b"en bytes.t".to_vec();
+    for (quirk, check, shown, faults) in [
+        (Quirk::GarbleStore, Size, garbled, 0),
+        (Quirk::GarbleStore, ReadBack, CONTENT.to_vec(), 1),
+        (Quirk::GarbleStoreAndHash, ReadBack, CONTENT.to_vec(), 1),
+        (Quirk::GarbleStoreAndHash, Hash, CONTENT.to_vec(), 1),
+    ] {
+        let server = ScriptedServer::start(quirk, 1);
+        let run = exporter_of(&server, &proved(&RemotePath::parse("out").expect("path"), "a.dat", CONTENT, check));
+        assert_eq!(how(&run.state), Some(check.evidence()), "{quirk:?} {check:?}: {:?}", run.faults);
+        assert_eq!(run.faults.len(), faults, "{quirk:?} {check:?}: {:?}", run.faults);
+        assert!(run.faults.iter().all(|fault| fault.contains("holds other bytes: SHA-256")), "{:?}", run.faults);
+        let world = server.world();
+        assert_eq!((&world.shown[..], world.files.len()), (&[(FINAL.to_owned(), shown)][..], 1), "{quirk:?} {check:?}");
+    }
+    // No hash: nothing is sent, and nothing weaker is done instead.
+    let server = ScriptedServer::start(Quirk::GarbleStore, 1);
+    let run = exporter_of(&server, &proved(&RemotePath::parse("out").expect("path"), "a.dat", CONTENT, Hash));
+    assert_eq!(run.state, FileState::default());
+    assert!(run.faults.iter().all(|fault| fault.contains("states no SHA-256")), "{:?}", run.faults);
+    let world = server.world();
+    assert!(world.files.is_empty() && !world.commands.iter().any(|command| command.starts_with("STOR")));
 }
 
 #[test]

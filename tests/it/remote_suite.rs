@@ -1,13 +1,13 @@
 //! The same cases over every adapter and every real server.
 
-use crate::delivering::{deliver, file, how};
+use crate::delivering::{deliver, file, how, proved};
 use crate::servers::{Certificates, SshKeys, TestServer, free_port, ftp};
 use hourdrop::clock::{Clock, SystemClock};
 use hourdrop::deliver::{
     BatchOutcome, DeliverFault, FileToDeliver, InDoubtRule, Surroundings, TemporaryPlace, deliver_batch,
 };
 use hourdrop::disk::RealDisk;
-use hourdrop::domain::delivery::{Attempt, DeliveryFact, FileState, HeldReason, Verified};
+use hourdrop::domain::delivery::{Attempt, ContentCheck, DeliveryFact, FileState, HeldReason, Verified};
 use hourdrop::domain::ids::{FileName, Sha256Digest};
 use hourdrop::domain::time::Length;
 use hourdrop::remote::endpoint::{FtpEndpoint, HostKeys, Protection, SftpEndpoint, SftpLogin};
@@ -52,6 +52,7 @@ const CASES: &[Case] = &[
     ("what lies there is read back byte for byte", what_lies_there_is_read_back),
     ("a file that cannot be taken or is missing ends the reading", a_reading_that_cannot_go_on_ends),
     ("a hash that the server states is the true one", a_hash_that_the_server_states_is_true),
+    ("a file is proved by its bytes where the partner wants it", a_file_is_proved_by_its_bytes),
     ("a foreign file under the final name stays as it is", a_foreign_file_stays_as_it_is),
     ("a batch arrives in order with its manifest last", a_batch_arrives_in_order),
     ("a batch stops at the first file that is held", a_batch_stops_at_the_first_held_file),
@@ -520,6 +521,35 @@ fn a_hash_that_the_server_states_is_true(ground: &Ground<'_>) {
         let told = session.server_hash(&ground.path(name), bytes).expect("an answer");
         assert!(told.is_none_or(|told| told == Sha256Digest(Sha256::digest(content).into())), "{name}: {told:?}");
         assert_eq!(told.is_some(), ground.server.states_hashes(), "{name}");
+    }
+}
+
+fn a_file_is_proved_by_its_bytes(ground: &Ground<'_>) {
+    let content = long_content();
+    let checks = [("r.dat", ContentCheck::ReadBack), ("h.dat", ContentCheck::Hash)];
+    for (name, check) in checks {
+        let file = proved(&ground.directory, name, &content, check);
+        let (state, facts) = deliver(ground.session().as_mut(), &file, &content);
+        if check == ContentCheck::Hash && !ground.server.states_hashes() {
+            let Err(DeliverFault::Remote(fault)) = state else { panic!("{state:?}") };
+            assert_eq!((fault.kind, facts.len()), (FaultKind::Unsupported, 0), "{fault}");
+            assert!(fault.to_string().contains("verify = \"read-back\""), "{fault}");
+            assert_eq!(ground.names(), ["r.dat"], "nothing was sent");
+            continue;
+        }
+        assert_eq!(how(&state.expect("delivery")), Some(check.evidence()), "{name}");
+        assert!(ground.read(name).as_deref() == Some(&content[..]), "{name} has other bytes");
+        // After a crash the bytes are compared again: others of the same size are not shown.
+        for state in [uploaded, renaming] {
+            ground.session().remove(&file.final_path()).expect("taken");
+            let temporary = file.temporary_path(Attempt::FIRST);
+            ground.put(temporary.name(), &vec![0; content.len()]);
+            let state = state(Attempt::FIRST, temporary.to_shared());
+            let (state, facts) = ground.deliver(&FileToDeliver { state, ..file.clone() }, &content);
+            assert!(matches!(facts.first(), Some(DeliveryFact::UploadAbandoned | DeliveryFact::Spoilt)), "{facts:?}");
+            assert_eq!(how(&state), Some(check.evidence()), "{name}");
+            assert!(ground.read(name).as_deref() == Some(&content[..]), "{name} has other bytes");
+        }
     }
 }
 

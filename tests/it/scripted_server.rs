@@ -4,6 +4,7 @@ use crate::servers::ftp;
 use hourdrop::disk::RealDisk;
 use hourdrop::domain::time::Length;
 use hourdrop::remote::{Deadlines, Remote, RemoteFault};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -34,6 +35,10 @@ pub enum Quirk {
     DropAfterStore,
     /// Stores half, and confirms.
     TruncateStore,
+    /// Stores other bytes of the right number, and confirms. States no hashes.
+    GarbleStore,
+    /// The same with a server that states the true SHA-256 of what it holds, by XSHA256.
+    GarbleStoreAndHash,
     /// Confirms the whole file, and for ever states one byte less.
     LieAboutSize,
     /// States half of the size twice, then the truth.
@@ -178,6 +183,9 @@ impl Dialogue {
             "PASS" if self.acts(Quirk::ShoutPassword) => Next::Reply(format!("530 \u{1b}[31mwrong: {argument}\u{7}")),
             "PASS" => reply("230 welcome"),
             "FEAT" if matches!(self.quirk, Quirk::WrongAddress | Quirk::NoSize) => reply("500 what?"),
+            "FEAT" if self.quirk == Quirk::GarbleStoreAndHash => {
+                reply("211-Features:\r\n EPSV\r\n SIZE\r\n HASH SHA-1*;MD5\r\n XSHA256\r\n211 End")
+            }
             "FEAT" => reply("211-Features:\r\n EPSV\r\n MLST size*;type*;\r\n SIZE\r\n UTF8\r\n211 End"),
             "PWD" => reply("257 \"/\" is current"),
             "CWD" if argument == "/" => self.enter(""),
@@ -190,6 +198,11 @@ impl Dialogue {
                     (self.listen(), if self.quirk == Quirk::WrongAddress { "10,99,99,99" } else { "127,0,0,1" });
                 Next::Reply(format!("227 Entering Passive Mode ({host},{},{})", port / 256, port % 256))
             }
+            "RETR" => self.retrieve(argument, connection),
+            "XSHA256" => match self.world().files.get(argument) {
+                Some(content) => Next::Reply(format!("250 {:X}", Sha256::digest(content))),
+                None => reply("550 no such file"),
+            },
             "STOR" => self.store(argument, connection),
             "MLSD" | "NLST" | "LIST" => self.list(verb, connection),
             "SIZE" => self.size(argument),
@@ -239,8 +252,19 @@ impl Dialogue {
         if self.acts(Quirk::TruncateStore) {
             content.truncate(content.len() / 2);
         }
+        if self.acts(Quirk::GarbleStore) || self.acts(Quirk::GarbleStoreAndHash) {
+            content.rotate_left(1);
+        }
         self.world().files.insert(path.to_owned(), content);
         if self.acts(Quirk::DropAfterStore) { Next::Close } else { reply("226 stored") }
+    }
+
+    fn retrieve(&mut self, path: &str, connection: &mut TcpStream) -> Next {
+        let Some(content) = self.world().files.get(path).cloned() else { return reply("550 no such file") };
+        let Some(mut data) = self.accept(connection) else { return reply("425 no data connection") };
+        drop(data.write_all(&content));
+        drop(data);
+        reply("226 sent")
     }
 
     fn list(&mut self, verb: &str, connection: &mut TcpStream) -> Next {

@@ -4,6 +4,7 @@ use super::secret::SecretReference;
 use super::server;
 use crate::deliver::InDoubtRule;
 use crate::document::{Placed, Problems, Table, Value};
+use crate::domain::delivery::ContentCheck;
 use crate::domain::ids::{FeedId, FeedName, FileName, PartnerId};
 use crate::domain::time::{Length, UtcTime};
 use crate::feed::definition::{FeedDefinition, FormatFinder};
@@ -37,6 +38,8 @@ pub struct PartnerConfig {
     pub pickup: Option<PickupRule>,
     /// Directory for temporary names; `None` puts them beside the final ones.
     pub temporary_dir: Option<String>,
+    /// What is compared after an upload.
+    pub check: ContentCheck,
     /// What is done with a file of which nobody can say whether it arrived.
     pub in_doubt: InDoubtRule,
     /// Limits of every operation.
@@ -66,6 +69,7 @@ pub(super) fn read(
     let temporary_dir = table.text("temporary_dir").map(|text| text.value);
     let rules = [("hold", InDoubtRule::Hold), ("resend", InDoubtRule::Resend)];
     let in_doubt = table.choice("in_doubt", &rules).map(|rule| rule.value).unwrap_or_default();
+    let check = table.choice("verify", &ContentCheck::WORDS).map(|check| check.value).unwrap_or_default();
     let deadlines = read_deadlines(&table);
     let feeds = read_feeds(&table, &id, formats);
     table.finish();
@@ -76,6 +80,7 @@ pub(super) fn read(
         picks_up,
         pickup,
         temporary_dir,
+        check,
         in_doubt,
         deadlines,
         feeds: feeds.into_iter().collect::<Option<_>>()?,

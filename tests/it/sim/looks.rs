@@ -46,7 +46,13 @@ struct Session<'s>(&'s mut Server);
 
 impl Remote for Session<'_> {
     fn abilities(&self) -> Abilities {
-        Abilities { size: SizeSource::Command, detailed_listing: true, rename_never_replaces: false, durable: false }
+        Abilities {
+            size: SizeSource::Command,
+            detailed_listing: true,
+            rename_never_replaces: false,
+            hash: false,
+            durable: false,
+        }
     }
 
     fn create_dir(&mut self, _directory: &RemotePath) -> Result<(), RemoteFault> {
