@@ -76,8 +76,8 @@ pub struct Abilities {
     pub detailed_listing: bool,
     /// A rename onto an existing name fails instead of replacing it.
     pub rename_never_replaces: bool,
-    /// The server computes the SHA-256 of a file when it is asked.
-    pub hash: bool,
+    /// Where hashes come from.
+    pub hash: HashSource,
     /// Confirmed files and renames survive a power cut at the receiver.
     pub durable: bool,
 }
@@ -89,6 +89,15 @@ pub enum SizeSource {
     Command,
     /// The listing of its directory.
     Listing,
+}
+
+/// Where the SHA-256 of a remote file comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HashSource {
+    /// The server computes it when it is asked.
+    Command,
+    /// The file must be read.
+    Reading,
 }
 
 /// One name in a remote directory.

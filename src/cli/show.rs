@@ -292,6 +292,9 @@ fn evidence(word: &str) -> &'static str {
         }
         Some(Verified::EarlierRename) => "an earlier attempt had renamed it; the file was seen, with the right size",
         Some(Verified::SameFile) => "inferred: the server says that the final name leads to the file that we sent",
+        Some(Verified::SeenWhole) => {
+            "no reply to the upload; what lies under the name was read back and is the whole file"
+        }
         Some(Verified::TemporaryGone) => "inferred: it is gone from a directory that only our rename takes files from",
         Some(Verified::Person) => "a person said so",
         None if word == ABSENCE => "neither the temporary nor the final name was there; nothing else is known",

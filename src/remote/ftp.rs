@@ -11,7 +11,9 @@ pub mod reply;
 
 use super::endpoint::FtpEndpoint;
 use super::local_dir::{check_length, read_some};
-use super::{Abilities, Deadlines, FaultKind, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath, SizeSource};
+use super::{
+    Abilities, Deadlines, FaultKind, HashSource, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath, SizeSource,
+};
 use crate::disk::Disk;
 use crate::domain::ids::Sha256Digest;
 use control::{Control, Upload};
@@ -169,7 +171,7 @@ impl Remote for FtpSession {
             size: self.size,
             detailed_listing: self.listing != ListingCommand::Nlst,
             rename_never_replaces: false,
-            hash: self.hash.is_some(),
+            hash: self.hash.map_or(HashSource::Reading, |_| HashSource::Command),
             durable: false,
         }
     }

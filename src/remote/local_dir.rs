@@ -1,7 +1,9 @@
 //! A partner's directory on this machine. Files are copied, durable before they are renamed, and never replace one.
 
 use super::hashing::HashingSink;
-use super::{Abilities, EntryKind, FaultKind, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath, SizeSource};
+use super::{
+    Abilities, EntryKind, FaultKind, HashSource, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath, SizeSource,
+};
 use crate::disk::{Disk, Entry, Kind, SyncPoint, parent};
 use crate::domain::ids::Sha256Digest;
 use crate::domain::time::UtcTime;
@@ -100,7 +102,7 @@ impl Remote for LocalDirectory {
             size: SizeSource::Command,
             detailed_listing: true,
             rename_never_replaces: true,
-            hash: true,
+            hash: HashSource::Command,
             durable: true,
         }
     }

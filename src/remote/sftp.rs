@@ -10,7 +10,8 @@ mod upload;
 
 use super::endpoint::SftpEndpoint;
 use super::{
-    Abilities, Deadlines, EntryKind, FaultKind, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath, SizeSource,
+    Abilities, Deadlines, EntryKind, FaultKind, HashSource, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath,
+    SizeSource,
 };
 use crate::disk::Disk;
 use crate::domain::ids::Sha256Digest;
@@ -68,7 +69,7 @@ impl Remote for SftpSession {
             size: SizeSource::Command,
             detailed_listing: true,
             rename_never_replaces: true,
-            hash: false,
+            hash: HashSource::Reading,
             durable: self.can_sync,
         }
     }

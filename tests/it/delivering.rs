@@ -33,6 +33,7 @@ pub fn file(directory: &RemotePath, name: &str, bytes: usize) -> FileToDeliver {
     FileToDeliver {
         name: FileName::parse(name).expect("name"),
         directory: directory.clone(),
+        is_manifest: false,
         temporary: TemporaryPlace::Beside,
         store: StoreMark::parse("0123abcd").expect("mark"),
         bytes: u64::try_from(bytes).expect("size"),
@@ -40,6 +41,7 @@ pub fn file(directory: &RemotePath, name: &str, bytes: usize) -> FileToDeliver {
         check: ContentCheck::Size,
         state: FileState::default(),
         in_doubt: InDoubtRule::Hold,
+        is_compared: false,
     }
 }
 

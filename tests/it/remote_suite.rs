@@ -65,6 +65,7 @@ const CASES: &[Case] = &[
     ("both names after an earlier rename are one delivery", both_names_after_an_earlier_rename),
     ("neither name is in doubt and leaves nothing behind", neither_name_is_in_doubt),
     ("the table of doubt holds under both rules", the_table_of_doubt_holds),
+    ("the table of servers without rename holds", the_table_without_rename_holds),
     ("a private temporary directory settles what is gone", a_private_temporary_directory_settles),
     ("forty files go over one session", forty_files_go_over_one_session),
 ];
@@ -755,6 +756,69 @@ fn the_table_of_doubt_holds(ground: &Ground<'_>) {
             }
         }
     }
+}
+
+/// What lies under the final name; whether an upload to it was announced; and what becomes of the file: the facts, and
+/// what lies there then.
+type InPlaceRow = (Option<&'static str>, bool, &'static [&'static str], Option<&'static str>);
+
+const WRITTEN: &[&str] = &["upload-intended", "rename-confirmed"];
+const AGAIN: &[&str] = &["upload-abandoned", "upload-intended", "rename-confirmed"];
+const IN_PLACE: [InPlaceRow; 9] = [
+    (None, false, WRITTEN, Some("hello")),
+    (Some("hello"), false, &["conflict"], Some("hello")),
+    (Some(""), false, &["conflict"], Some("")),
+    (Some("hello"), true, &["rename-confirmed"], Some("hello")),
+    (Some("hel"), true, AGAIN, Some("hello")),
+    (Some(""), true, AGAIN, Some("hello")),
+    (Some("hexlo"), true, &["conflict"], Some("hexlo")),
+    (Some("hex"), true, &["conflict"], Some("hex")),
+    (Some("hello, world"), true, &["conflict"], Some("hello, world")),
+];
+
+fn the_table_without_rename_holds(ground: &Ground<'_>) {
+    let check = |file: &FileToDeliver, row: &InPlaceRow, told: &[&str], left: Option<&str>| {
+        let (there, announced, ..) = row;
+        if let Some(there) = there {
+            ground.put("a.dat", there.as_bytes());
+        }
+        let attempt = Attempt { number: 1, exposed: true };
+        let state = uploading(attempt, file.final_path().to_shared());
+        let state = if *announced { state } else { FileState::default() };
+        let (state, facts) = ground.deliver(&FileToDeliver { state, ..file.clone() }, b"hello");
+        assert_eq!(
+            (names_of(&facts).as_slice(), ground.read("a.dat").as_deref()),
+            (told, left.map(str::as_bytes)),
+            "{row:?}"
+        );
+        assert!(state.is_delivered() || held(&state).is_some(), "{row:?}: {state:?}");
+        for name in ground.names() {
+            assert_eq!(name, "a.dat", "{row:?}");
+            ground.session().remove(&ground.path(&name)).expect("cleared");
+        }
+        // A release looks again, and touches nothing that is not ours.
+        if held(&state) == Some(HeldReason::Conflict) && *announced {
+            ground.put("a.dat", b"hexlo");
+            let state = state.apply(&DeliveryFact::Released).expect("legal");
+            let (state, _) = ground.deliver(&FileToDeliver { state, ..file.clone() }, b"hello");
+            assert_eq!((held(&state), ground.read("a.dat")), (Some(HeldReason::Conflict), Some(b"hexlo".to_vec())));
+            ground.session().remove(&ground.path("a.dat")).expect("cleared");
+        }
+    };
+    for is_manifest in [false, true] {
+        let file = FileToDeliver { temporary: TemporaryPlace::Nowhere, is_manifest, ..ground.file("a.dat", 5) };
+        for row in &IN_PLACE {
+            check(&file, row, row.2, row.3);
+        }
+    }
+    // What is gone after an upload was announced.
+    let gone: InPlaceRow = (None, true, &[], None);
+    let part = FileToDeliver { temporary: TemporaryPlace::Nowhere, ..ground.file("a.dat", 5) };
+    check(&part, &gone, AGAIN, Some("hello"));
+    let manifest = FileToDeliver { is_manifest: true, ..part };
+    check(&manifest, &gone, &["in-doubt"], None);
+    let resend = FileToDeliver { in_doubt: InDoubtRule::Resend, ..manifest };
+    check(&resend, &gone, &["resent", "upload-intended", "rename-confirmed"], Some("hello"));
 }
 
 fn a_private_temporary_directory_settles(ground: &Ground<'_>) {

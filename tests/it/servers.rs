@@ -82,25 +82,27 @@ impl TestServer {
 
     /// vsftpd with uploads by anybody. It insists on a root directory that cannot be written.
     pub fn vsftpd() -> Self {
-        Self::vsftpd_with("vsftpd", None, |_| String::new())
+        Self::vsftpd_with("vsftpd", None, "")
+    }
+
+    /// vsftpd with room for so many sessions of one address.
+    pub fn vsftpd_for(sessions: u32) -> Self {
+        Self::vsftpd_with("vsftpd with a limit", None, &format!("max_per_ip={sessions}\n"))
     }
 
     /// vsftpd that wants TLS, and every data connection with the TLS session of the control connection.
     pub fn vsftpd_tls(certificates: &Certificates) -> Self {
-        Self::vsftpd_with("vsftpd with TLS", Some((certificates, Protection::Explicit)), |certificates| {
-            format!("{VSFTPD_TLS}{}", certificates.for_vsftpd())
-        })
+        let more = format!("{VSFTPD_TLS}{}", certificates.for_vsftpd());
+        Self::vsftpd_with("vsftpd with TLS", Some((certificates, Protection::Explicit)), &more)
     }
 
     /// The same from the first byte.
     pub fn vsftpd_implicit(certificates: &Certificates) -> Self {
-        Self::vsftpd_with("vsftpd with implicit TLS", Some((certificates, Protection::Implicit)), |certificates| {
-            format!("{VSFTPD_TLS}implicit_ssl=YES\n{}", certificates.for_vsftpd())
-        })
+        let more = format!("{VSFTPD_TLS}implicit_ssl=YES\n{}", certificates.for_vsftpd());
+        Self::vsftpd_with("vsftpd with implicit TLS", Some((certificates, Protection::Implicit)), &more)
     }
 
-    fn vsftpd_with(name: &'static str, tls: Tls<'_>, more: fn(&Certificates) -> String) -> Self {
-        let more = tls.map_or_else(String::new, |(certificates, _)| more(certificates));
+    fn vsftpd_with(name: &'static str, tls: Tls<'_>, more: &str) -> Self {
         let dir = open_dir();
         let (root, empty) = (dir.path().join("root"), dir.path().join("empty"));
         let files = root.join("files");

@@ -263,6 +263,7 @@ fn delivers(partner: &PartnerConfig, feed: &FeedDefinition) -> String {
         SecretReference::Credential(name) => format!(", password from the credential {name}"),
     });
     let temporary = match &partner.temporary_dir {
+        _ if !partner.rename => "; uploads have their final names at once, the manifest comes last".to_owned(),
         Some(dir) => format!("; uploads go through {dir}"),
         None => "; uploads have a temporary name until they are complete".to_owned(),
     };

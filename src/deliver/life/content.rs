@@ -5,12 +5,12 @@ use super::Life;
 use crate::domain::delivery::ContentCheck;
 use crate::domain::ids::Sha256Digest;
 use crate::remote::hashing::HashingSink;
-use crate::remote::{FaultKind, Outcome, RemoteFault, RemotePath};
+use crate::remote::{FaultKind, HashSource, Outcome, RemoteFault, RemotePath};
 
 impl<E> Life<'_, '_, E> {
     /// A server that is known to state no hashes gets no file that is to be proved by one.
     pub(super) fn refuse_without_hash(&self) -> Result<(), DeliverFault<E>> {
-        if self.file.check == ContentCheck::Hash && !self.session.abilities().hash {
+        if self.file.check == ContentCheck::Hash && self.session.abilities().hash == HashSource::Reading {
             return Err(no_hash().into());
         }
         Ok(())

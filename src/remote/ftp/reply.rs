@@ -143,6 +143,7 @@ impl Reply {
             550 if matches!(operation, "size" | "list" | "remove" | "read") => FaultKind::NotFound,
             532 | 550 | 551 | 553 => FaultKind::Denied,
             451 => FaultKind::Io,
+            500 | 502 | 504 if operation == "rename" => FaultKind::Unsupported,
             400..=499 => FaultKind::Busy,
             _ => FaultKind::Protocol,
         }

@@ -6,7 +6,7 @@ use hourdrop::deliver::FileToDeliver;
 use hourdrop::domain::delivery::{Attempt, FileState, HeldReason};
 use hourdrop::domain::ids::Sha256Digest;
 use hourdrop::remote::{
-    Abilities, EntryKind, FaultKind, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath, SizeSource,
+    Abilities, EntryKind, FaultKind, HashSource, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath, SizeSource,
 };
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -50,7 +50,7 @@ impl Remote for Session<'_> {
             size: SizeSource::Command,
             detailed_listing: true,
             rename_never_replaces: false,
-            hash: false,
+            hash: HashSource::Reading,
             durable: false,
         }
     }
