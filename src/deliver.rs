@@ -1,6 +1,7 @@
 //! Brings sealed files to a partner so that a name which the partner can see is complete and never changes.
 //!
-//! A file is uploaded under a temporary name of its own attempt, its size is checked, and it is renamed. Every act is
+//! A file is uploaded under a temporary name of its own attempt, what lies there is compared ([`ContentCheck`]), and it is
+//! renamed. Every act is
 //! announced to the ledger before it is done and confirmed after it, so [`deliver_file`] can go on from any
 //! [`FileState`] after a crash or a lost reply. What it never does: overwrite, remove or rename a remote name that
 //! is not its own attempt's.
@@ -21,20 +22,41 @@
 //!
 //! "Not there" counts only when a small file of ours put into the same directory can be seen there.
 //!
+//! ## Servers without rename
+//! With [`TemporaryPlace::Nowhere`] a file is written under its final name at once. A partner who reads only what a manifest
+//! lists never sees half a file so: the manifest is written last. Nothing may lie under the final name when the intent is
+//! recorded, or it is a conflict. After an upload of unknown outcome, or whose size or hash is not right, what lies
+//! under the final name is read back and compared with the archived file:
+//!
+//! | under the final name | then |
+//! |---|---|
+//! | the whole file | delivered |
+//! | a beginning of it, or a file of no bytes | ours, and no manifest lists it yet: it is removed and sent again |
+//! | anything else | conflict: it is never touched |
+//! | nothing, and it is a part file | nobody takes it before the manifest is there: it is sent again |
+//! | nothing, and it is the manifest | taken already or never there: in doubt, by the partner's rule |
+//! | nothing, and the server itself said that it failed | it is sent again |
+//! | nothing, and the server confirmed the manifest | taken already: delivered |
+//!
+//! What is never done: remove a name that was not intended for this file before, or that holds anything but our bytes. A
+//! stranger who puts a file there between the look and the upload is not noticed by servers that replace files.
+//!
 //! Retrying, waiting and reconnecting are the caller's business; after any fault the session must be dropped.
 
 mod batch;
 mod life;
 mod look;
+mod parallel;
 pub mod retry;
 
 pub use batch::{BatchFault, BatchOutcome, deliver_batch};
+pub use parallel::{MoreSessions, Uploads, upload_parts};
 pub use retry::RetryPolicy;
 
 use crate::clock::Clock;
-use crate::domain::delivery::{Attempt, DeliveryFact, FileState, IllegalFact};
+use crate::domain::delivery::{Attempt, ContentCheck, DeliveryFact, FileState, IllegalFact};
 use crate::domain::disposition::Disposition;
-use crate::domain::ids::FileName;
+use crate::domain::ids::{FileName, Sha256Digest};
 use crate::remote::path::PathFault;
 use crate::remote::{Remote, RemoteFault, RemotePath};
 use std::fmt;
@@ -80,6 +102,9 @@ pub enum TemporaryPlace {
         /// Nobody but us removes files there. Then a temporary file that is gone was renamed.
         private: bool,
     },
+    /// Nowhere: the server cannot rename. Files are written under their final names at once, and the partner reads
+    /// what a manifest lists.
+    Nowhere,
 }
 
 /// What is done with a file of which nobody can say whether it arrived.
@@ -99,16 +124,24 @@ pub struct FileToDeliver {
     pub name: FileName,
     /// The directory of the final name.
     pub directory: RemotePath,
+    /// It is a manifest: the partner may take it as soon as it is there.
+    pub is_manifest: bool,
     /// Where the file lies until it is complete.
     pub temporary: TemporaryPlace,
     /// The store that sends it.
     pub store: StoreMark,
     /// Its size in bytes, as archived.
     pub bytes: u64,
+    /// Its hash, as archived.
+    pub sha256: Sha256Digest,
+    /// What is compared before it is shown.
+    pub check: ContentCheck,
     /// How far it came.
     pub state: FileState,
     /// When nobody can say whether it arrived.
     pub in_doubt: InDoubtRule,
+    /// What lies under the temporary name was compared just now.
+    pub is_compared: bool,
 }
 
 impl FileToDeliver {
@@ -122,7 +155,7 @@ impl FileToDeliver {
     #[must_use]
     pub fn temporary_path(&self, attempt: Attempt) -> RemotePath {
         let directory = match &self.temporary {
-            TemporaryPlace::Beside => &self.directory,
+            TemporaryPlace::Beside | TemporaryPlace::Nowhere => &self.directory,
             TemporaryPlace::Directory { path, .. } => path,
         };
         self.mark(directory, &attempt.to_string())
@@ -168,6 +201,14 @@ pub enum DeliverFault<E> {
         /// Bytes that the server states.
         found: Option<u64>,
     },
+    /// The server confirmed the upload, states the right size and holds other bytes. It was given up.
+    #[error("the server confirmed the upload and holds other bytes: SHA-256 {found} instead of {expected}")]
+    ContentDiffers {
+        /// Hash of what was sent.
+        expected: Sha256Digest,
+        /// Hash of what lies there.
+        found: Sha256Digest,
+    },
     /// A file that was just put into a directory cannot be seen there, so nothing can be said about others.
     #[error("cannot see what lies in {directory}: a file just put there does not show")]
     Blind {
@@ -188,7 +229,7 @@ impl<E> DeliverFault<E> {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Remote(fault) => fault.disposition(),
-            Self::SizeDiffers { .. } | Self::Blind { .. } => Disposition::Retry,
+            Self::SizeDiffers { .. } | Self::ContentDiffers { .. } | Self::Blind { .. } => Disposition::Retry,
             Self::Record(_) | Self::Body(_) | Self::Path(_) | Self::Illegal(_) => Disposition::Stop,
         }
     }
@@ -221,11 +262,15 @@ mod tests {
         FileToDeliver {
             name: FileName::parse("CDR_01.dat").expect("name"),
             directory: RemotePath::parse("/out").expect("path"),
+            is_manifest: false,
             temporary,
             store: StoreMark::parse("0123abcd").expect("mark"),
             bytes: 5,
+            sha256: Sha256Digest([0; 32]),
+            check: ContentCheck::Size,
             state: FileState::default(),
             in_doubt: InDoubtRule::Hold,
+            is_compared: false,
         }
     }
 

@@ -8,6 +8,7 @@
 pub mod endpoint;
 pub mod fault;
 pub mod ftp;
+pub mod hashing;
 pub mod local_dir;
 pub mod path;
 mod runtime;
@@ -18,8 +19,9 @@ pub use endpoint::{Address, Endpoint};
 pub use fault::{FaultKind, Outcome, RemoteFault};
 pub use path::RemotePath;
 
+use crate::domain::ids::Sha256Digest;
 use crate::domain::time::{Length, UtcTime};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::time::Duration;
 
 /// A session with a partner's server.
@@ -48,6 +50,15 @@ pub trait Remote: Send {
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), RemoteFault>;
 
+    /// Writes what a file holds to `sink`, piece by piece; the number of bytes. A missing file is a fault. Success means
+    /// that the server confirmed the transfer, not that this is the whole file: compare. A sink that fails ends the
+    /// reading with [`FaultKind::Io`], and the session: it may so refuse what is too much.
+    fn read(&mut self, path: &RemotePath, sink: &mut dyn Write) -> Result<u64, RemoteFault>;
+
+    /// The SHA-256 that the server itself computes of a file; `None` when it offers none. `bytes` is the file's size,
+    /// with which the deadline grows.
+    fn server_hash(&mut self, path: &RemotePath, bytes: u64) -> Result<Option<Sha256Digest>, RemoteFault>;
+
     /// Renames a file. Servers replace an existing file without a word unless [`Abilities::rename_never_replaces`]:
     /// look before.
     fn rename(&mut self, from: &RemotePath, to: &RemotePath) -> Result<(), RemoteFault>;
@@ -65,6 +76,8 @@ pub struct Abilities {
     pub detailed_listing: bool,
     /// A rename onto an existing name fails instead of replacing it.
     pub rename_never_replaces: bool,
+    /// Where hashes come from.
+    pub hash: HashSource,
     /// Confirmed files and renames survive a power cut at the receiver.
     pub durable: bool,
 }
@@ -76,6 +89,15 @@ pub enum SizeSource {
     Command,
     /// The listing of its directory.
     Listing,
+}
+
+/// Where the SHA-256 of a remote file comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HashSource {
+    /// The server computes it when it is asked.
+    Command,
+    /// The file must be read.
+    Reading,
 }
 
 /// One name in a remote directory.

@@ -15,7 +15,8 @@ use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::deliver::retry::RetryPolicy;
 use crate::deliver::{
-    BatchFault, BatchOutcome, DeliverFault, FileToDeliver, StoreMark, Surroundings, TemporaryPlace, deliver_batch,
+    BatchFault, BatchOutcome, DeliverFault, FileToDeliver, MoreSessions, StoreMark, Surroundings, TemporaryPlace,
+    Uploads, deliver_batch, upload_parts,
 };
 use crate::disk::Disk;
 use crate::domain::delivery::{DeliveryFact, FileState};
@@ -25,12 +26,11 @@ use crate::domain::time::Length;
 use crate::ledger::LedgerFault;
 use crate::ledger::delivery::{BatchToSend, FileToSend};
 use crate::remote::{FaultKind, Remote, RemoteEntry, RemoteFault, RemotePath};
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 /// Batches that are looked up at once.
@@ -265,6 +265,7 @@ fn send(
         *compared = true;
     }
     let temporary = match &partner.temporary_dir {
+        _ if !partner.rename => TemporaryPlace::Nowhere,
         None => TemporaryPlace::Beside,
         Some(path) => {
             let path = RemotePath::parse(path).map_err(|fault| SendFault::Batch {
@@ -277,11 +278,13 @@ fn send(
         }
     };
     sweep(context, partner, session.as_mut())?;
+    let open = || endpoint.connect(&partner.deadlines, Arc::clone(&context.disk));
+    let more = MoreSessions::new(partner.connections.saturating_sub(1), &open);
     for batch in work.iter().flatten() {
         if context.stop.load(Ordering::Relaxed) {
             return Ok(());
         }
-        if send_batch(context, partner, session.as_mut(), batch, directory, &temporary)? {
+        if send_batch(context, partner, (session.as_mut(), &more), batch, directory, &temporary)? {
             *delivered += 1;
         } else {
             // The feed is held or rests; the next look leaves it out.
@@ -316,39 +319,54 @@ fn sweep(context: &DeliveryContext, partner: &PartnerConfig, session: &mut dyn R
     Ok(())
 }
 
-fn send_batch(
+fn file_to_deliver(
     context: &DeliveryContext,
     partner: &PartnerConfig,
-    session: &mut dyn Remote,
-    batch: &BatchToSend,
+    file: &FileToSend,
     directory: &RemotePath,
     temporary: &TemporaryPlace,
-) -> Result<bool, SendFault> {
-    let to_deliver = |file: &FileToSend| FileToDeliver {
+) -> FileToDeliver {
+    FileToDeliver {
         name: file.name.clone(),
+        is_manifest: file.part.0 == 0,
         directory: directory.clone(),
         temporary: temporary.clone(),
         store: context.mark.clone(),
         bytes: file.bytes,
+        sha256: file.sha256,
+        check: partner.check,
         state: file.state.clone(),
         in_doubt: partner.in_doubt,
-    };
+        is_compared: false,
+    }
+}
+
+fn send_batch(
+    context: &DeliveryContext,
+    partner: &PartnerConfig,
+    (session, more): (&mut dyn Remote, &MoreSessions<'_>),
+    batch: &BatchToSend,
+    directory: &RemotePath,
+    temporary: &TemporaryPlace,
+) -> Result<bool, SendFault> {
+    let to_deliver = |file: &FileToSend| file_to_deliver(context, partner, file, directory, temporary);
     let files = batch.files.iter().filter(|file| file.state != FileState::Void);
     let (parts, manifest): (Vec<&FileToSend>, Vec<&FileToSend>) = files.partition(|file| file.part.0 > 0);
     let parts: Vec<FileToDeliver> = parts.into_iter().map(to_deliver).collect();
     let manifest: Option<FileToDeliver> = manifest.into_iter().next().map(to_deliver);
-    let states: RefCell<BTreeMap<i64, FileState>> = RefCell::default();
+    let states: Mutex<BTreeMap<i64, FileState>> = Mutex::default();
+    let states = || states.lock().unwrap_or_else(PoisonError::into_inner);
     let row_of = |file: &FileToDeliver| batch.files.iter().find(|known| known.name == file.name);
-    let mut record = |file: &FileToDeliver, fact: DeliveryFact| -> Result<(), LedgerFault> {
+    let record = |file: &FileToDeliver, fact: DeliveryFact| -> Result<(), LedgerFault> {
         let Some(row) = row_of(file) else { return Ok(()) };
-        let state = states.borrow().get(&row.row).cloned().unwrap_or_else(|| row.state.clone());
+        let state = states().get(&row.row).cloned().unwrap_or_else(|| row.state.clone());
         let mut ledger = context.ledger.lock();
         if matches!(fact, DeliveryFact::UploadIntended { .. }) && ledger.rests(&batch.id.feed)? {
             return Err(LedgerFault::Overtaken { name: file.name.to_string() });
         }
         let next = ledger.record_delivery(batch, row, &state, &fact, context.clock.now())?;
         drop(ledger);
-        if fact == DeliveryFact::RenameIntended {
+        if fact.may_show() {
             // Only what the archive's log names may have been seen by the partner, should the ledger be lost.
             context.ledger.tell(context.clock.now())?;
         }
@@ -360,25 +378,29 @@ fn send_batch(
             tracing::warn!(partner = %partner.id, file = %file.name, ?reason, "file held");
         }
         damage::report(context, row, &next)?;
-        states.borrow_mut().insert(row.row, next);
+        states().insert(row.row, next);
         Ok(())
     };
-    let mut open = |file: &FileToDeliver| -> std::io::Result<Box<dyn Read>> {
+    let open = |file: &FileToDeliver| -> std::io::Result<Box<dyn Read>> {
         let row = row_of(file).ok_or(std::io::ErrorKind::NotFound)?;
         Ok(Box::new(context.archive.open_proved(&row.archive_path, row.bytes, row.sha256)?))
     };
-    let mut pause = |look: u32| {
+    let pause = |look: u32| {
         let (never, silent) = std::sync::mpsc::channel::<()>();
         context.clock.wait(Length::from_seconds(u64::from(look.min(5))), &silent);
         drop(never);
     };
-    let (clock, mut sent) = (context.clock.as_ref(), |_bytes: u64| {});
-    let mut surroundings = Surroundings { clock, pause: &mut pause, progress: &mut sent };
     if batch.files.iter().any(|file| matches!(file.state, FileState::Renaming { .. })) {
         // The rename may be sent again, and whoever intended it may have had no room to tell the archive's log.
         context.ledger.tell(context.clock.now())?;
     }
-    let done = deliver_batch(session, &parts, manifest.as_ref(), &mut open, &mut record, &mut surroundings);
+    let clock = context.clock.as_ref();
+    let uploads = Uploads { open: &open, record: &record, pause: &pause, clock };
+    let done = upload_parts(session, more, parts, &uploads).and_then(|parts| {
+        let mut around = Surroundings { clock, pause: &mut |look| pause(look), progress: &mut |_bytes| {} };
+        let (mut open, mut record) = (open, |file: &FileToDeliver, fact| record(file, fact));
+        deliver_batch(session, &parts, manifest.as_ref(), &mut open, &mut record, &mut around)
+    });
     match done {
         Ok(BatchOutcome::Delivered) => Ok(true),
         Ok(BatchOutcome::Stopped { .. }) => Ok(false),
@@ -422,6 +444,11 @@ fn report(context: &DeliveryContext, partner: &PartnerId, fault: Option<(&SendFa
             ("HD0205", "compare it with what the partner says, and add it to `host_key`; nothing is sent until then")
         }
         Some(FaultKind::Tls) => ("HD0204", "check `tls`: nothing is sent to a server that does not prove who it is"),
+        Some(FaultKind::Unsupported) => (
+            "HD0206",
+            "change the partner's table: `verify = \"read-back\"` where the server states no hashes, `rename = false` \
+                 where it cannot rename; nothing is sent until then",
+        ),
         _ => ("HD0201", "hourdrop goes on trying; nothing is lost"),
     };
     let alarms: Vec<_> = fault.into_iter().map(|(_, what)| (code, what, hint.to_owned())).collect();

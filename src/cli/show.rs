@@ -278,6 +278,12 @@ fn times(count: u32) -> String {
 fn evidence(word: &str) -> &'static str {
     match Verified::parse(word) {
         Some(Verified::ReplyAndSize) => "the server confirmed the rename and states the right size",
+        Some(Verified::ReplyAndHash) => {
+            "the server confirmed the rename; size and SHA-256 are right, by its own account"
+        }
+        Some(Verified::ReplyAndReadBack) => {
+            "the server confirmed the rename; what lay there was read back and is right"
+        }
         Some(Verified::Reply) => {
             "the server confirmed the rename; a moment later the name was gone or not to be asked for"
         }
@@ -286,6 +292,9 @@ fn evidence(word: &str) -> &'static str {
         }
         Some(Verified::EarlierRename) => "an earlier attempt had renamed it; the file was seen, with the right size",
         Some(Verified::SameFile) => "inferred: the server says that the final name leads to the file that we sent",
+        Some(Verified::SeenWhole) => {
+            "no reply to the upload; what lies under the name was read back and is the whole file"
+        }
         Some(Verified::TemporaryGone) => "inferred: it is gone from a directory that only our rename takes files from",
         Some(Verified::Person) => "a person said so",
         None if word == ABSENCE => "neither the temporary nor the final name was there; nothing else is known",

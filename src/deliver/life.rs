@@ -1,5 +1,8 @@
 //! One file from its state to its end.
 
+mod content;
+mod in_place;
+
 use super::look::{self, Seen, Verdict};
 use super::{DeliverFault, FileToDeliver, InDoubtRule, Surroundings, TemporaryPlace};
 use crate::domain::delivery::{Attempt, DeliveryFact, FileState, Proof, Verified};
@@ -15,6 +18,8 @@ pub(super) struct Life<'a, 's, E> {
     session: &'a mut dyn Remote,
     file: &'a FileToDeliver,
     state: FileState,
+    /// The content under the temporary name was compared by this process, after the last upload.
+    is_compared: bool,
     body: &'a mut dyn FnMut() -> io::Result<Box<dyn Read>>,
     record: &'a mut dyn FnMut(DeliveryFact) -> Result<(), E>,
     surroundings: &'a mut Surroundings<'s>,
@@ -40,29 +45,46 @@ impl<'a, 's, E> Life<'a, 's, E> {
         record: &'a mut dyn FnMut(DeliveryFact) -> Result<(), E>,
         surroundings: &'a mut Surroundings<'s>,
     ) -> Self {
-        Self { session, file, state: file.state.clone(), body, record, surroundings }
+        Self { session, file, state: file.state.clone(), is_compared: file.is_compared, body, record, surroundings }
     }
 
     pub(super) fn run(mut self) -> Result<FileState, DeliverFault<E>> {
-        loop {
-            match self.state.clone() {
-                FileState::Pending { next } => self.upload(next)?,
-                // Nobody is uploading now, so this attempt was interrupted.
-                FileState::Uploading { temporary, .. } => self.abandon(&RemotePath::parse(&temporary)?)?,
-                FileState::Uploaded { attempt, temporary } => {
-                    let temporary = RemotePath::parse(&temporary)?;
-                    if self.session.size(&temporary)? == Some(self.file.bytes) {
-                        self.expose(attempt, &temporary)?;
-                    } else {
-                        self.abandon(&temporary)?;
-                    }
-                }
-                FileState::Renaming { attempt, temporary } => {
-                    self.settle_rename(attempt, &RemotePath::parse(&temporary)?)?;
-                }
-                FileState::Delivered { .. } | FileState::Held { .. } | FileState::Void => return Ok(self.state),
-            }
+        while !self.step()? {}
+        Ok(self.state)
+    }
+
+    /// The same up to the point where the file lies whole under its temporary name. What has come further is left alone.
+    pub(super) fn run_to_upload(mut self) -> Result<FileState, DeliverFault<E>> {
+        while matches!(self.state, FileState::Pending { .. } | FileState::Uploading { .. }) {
+            self.step()?;
         }
+        Ok(self.state)
+    }
+
+    /// Takes the file one or more states on. True at its end.
+    fn step(&mut self) -> Result<bool, DeliverFault<E>> {
+        match self.state.clone() {
+            FileState::Pending { next } if self.is_in_place() => self.write(next)?,
+            FileState::Pending { next } => self.upload(next)?,
+            FileState::Uploading { temporary, .. } if *temporary == *self.file.final_path().as_str() => {
+                self.settle_write()?;
+            }
+            // Nobody is uploading now, so this attempt was interrupted.
+            FileState::Uploading { temporary, .. } => self.abandon(&RemotePath::parse(&temporary)?)?,
+            FileState::Uploaded { attempt, temporary } => {
+                let temporary = RemotePath::parse(&temporary)?;
+                if !self.is_in_place() && self.is_whole(&temporary)? {
+                    self.expose(attempt, &temporary)?;
+                } else {
+                    self.abandon(&temporary)?;
+                }
+            }
+            FileState::Renaming { attempt, temporary } => {
+                self.settle_rename(attempt, &RemotePath::parse(&temporary)?)?;
+            }
+            FileState::Delivered { .. } | FileState::Held { .. } | FileState::Void => return Ok(true),
+        }
+        Ok(false)
     }
 
     /// Makes a fact durable and takes the step.
@@ -77,6 +99,7 @@ impl<'a, 's, E> Life<'a, 's, E> {
         if next.exposed && !self.final_name_is_free(true)? {
             return Ok(());
         }
+        self.refuse_without_hash()?;
         let Some(body) = self.open_body(next)? else {
             return self.advance(DeliveryFact::ArchiveDamaged);
         };
@@ -86,7 +109,11 @@ impl<'a, 's, E> Life<'a, 's, E> {
             self.session.remove(&self.file.temporary_path(Attempt { number: next.number - 1, ..next }))?;
         }
         let temporary = self.file.temporary_path(next);
-        self.advance(DeliveryFact::UploadIntended { attempt: next.number, temporary: temporary.to_shared() })?;
+        self.advance(DeliveryFact::UploadIntended {
+            attempt: next.number,
+            temporary: temporary.to_shared(),
+            in_place: false,
+        })?;
         let bytes = self.file.bytes;
         let sent = self.session.upload(&temporary, &mut body, bytes, self.surroundings.progress);
         if body.is_damaged {
@@ -100,8 +127,13 @@ impl<'a, 's, E> Life<'a, 's, E> {
             self.abandon(&temporary)?;
             return Err(DeliverFault::SizeDiffers { expected: bytes, found });
         }
-        self.advance(DeliveryFact::UploadVerified { bytes })?;
-        self.expose(next, &temporary)
+        if let Some(found) = self.other_content(&temporary)? {
+            self.abandon(&temporary)?;
+            return Err(DeliverFault::ContentDiffers { expected: self.file.sha256, found });
+        }
+        self.advance(DeliveryFact::UploadVerified { bytes, by: self.file.check })?;
+        self.is_compared = true;
+        Ok(())
     }
 
     /// The archived file, or `None` when it is damaged. It is proved while it is sent; after an attempt that was given
@@ -135,6 +167,14 @@ impl<'a, 's, E> Life<'a, 's, E> {
         Ok(found)
     }
 
+    /// Whether what was verified once is still there. What this process verified just now is not asked for again.
+    fn is_whole(&mut self, temporary: &RemotePath) -> Result<bool, DeliverFault<E>> {
+        if self.is_compared {
+            return Ok(true);
+        }
+        Ok(self.session.size(temporary)? == Some(self.file.bytes) && self.content_is_right(temporary)?)
+    }
+
     /// Removes what an attempt left, then gives it up. In this order nothing of ours stays behind after a crash.
     fn abandon(&mut self, temporary: &RemotePath) -> Result<(), DeliverFault<E>> {
         self.session.remove(temporary)?;
@@ -163,7 +203,7 @@ impl<'a, 's, E> Life<'a, 's, E> {
 
     /// Something lies under the final name. It can be ours only if an earlier attempt reached its rename.
     fn occupied(&mut self, exposed: bool, found_bytes: Option<u64>) -> Result<(), DeliverFault<E>> {
-        if exposed && found_bytes == Some(self.file.bytes) {
+        if exposed && found_bytes == Some(self.file.bytes) && self.content_is_right(&self.file.final_path())? {
             self.delivered(Verified::EarlierRename)
         } else {
             self.advance(DeliveryFact::Conflict { found_bytes })
@@ -181,7 +221,7 @@ impl<'a, 's, E> Life<'a, 's, E> {
         let path = self.file.final_path();
         self.session.rename(temporary, &path)?;
         match self.session.size(&path) {
-            Ok(Some(bytes)) if bytes == self.file.bytes => self.delivered(Verified::ReplyAndSize),
+            Ok(Some(bytes)) if bytes == self.file.bytes => self.delivered(self.file.check.evidence()),
             Ok(Some(found)) => self.advance(DeliveryFact::Conflict { found_bytes: Some(found) }),
             // Taken already, or the connection broke after the confirmation: the file is delivered either way, and a
             // broken session refuses the next command by itself.
@@ -201,7 +241,7 @@ impl<'a, 's, E> Life<'a, 's, E> {
             seen = self.look(temporary)?;
         }
         match look::judge(&seen, self.file.bytes, attempt.exposed) {
-            Verdict::NotRenamed => self.rename(temporary),
+            Verdict::NotRenamed if !self.is_in_place() && self.content_is_right(temporary)? => self.rename(temporary),
             Verdict::Renamed => {
                 self.prove_sight_of_temporary(temporary)?;
                 self.delivered(Verified::SeenAfterLostReply)
@@ -215,7 +255,7 @@ impl<'a, 's, E> Life<'a, 's, E> {
                 self.delivered(Verified::SameFile)
             }
             Verdict::Conflict { found_bytes } => self.advance(DeliveryFact::Conflict { found_bytes }),
-            Verdict::Damaged => {
+            Verdict::NotRenamed | Verdict::Damaged => {
                 self.session.remove(temporary)?;
                 self.advance(DeliveryFact::Spoilt)
             }
@@ -232,10 +272,12 @@ impl<'a, 's, E> Life<'a, 's, E> {
             TemporaryPlace::Directory { private: true, .. } if temporary.parent() != self.file.directory => {
                 self.delivered(Verified::TemporaryGone)
             }
-            TemporaryPlace::Directory { .. } | TemporaryPlace::Beside => self.advance(match self.file.in_doubt {
-                InDoubtRule::Hold => DeliveryFact::InDoubt,
-                InDoubtRule::Resend => DeliveryFact::Resent,
-            }),
+            TemporaryPlace::Directory { .. } | TemporaryPlace::Beside | TemporaryPlace::Nowhere => {
+                self.advance(match self.file.in_doubt {
+                    InDoubtRule::Hold => DeliveryFact::InDoubt,
+                    InDoubtRule::Resend => DeliveryFact::Resent,
+                })
+            }
         }
     }
 

@@ -11,8 +11,9 @@ pub(super) struct Seen {
 
 /// A name that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Sight {
-    bytes: Option<u64>,
+pub(super) struct Sight {
+    /// Its size, where stated.
+    pub(super) bytes: Option<u64>,
     unique: Option<String>,
 }
 
@@ -75,6 +76,12 @@ pub(super) fn look(session: &mut dyn Remote, temporary: &RemotePath, last: &Remo
         temporary: sight(session, &entries, temporary)?,
         last: sight(session, elsewhere.as_ref().unwrap_or(&entries), last)?,
     })
+}
+
+/// Looks at one name in the same way.
+pub(super) fn look_at(session: &mut dyn Remote, path: &RemotePath) -> Result<Option<Sight>, RemoteFault> {
+    let entries = session.list(&path.parent())?;
+    sight(session, &entries, path)
 }
 
 fn sight(session: &mut dyn Remote, entries: &[RemoteEntry], path: &RemotePath) -> Result<Option<Sight>, RemoteFault> {

@@ -13,7 +13,8 @@ use std::sync::Arc;
 pub struct Attempt {
     /// Counts the tries for this file, from 1.
     pub number: u32,
-    /// An earlier attempt came as far as its rename, so a file under the final name may be ours.
+    /// An earlier attempt came as far as its rename, or this one or an earlier one is written under the final name at
+    /// once: a file under the final name may be ours.
     pub exposed: bool,
 }
 
@@ -40,11 +41,42 @@ impl fmt::Display for Attempt {
     }
 }
 
+/// What is compared after an upload, before the file gets its final name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum ContentCheck {
+    /// The size that the server states.
+    #[default]
+    Size,
+    /// The size, and the SHA-256 that the server computes of what it holds.
+    Hash,
+    /// The size, and the SHA-256 of what is read back.
+    ReadBack,
+}
+
+impl ContentCheck {
+    /// The words of a configuration.
+    pub const WORDS: [(&str, Self); 3] = [("size", Self::Size), ("hash", Self::Hash), ("read-back", Self::ReadBack)];
+
+    /// The evidence after a confirmed rename, with the right size under the final name.
+    #[must_use]
+    pub const fn evidence(self) -> Verified {
+        match self {
+            Self::Size => Verified::ReplyAndSize,
+            Self::Hash => Verified::ReplyAndHash,
+            Self::ReadBack => Verified::ReplyAndReadBack,
+        }
+    }
+}
+
 /// How it is known that a file is complete under its final name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verified {
     /// The server confirmed upload and rename, and states the right size under the final name.
     ReplyAndSize,
+    /// The same, and before the rename the server stated the right SHA-256.
+    ReplyAndHash,
+    /// The same, and before the rename the file was read back, with the right SHA-256.
+    ReplyAndReadBack,
     /// The server confirmed upload and rename, the size was right before the rename; afterwards the name was not seen
     /// (a partner may take a file at once) or the server could not be asked.
     Reply,
@@ -54,6 +86,9 @@ pub enum Verified {
     EarlierRename,
     /// After a lost reply both names were there and the server said that they are the same file.
     SameFile,
+    /// Without a temporary name: nobody knows what became of the upload; what lies under the final name was read back and
+    /// is the whole file.
+    SeenWhole,
     /// The temporary file, verified by size, is gone from a directory in which nobody but our rename removes files.
     TemporaryGone,
     /// A person looked and said so.
@@ -64,12 +99,15 @@ pub enum Verified {
 pub const ABSENCE: &str = "absence";
 
 impl Verified {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 10] = [
         Self::ReplyAndSize,
+        Self::ReplyAndHash,
+        Self::ReplyAndReadBack,
         Self::Reply,
         Self::SeenAfterLostReply,
         Self::EarlierRename,
         Self::SameFile,
+        Self::SeenWhole,
         Self::TemporaryGone,
         Self::Person,
     ];
@@ -79,10 +117,13 @@ impl Verified {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ReplyAndSize => "reply-and-size",
+            Self::ReplyAndHash => "reply-and-hash",
+            Self::ReplyAndReadBack => "reply-and-read-back",
             Self::Reply => "reply",
             Self::SeenAfterLostReply => "seen-after-lost-reply",
             Self::EarlierRename => "earlier-rename",
             Self::SameFile => "same-file",
+            Self::SeenWhole => "seen-whole",
             Self::TemporaryGone => "temporary-gone",
             Self::Person => "person",
         }
@@ -181,11 +222,15 @@ pub enum DeliveryFact {
         attempt: u32,
         /// Path of the temporary name.
         temporary: Arc<str>,
+        /// That path is the final name.
+        in_place: bool,
     },
-    /// The server confirmed the upload, and the size under the temporary name is right.
+    /// The server confirmed the upload, and what lies under the temporary name is right.
     UploadVerified {
         /// Size in bytes.
         bytes: u64,
+        /// What was compared.
+        by: ContentCheck,
     },
     /// The attempt is given up; its rename was never sent.
     UploadAbandoned,
@@ -238,6 +283,12 @@ impl DeliveryFact {
         }
     }
 
+    /// Whether the act that it announces may show the final name to the partner.
+    #[must_use]
+    pub const fn may_show(&self) -> bool {
+        matches!(self, Self::RenameIntended | Self::UploadIntended { in_place: true, .. })
+    }
+
     /// Whether it announces an act at the partner: it must be durable before the act.
     #[must_use]
     pub const fn is_intent(&self) -> bool {
@@ -287,17 +338,30 @@ impl FileState {
         let held = |reason, next| Ok(Held { reason, next });
         let delivered = |proof: &Proof| Ok(Delivered { proof: proof.clone() });
         match (self, fact) {
-            (Pending { next }, Fact::UploadIntended { attempt, temporary }) if *attempt == next.number => {
-                Ok(Uploading { attempt: next, temporary: Arc::clone(temporary) })
+            (Pending { next }, Fact::UploadIntended { attempt, temporary, in_place }) if *attempt == next.number => {
+                let attempt = Attempt { exposed: next.exposed || *in_place, ..next };
+                Ok(Uploading { attempt, temporary: Arc::clone(temporary) })
             }
             (Pending { next }, Fact::RenameConfirmed(proof)) if next.exposed => delivered(proof),
-            (Pending { next }, Fact::Conflict { .. }) if next.exposed => held(HeldReason::Conflict, next),
+            (Pending { next }, Fact::Conflict { .. }) => held(HeldReason::Conflict, next),
             (Pending { next }, Fact::ArchiveDamaged) => held(HeldReason::Damaged, next),
             (Pending { next }, Fact::HoldOrdered) => held(HeldReason::Ordered, next),
 
             (Uploading { attempt, temporary }, Fact::UploadVerified { .. }) => Ok(Uploaded { attempt, temporary }),
             (Uploading { attempt, .. }, Fact::UploadAbandoned) => Ok(Pending { next: attempt.next() }),
             (Uploading { attempt, .. }, Fact::ArchiveDamaged) => held(HeldReason::Damaged, attempt.next()),
+
+            // What is written under the final name at once is on its way and shown in one.
+            (Uploading { attempt, temporary }, Fact::RenameConfirmed(proof))
+                if attempt.exposed && proof.name == temporary =>
+            {
+                delivered(proof)
+            }
+            (Uploading { attempt, .. }, Fact::Conflict { .. }) if attempt.exposed => {
+                held(HeldReason::Conflict, attempt.next())
+            }
+            (Uploading { attempt, .. }, Fact::InDoubt) if attempt.exposed => held(HeldReason::InDoubt, attempt.next()),
+            (Uploading { attempt, .. }, Fact::Resent) if attempt.exposed => Ok(Pending { next: attempt.next() }),
 
             (Uploaded { attempt, temporary }, Fact::RenameIntended) => Ok(Renaming { attempt, temporary }),
             (Uploaded { attempt, .. }, Fact::UploadAbandoned) => Ok(Pending { next: attempt.next() }),
@@ -348,6 +412,7 @@ mod tests {
             ("pending", FileState::Pending { next: PLAIN }),
             ("pending, exposed", FileState::Pending { next: EXPOSED }),
             ("uploading", FileState::Uploading { attempt: PLAIN, temporary: temporary() }),
+            ("uploading, exposed", FileState::Uploading { attempt: EXPOSED, temporary: temporary() }),
             ("uploaded", FileState::Uploaded { attempt: PLAIN, temporary: temporary() }),
             ("uploaded, exposed", FileState::Uploaded { attempt: EXPOSED, temporary: temporary() }),
             ("renaming", FileState::Renaming { attempt: PLAIN, temporary: temporary() }),
@@ -362,9 +427,9 @@ mod tests {
 
     fn facts() -> Vec<DeliveryFact> {
         vec![
-            DeliveryFact::UploadIntended { attempt: 2, temporary: temporary() },
-            DeliveryFact::UploadIntended { attempt: 3, temporary: temporary() },
-            DeliveryFact::UploadVerified { bytes: 5 },
+            DeliveryFact::UploadIntended { attempt: 2, temporary: temporary(), in_place: false },
+            DeliveryFact::UploadIntended { attempt: 3, temporary: temporary(), in_place: false },
+            DeliveryFact::UploadVerified { bytes: 5, by: ContentCheck::Size },
             DeliveryFact::UploadAbandoned,
             DeliveryFact::RenameIntended,
             DeliveryFact::RenameConfirmed(proof()),
@@ -401,9 +466,10 @@ mod tests {
         // intended(2) intended(3) verified abandoned rename confirmed conflict in-doubt damaged resent spoilt hold
         // released settled voided
         let table = "
-            pending            U2 -  -  -  -  -  -   -   B2  -   -   H2  -  -  V
+            pending            U2 -  -  -  -  -  C2  -   B2  -   -   H2  -  -  V
             pending, exposed   U2e - -  -  -  D  C2e -   B2e -   -   H2e -  -  V
             uploading          -  -  V2 P3 -  -  -   -   B3  -   -   H3  -  -  V
+            uploading, exposed -  -  V2e P3e - -  C3e ?3e B3e P3e -  H3e -  -  V
             uploaded           -  -  -  P3 R2 -  C3  -   -   -   -   H3  -  -  V
             uploaded, exposed  -  -  -  P3e R2e D C3e -  -   -   -   H3e -  -  V
             renaming           -  -  -  -  -  D  C3e ?3e -   P3e P3e ?3e -  -  -
@@ -430,11 +496,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_under_its_final_name_is_delivered_without_a_rename() {
+        let name = proof().name;
+        let intent = DeliveryFact::UploadIntended { attempt: 1, temporary: Arc::clone(&name), in_place: true };
+        assert!(intent.may_show() && intent.is_intent());
+        let state = FileState::default().apply(&intent).expect("legal");
+        let attempt = Attempt { number: 1, exposed: true };
+        assert_eq!(state, FileState::Uploading { attempt, temporary: name });
+        assert!(state.apply(&DeliveryFact::RenameConfirmed(proof())).is_ok_and(|state| state.is_delivered()));
+    }
+
+    #[test]
     fn a_temporary_name_is_kept_from_intent_to_rename() {
         let mut state = FileState::default();
         for fact in [
-            DeliveryFact::UploadIntended { attempt: 1, temporary: temporary() },
-            DeliveryFact::UploadVerified { bytes: 5 },
+            DeliveryFact::UploadIntended { attempt: 1, temporary: temporary(), in_place: false },
+            DeliveryFact::UploadVerified { bytes: 5, by: ContentCheck::Size },
             DeliveryFact::RenameIntended,
         ] {
             state = state.apply(&fact).expect("legal");

@@ -7,7 +7,7 @@ use super::batches::{apply, parse_state, subject};
 use super::{Fact, Ledger, LedgerFault, Result, append_fact, ask, row, run, signed, unsigned};
 use crate::disk::SyncPoint;
 use crate::domain::batch::{BatchFact, BatchId, BatchState};
-use crate::domain::delivery::{ABSENCE, Attempt, DeliveryFact, FileState, HeldReason, Proof, Verified};
+use crate::domain::delivery::{ABSENCE, Attempt, ContentCheck, DeliveryFact, FileState, HeldReason, Proof, Verified};
 use crate::domain::ids::{FeedId, FileName, PartNumber, Revision, Sha256Digest};
 use crate::domain::period::Partition;
 use crate::domain::time::UtcTime;
@@ -154,7 +154,11 @@ impl Ledger {
     pub fn leftovers(&self, feed: &FeedId) -> Result<Vec<(i64, String, String)>> {
         let query = "SELECT f.id, f.name, f.temporary FROM file f JOIN batch b ON b.id = f.batch
                      WHERE b.feed = ?1 AND f.state IN ('void', 'delivered') AND f.temporary IS NOT NULL";
-        self.rows(query, [feed.to_string()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        let mut found: Vec<(i64, String, String)> =
+            self.rows(query, [feed.to_string()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        // What was written under its final name is the file itself, not a leftover.
+        found.retain(|(_, name, path)| path.rsplit('/').next() != Some(name));
+        Ok(found)
     }
 
     /// Records that the temporary name of a void or settled file does not lie at the partner any more.
@@ -251,8 +255,15 @@ pub(super) fn follow_files(t: &Transaction<'_>, batch: i64, id: &BatchId, now: U
 
 fn describe(fact: &DeliveryFact) -> String {
     match fact {
-        DeliveryFact::UploadIntended { attempt, temporary } => format!("attempt {attempt} as {temporary}"),
-        DeliveryFact::UploadVerified { bytes } => format!("{bytes} bytes"),
+        DeliveryFact::UploadIntended { attempt, temporary, in_place } => {
+            let place = if *in_place { ", its final name" } else { "" };
+            format!("attempt {attempt} as {temporary}{place}")
+        }
+        DeliveryFact::UploadVerified { bytes, by } => match by {
+            ContentCheck::Size => format!("{bytes} bytes"),
+            ContentCheck::Hash => format!("{bytes} bytes, and the server states their SHA-256"),
+            ContentCheck::ReadBack => format!("{bytes} bytes, read back and compared by SHA-256"),
+        },
         DeliveryFact::RenameConfirmed(proof) | DeliveryFact::SettledAsDelivered(proof) => {
             format!("{} bytes as {}, known by {}", proof.bytes, proof.name, proof.how.as_str())
         }
@@ -263,7 +274,9 @@ fn describe(fact: &DeliveryFact) -> String {
         DeliveryFact::Resent => {
             "neither the temporary nor the final name is there: by the partner's rule it is sent again".to_owned()
         }
-        DeliveryFact::Spoilt => "the temporary file was there, not renamed and not whole: it is sent again".to_owned(),
+        DeliveryFact::Spoilt => {
+            "the temporary file was there, not renamed and not to be used: it is sent again".to_owned()
+        }
         DeliveryFact::UploadAbandoned
         | DeliveryFact::RenameIntended
         | DeliveryFact::HoldOrdered

@@ -29,6 +29,8 @@ pub enum FaultKind {
     Denied,
     /// No such file or directory.
     NotFound,
+    /// The server cannot do what it is asked for, and the configuration can ask for something else.
+    Unsupported,
     /// The server does not know the command, or answers something that makes no sense.
     Protocol,
     /// Reading or writing failed, here or there.
@@ -48,6 +50,7 @@ impl FaultKind {
             Self::DiskFull => "disk full",
             Self::Denied => "not permitted",
             Self::NotFound => "not found",
+            Self::Unsupported => "the server cannot do this",
             Self::Protocol => "unusable answer",
             Self::Io => "input/output failed",
         }
@@ -98,6 +101,11 @@ impl RemoteFault {
         Self::because(kind_of(error), operation, outcome, error.to_string())
     }
 
+    /// What is read from a server cannot be taken here. Nothing was changed there.
+    pub(super) fn of_sink(error: &io::Error) -> Self {
+        Self::because(FaultKind::Io, "read", Outcome::NotDone, error.to_string())
+    }
+
     /// What the failure asks for.
     #[must_use]
     pub fn disposition(&self) -> Disposition {
@@ -105,7 +113,12 @@ impl RemoteFault {
             (Outcome::Unknown, _) => Disposition::InDoubt,
             (
                 Outcome::NotDone,
-                FaultKind::Auth | FaultKind::Tls | FaultKind::HostKey | FaultKind::Denied | FaultKind::NotFound,
+                FaultKind::Auth
+                | FaultKind::Tls
+                | FaultKind::HostKey
+                | FaultKind::Denied
+                | FaultKind::NotFound
+                | FaultKind::Unsupported,
             ) => Disposition::Reject,
             (
                 Outcome::NotDone,

@@ -4,9 +4,10 @@ use hourdrop::clock::{Clock, SystemClock};
 use hourdrop::deliver::{
     DeliverFault, FileToDeliver, InDoubtRule, StoreMark, Surroundings, TemporaryPlace, deliver_file,
 };
-use hourdrop::domain::delivery::{DeliveryFact, FileState, Verified};
-use hourdrop::domain::ids::FileName;
+use hourdrop::domain::delivery::{ContentCheck, DeliveryFact, FileState, Verified};
+use hourdrop::domain::ids::{FileName, Sha256Digest};
 use hourdrop::remote::{Remote, RemotePath};
+use sha2::{Digest, Sha256};
 use std::convert::Infallible;
 use std::io::{Cursor, Read};
 
@@ -32,12 +33,22 @@ pub fn file(directory: &RemotePath, name: &str, bytes: usize) -> FileToDeliver {
     FileToDeliver {
         name: FileName::parse(name).expect("name"),
         directory: directory.clone(),
+        is_manifest: false,
         temporary: TemporaryPlace::Beside,
         store: StoreMark::parse("0123abcd").expect("mark"),
         bytes: u64::try_from(bytes).expect("size"),
+        sha256: Sha256Digest([0; 32]),
+        check: ContentCheck::Size,
         state: FileState::default(),
         in_doubt: InDoubtRule::Hold,
+        is_compared: false,
     }
+}
+
+/// A file with this content, which is to be proved.
+pub fn proved(directory: &RemotePath, name: &str, content: &[u8], check: ContentCheck) -> FileToDeliver {
+    let sha256 = Sha256Digest(Sha256::digest(content).into());
+    FileToDeliver { sha256, check, ..file(directory, name, content.len()) }
 }
 
 pub fn how(state: &FileState) -> Option<Verified> {

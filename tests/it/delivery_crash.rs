@@ -3,16 +3,17 @@
 
 use crate::delivering::file;
 use hourdrop::clock::SystemClock;
-use hourdrop::deliver::{BatchOutcome, FileToDeliver, Surroundings, deliver_batch};
+use hourdrop::deliver::{BatchOutcome, FileToDeliver, InDoubtRule, Surroundings, TemporaryPlace, deliver_batch};
 use hourdrop::disk::RealDisk;
 use hourdrop::domain::delivery::{DeliveryFact, FileState};
+use hourdrop::domain::ids::Sha256Digest;
 use hourdrop::remote::{
     Abilities, Deadlines, Endpoint, FaultKind, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath,
 };
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Cursor, Read};
+use std::io::{Cursor, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -80,6 +81,12 @@ impl Remote for Breaking {
     ) -> Result<(), RemoteFault> {
         self.call(|inner| inner.upload(temporary, body, bytes, progress))
     }
+    fn read(&mut self, path: &RemotePath, sink: &mut dyn Write) -> Result<u64, RemoteFault> {
+        self.call(|inner| inner.read(path, sink))
+    }
+    fn server_hash(&mut self, path: &RemotePath, bytes: u64) -> Result<Option<Sha256Digest>, RemoteFault> {
+        self.call(|inner| inner.server_hash(path, bytes))
+    }
     fn rename(&mut self, from: &RemotePath, to: &RemotePath) -> Result<(), RemoteFault> {
         self.call(|inner| inner.rename(from, to))
     }
@@ -91,6 +98,8 @@ impl Remote for Breaking {
 /// What is recorded, by file, and how much happened.
 #[derive(Default)]
 struct Ledger {
+    /// Files are written under their final names at once.
+    in_place: bool,
     facts: RefCell<BTreeMap<String, Vec<DeliveryFact>>>,
     recorded: Cell<usize>,
     calls: Arc<AtomicUsize>,
@@ -119,7 +128,15 @@ impl Ledger {
         let inner = endpoint.connect(&Deadlines::default(), Arc::new(RealDisk)).expect("session");
         let mut session = Breaking { inner, stop, calls: Arc::clone(&self.calls), broken: false };
         let here = RemotePath::login_directory();
-        let files = NAMES.map(|name| FileToDeliver { state: self.state(name), ..file(&here, name, name.len()) });
+        let temporary = if self.in_place { TemporaryPlace::Nowhere } else { TemporaryPlace::Beside };
+        let files = NAMES.map(|name| FileToDeliver {
+            state: self.state(name),
+            temporary: temporary.clone(),
+            is_manifest: name == "m.txt",
+            // Nobody takes a manifest here: one that is gone was never there.
+            in_doubt: InDoubtRule::Resend,
+            ..file(&here, name, name.len())
+        });
         let [first, second, manifest] = &files;
         let outcome = deliver_batch(
             &mut session,
@@ -153,9 +170,9 @@ fn assert_what_is_visible_is_whole(directory: &Path, stop: Stop) {
 }
 
 /// Stops a first run there; a second one goes on.
-fn stop_and_go_on(stop: Stop) {
+fn stop_and_go_on(in_place: bool, stop: Stop) {
     let dir = tempfile::tempdir().expect("temporary directory");
-    let ledger = Ledger::default();
+    let ledger = Ledger { in_place, ..Ledger::default() };
     assert!(!ledger.run(dir.path(), stop), "{stop:?} was not reached");
     assert_what_is_visible_is_whole(dir.path(), stop);
     assert!(ledger.run(dir.path(), Stop::Never), "{stop:?}: {:?}", NAMES.map(|name| ledger.state(name)));
@@ -171,8 +188,8 @@ fn a_batch_stopped_anywhere_goes_on_to_the_same_directory() {
     let (calls, facts) = (undisturbed.calls.load(Ordering::Relaxed), undisturbed.recorded.get());
     assert_eq!((calls, facts), (15, 12), "five calls and four facts for each file");
     for number in 0..facts {
-        stop_and_go_on(Stop::BeforeFact(number));
-        stop_and_go_on(Stop::AfterFact(number));
+        stop_and_go_on(false, Stop::BeforeFact(number));
+        stop_and_go_on(false, Stop::AfterFact(number));
     }
     for number in 0..calls {
         // The last look at a file only tells more about how it was delivered: the batch goes on until the next call.
@@ -182,8 +199,25 @@ fn a_batch_stopped_anywhere_goes_on_to_the_same_directory() {
                 let dir = tempfile::tempdir().expect("temporary directory");
                 assert!(Ledger::default().run(dir.path(), stop), "{stop:?}");
             } else {
-                stop_and_go_on(stop);
+                stop_and_go_on(false, stop);
             }
         }
+    }
+}
+
+#[test]
+fn without_rename_a_batch_stopped_anywhere_goes_on_to_the_same_directory() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let undisturbed = Ledger { in_place: true, ..Ledger::default() };
+    assert!(undisturbed.run(dir.path(), Stop::Never));
+    let (calls, facts) = (undisturbed.calls.load(Ordering::Relaxed), undisturbed.recorded.get());
+    assert_eq!((calls, facts), (12, 6), "four calls and two facts for each file");
+    for number in 0..facts {
+        stop_and_go_on(true, Stop::BeforeFact(number));
+        stop_and_go_on(true, Stop::AfterFact(number));
+    }
+    for number in 0..calls {
+        stop_and_go_on(true, Stop::BeforeCall(number));
+        stop_and_go_on(true, Stop::AfterCall(number));
     }
 }

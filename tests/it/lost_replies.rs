@@ -1,9 +1,9 @@
 //! Deliveries to a server that lies, stalls and drops replies.
 
-use crate::delivering::{deliver, file, how};
+use crate::delivering::{deliver, file, how, proved};
 use crate::scripted_server::{Quirk, ScriptedServer};
-use hourdrop::deliver::{DeliverFault, FileToDeliver};
-use hourdrop::domain::delivery::{Attempt, DeliveryFact, FileState, HeldReason, Verified};
+use hourdrop::deliver::{DeliverFault, FileToDeliver, InDoubtRule, TemporaryPlace};
+use hourdrop::domain::delivery::{Attempt, ContentCheck, DeliveryFact, FileState, HeldReason, Verified};
 use hourdrop::remote::{FaultKind, Outcome, RemotePath, SizeSource};
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -24,7 +24,11 @@ struct Run {
 
 /// Delivers with a new session after every fault, as an exporter would.
 fn exporter(server: &ScriptedServer) -> Run {
-    let mut run = Run { state: FileState::default(), facts: Vec::new(), faults: Vec::new() };
+    exporter_of(server, &the_file())
+}
+
+fn exporter_of(server: &ScriptedServer, file: &FileToDeliver) -> Run {
+    let mut run = Run { state: file.state.clone(), facts: Vec::new(), faults: Vec::new() };
     for _ in 0..6 {
         let mut session = match server.connect() {
             Ok(session) => session,
@@ -33,7 +37,7 @@ fn exporter(server: &ScriptedServer) -> Run {
                 continue;
             }
         };
-        let file = FileToDeliver { state: run.state.clone(), ..the_file() };
+        let file = FileToDeliver { state: run.state.clone(), ..file.clone() };
         let (outcome, facts) = deliver(session.as_mut(), &file, CONTENT);
         run.state = facts.iter().try_fold(run.state, FileState::apply).expect("facts fit the state");
         run.facts.extend(facts);
@@ -122,6 +126,87 @@ fn a_server_that_lies_about_sizes_never_shows_a_file() {
     );
     let world = server.world();
     assert!(world.shown.is_empty() && world.files.is_empty());
+}
+
+#[test]
+fn other_bytes_of_the_right_number_are_noticed_by_hash_and_by_reading_back() {
+    use ContentCheck::{Hash, ReadBack, Size};
+    let garbled = b"en bytes.t".to_vec();
+    for (quirk, check, shown, faults) in [
+        (Quirk::GarbleStore, Size, garbled, 0),
+        (Quirk::GarbleStore, ReadBack, CONTENT.to_vec(), 1),
+        (Quirk::GarbleStoreAndHash, ReadBack, CONTENT.to_vec(), 1),
+        (Quirk::GarbleStoreAndHash, Hash, CONTENT.to_vec(), 1),
+    ] {
+        let server = ScriptedServer::start(quirk, 1);
+        let run = exporter_of(&server, &proved(&RemotePath::parse("out").expect("path"), "a.dat", CONTENT, check));
+        assert_eq!(how(&run.state), Some(check.evidence()), "{quirk:?} {check:?}: {:?}", run.faults);
+        assert_eq!(run.faults.len(), faults, "{quirk:?} {check:?}: {:?}", run.faults);
+        assert!(run.faults.iter().all(|fault| fault.contains("holds other bytes: SHA-256")), "{:?}", run.faults);
+        let world = server.world();
+        assert_eq!((&world.shown[..], world.files.len()), (&[(FINAL.to_owned(), shown)][..], 1), "{quirk:?} {check:?}");
+    }
+    // No hash: nothing is sent, and nothing weaker is done instead.
+    let server = ScriptedServer::start(Quirk::GarbleStore, 1);
+    let run = exporter_of(&server, &proved(&RemotePath::parse("out").expect("path"), "a.dat", CONTENT, Hash));
+    assert_eq!(run.state, FileState::default());
+    assert!(run.faults.iter().all(|fault| fault.contains("states no SHA-256")), "{:?}", run.faults);
+    let world = server.world();
+    assert!(world.files.is_empty() && !world.commands.iter().any(|command| command.starts_with("STOR")));
+}
+
+fn in_place(is_manifest: bool) -> FileToDeliver {
+    FileToDeliver { temporary: TemporaryPlace::Nowhere, is_manifest, ..the_file() }
+}
+
+#[test]
+fn a_server_without_rename_is_told_apart_and_served_without_temporary_names() {
+    let server = ScriptedServer::start(Quirk::NoRename, 1);
+    let run = exporter(&server);
+    assert!(run.faults.iter().all(|fault| fault.starts_with("rename: the server cannot do this")), "{:?}", run.faults);
+    // The temporary file that waited for its rename is not left behind.
+    let run = exporter_of(&server, &FileToDeliver { state: run.state, ..in_place(false) });
+    assert_eq!(how(&run.state), Some(Verified::ReplyAndSize), "{:?}", run.faults);
+    assert_eq!(server.world().files.keys().collect::<Vec<_>>(), [FINAL]);
+}
+
+#[test]
+fn without_rename_lost_replies_and_refusals_end_in_one_whole_file() {
+    use Verified::{ReplyAndSize, SeenWhole};
+    for is_manifest in [false, true] {
+        for (quirk, expected, faults) in [
+            (Quirk::NoRename, ReplyAndSize, 0),
+            (Quirk::DropAfterStore, SeenWhole, 1),
+            (Quirk::NoRenameAndCutStore, ReplyAndSize, 1),
+            (Quirk::TruncateStore, ReplyAndSize, 1),
+            (Quirk::BreakStore, ReplyAndSize, 1),
+            (Quirk::NoRenameAndRefuseStore, ReplyAndSize, 1),
+        ] {
+            let server = ScriptedServer::start(quirk, 1);
+            let run = exporter_of(&server, &in_place(is_manifest));
+            assert_eq!(how(&run.state), Some(expected), "{quirk:?}: {:?} {:?}", run.facts, run.faults);
+            assert_eq!(run.faults.len(), faults, "{quirk:?}: {:?}", run.faults);
+            let world = server.world();
+            assert_eq!(world.files.iter().collect::<Vec<_>>(), [(&FINAL.to_owned(), &CONTENT.to_vec())], "{quirk:?}");
+            assert!(!world.commands.iter().any(|command| command.starts_with("RNFR")), "{quirk:?}");
+        }
+    }
+}
+
+#[test]
+fn without_rename_a_manifest_that_is_gone_is_in_doubt_and_a_part_file_is_sent_again() {
+    for (is_manifest, rule, expected) in [
+        (true, InDoubtRule::Hold, None),
+        (true, InDoubtRule::Resend, Some(Verified::ReplyAndSize)),
+        (false, InDoubtRule::Hold, Some(Verified::ReplyAndSize)),
+    ] {
+        let server = ScriptedServer::start(Quirk::NoRenameAndTakenStore, 1);
+        let run = exporter_of(&server, &FileToDeliver { in_doubt: rule, ..in_place(is_manifest) });
+        assert_eq!(how(&run.state), expected, "{is_manifest} {rule:?}: {:?}", run.faults);
+        let held = matches!(run.state, FileState::Held { reason: HeldReason::InDoubt, .. });
+        assert_eq!(held, expected.is_none(), "{is_manifest} {rule:?}: {:?}", run.state);
+        assert_eq!(server.world().files.len(), usize::from(!held), "{is_manifest} {rule:?}");
+    }
 }
 
 #[test]

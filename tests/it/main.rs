@@ -11,6 +11,7 @@
 
 mod cli_reports;
 mod clock_jumps;
+mod connections;
 mod damaged_archive;
 mod delivering;
 mod delivery_crash;
@@ -23,6 +24,7 @@ mod lost_replies;
 mod one_fault;
 mod open_files;
 mod operator;
+mod partner_rules;
 mod policies;
 mod readme;
 mod recover;

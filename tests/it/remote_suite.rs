@@ -1,20 +1,22 @@
 //! The same cases over every adapter and every real server.
 
-use crate::delivering::{deliver, file, how};
+use crate::delivering::{deliver, file, how, proved};
 use crate::servers::{Certificates, SshKeys, TestServer, free_port, ftp};
 use hourdrop::clock::{Clock, SystemClock};
 use hourdrop::deliver::{
     BatchOutcome, DeliverFault, FileToDeliver, InDoubtRule, Surroundings, TemporaryPlace, deliver_batch,
 };
 use hourdrop::disk::RealDisk;
-use hourdrop::domain::delivery::{Attempt, DeliveryFact, FileState, HeldReason, Verified};
-use hourdrop::domain::ids::FileName;
+use hourdrop::domain::delivery::{Attempt, ContentCheck, DeliveryFact, FileState, HeldReason, Verified};
+use hourdrop::domain::ids::{FileName, Sha256Digest};
 use hourdrop::domain::time::Length;
 use hourdrop::remote::endpoint::{FtpEndpoint, HostKeys, Protection, SftpEndpoint, SftpLogin};
+use hourdrop::remote::hashing::HashingSink;
 use hourdrop::remote::tls::{TlsRules, Trust};
 use hourdrop::remote::{
     Deadlines, Endpoint, EntryKind, FaultKind, Outcome, Remote, RemoteFault, RemotePath, SizeSource,
 };
+use sha2::{Digest, Sha256};
 use std::convert::Infallible;
 use std::fs;
 use std::io::{self, Write};
@@ -47,6 +49,10 @@ const CASES: &[Case] = &[
     ("a missing file cannot be renamed but may be removed", a_missing_file_cannot_be_renamed_but_may_be_removed),
     ("a body of the wrong length is never shown", a_body_of_the_wrong_length_is_never_shown),
     ("a delivery records every act before and after it", a_delivery_records_every_act),
+    ("what lies there is read back byte for byte", what_lies_there_is_read_back),
+    ("a file that cannot be taken or is missing ends the reading", a_reading_that_cannot_go_on_ends),
+    ("a hash that the server states is the true one", a_hash_that_the_server_states_is_true),
+    ("a file is proved by its bytes where the partner wants it", a_file_is_proved_by_its_bytes),
     ("a foreign file under the final name stays as it is", a_foreign_file_stays_as_it_is),
     ("a batch arrives in order with its manifest last", a_batch_arrives_in_order),
     ("a batch stops at the first file that is held", a_batch_stops_at_the_first_held_file),
@@ -59,6 +65,7 @@ const CASES: &[Case] = &[
     ("both names after an earlier rename are one delivery", both_names_after_an_earlier_rename),
     ("neither name is in doubt and leaves nothing behind", neither_name_is_in_doubt),
     ("the table of doubt holds under both rules", the_table_of_doubt_holds),
+    ("the table of servers without rename holds", the_table_without_rename_holds),
     ("a private temporary directory settles what is gone", a_private_temporary_directory_settles),
     ("forty files go over one session", forty_files_go_over_one_session),
 ];
@@ -96,6 +103,11 @@ fn every_case_holds_on_vsftpd() {
 #[test]
 fn every_case_holds_on_proftpd() {
     run_all(TestServer::proftpd());
+}
+
+#[test]
+fn every_case_holds_on_proftpd_that_states_hashes() {
+    run_all(TestServer::proftpd_with_hashes());
 }
 
 #[test]
@@ -473,6 +485,75 @@ fn a_delivery_records_every_act(ground: &Ground<'_>) {
     assert_eq!(rebuilt, Ok(state));
 }
 
+/// Every byte value, over the end of what is read ahead.
+fn long_content() -> Vec<u8> {
+    (0..2_500_000u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect()
+}
+
+fn what_lies_there_is_read_back(ground: &Ground<'_>) {
+    let long = long_content();
+    let mut session = ground.session();
+    for (name, content) in [("empty", &b""[..]), ("line ends", b"\r\n\n\r\x1a\0\xff\xff\xf4\r\n"), ("long", &long)] {
+        ground.put(name, content);
+        let mut read = Vec::new();
+        let count = session.read(&ground.path(name), &mut read);
+        assert!(read == content, "{name}: other bytes");
+        assert_eq!(count, Ok(u64::try_from(content.len()).expect("size")), "{name}");
+    }
+    // The session goes on.
+    assert_eq!(session.size(&ground.path("long")), Ok(Some(2_500_000)));
+}
+
+fn a_reading_that_cannot_go_on_ends(ground: &Ground<'_>) {
+    let fault = ground.session().read(&ground.path("missing"), &mut io::sink()).expect_err("a fault");
+    assert_eq!((fault.kind, fault.outcome), (FaultKind::NotFound, Outcome::NotDone), "{fault}");
+    ground.put("long", &long_content());
+    let mut session = ground.session();
+    let fault = session.read(&ground.path("long"), &mut HashingSink::new(100)).expect_err("a fault");
+    assert_eq!((fault.kind, fault.outcome), (FaultKind::Io, Outcome::NotDone), "{fault}");
+    assert!(fault.to_string().contains("more than the expected 100 bytes"), "{fault}");
+}
+
+fn a_hash_that_the_server_states_is_true(ground: &Ground<'_>) {
+    let mut session = ground.session();
+    for (name, content) in [("a b.dat", &b"hello"[..]), ("empty", b""), ("long", &long_content())] {
+        ground.put(name, content);
+        let bytes = u64::try_from(content.len()).expect("size");
+        let told = session.server_hash(&ground.path(name), bytes).expect("an answer");
+        assert!(told.is_none_or(|told| told == Sha256Digest(Sha256::digest(content).into())), "{name}: {told:?}");
+        assert_eq!(told.is_some(), ground.server.states_hashes(), "{name}");
+    }
+}
+
+fn a_file_is_proved_by_its_bytes(ground: &Ground<'_>) {
+    let content = long_content();
+    let checks = [("r.dat", ContentCheck::ReadBack), ("h.dat", ContentCheck::Hash)];
+    for (name, check) in checks {
+        let file = proved(&ground.directory, name, &content, check);
+        let (state, facts) = deliver(ground.session().as_mut(), &file, &content);
+        if check == ContentCheck::Hash && !ground.server.states_hashes() {
+            let Err(DeliverFault::Remote(fault)) = state else { panic!("{state:?}") };
+            assert_eq!((fault.kind, facts.len()), (FaultKind::Unsupported, 0), "{fault}");
+            assert!(fault.to_string().contains("verify = \"read-back\""), "{fault}");
+            assert_eq!(ground.names(), ["r.dat"], "nothing was sent");
+            continue;
+        }
+        assert_eq!(how(&state.expect("delivery")), Some(check.evidence()), "{name}");
+        assert!(ground.read(name).as_deref() == Some(&content[..]), "{name} has other bytes");
+        // After a crash the bytes are compared again: others of the same size are not shown.
+        for state in [uploaded, renaming] {
+            ground.session().remove(&file.final_path()).expect("taken");
+            let temporary = file.temporary_path(Attempt::FIRST);
+            ground.put(temporary.name(), &vec![0; content.len()]);
+            let state = state(Attempt::FIRST, temporary.to_shared());
+            let (state, facts) = ground.deliver(&FileToDeliver { state, ..file.clone() }, &content);
+            assert!(matches!(facts.first(), Some(DeliveryFact::UploadAbandoned | DeliveryFact::Spoilt)), "{facts:?}");
+            assert_eq!(how(&state), Some(check.evidence()), "{name}");
+            assert!(ground.read(name).as_deref() == Some(&content[..]), "{name} has other bytes");
+        }
+    }
+}
+
 fn a_foreign_file_stays_as_it_is(ground: &Ground<'_>) {
     // The same size as ours: size is no proof of origin.
     ground.put("a.dat", b"other");
@@ -675,6 +756,69 @@ fn the_table_of_doubt_holds(ground: &Ground<'_>) {
             }
         }
     }
+}
+
+/// What lies under the final name; whether an upload to it was announced; and what becomes of the file: the facts, and
+/// what lies there then.
+type InPlaceRow = (Option<&'static str>, bool, &'static [&'static str], Option<&'static str>);
+
+const WRITTEN: &[&str] = &["upload-intended", "rename-confirmed"];
+const AGAIN: &[&str] = &["upload-abandoned", "upload-intended", "rename-confirmed"];
+const IN_PLACE: [InPlaceRow; 9] = [
+    (None, false, WRITTEN, Some("hello")),
+    (Some("hello"), false, &["conflict"], Some("hello")),
+    (Some(""), false, &["conflict"], Some("")),
+    (Some("hello"), true, &["rename-confirmed"], Some("hello")),
+    (Some("hel"), true, AGAIN, Some("hello")),
+    (Some(""), true, AGAIN, Some("hello")),
+    (Some("hexlo"), true, &["conflict"], Some("hexlo")),
+    (Some("hex"), true, &["conflict"], Some("hex")),
+    (Some("hello, world"), true, &["conflict"], Some("hello, world")),
+];
+
+fn the_table_without_rename_holds(ground: &Ground<'_>) {
+    let check = |file: &FileToDeliver, row: &InPlaceRow, told: &[&str], left: Option<&str>| {
+        let (there, announced, ..) = row;
+        if let Some(there) = there {
+            ground.put("a.dat", there.as_bytes());
+        }
+        let attempt = Attempt { number: 1, exposed: true };
+        let state = uploading(attempt, file.final_path().to_shared());
+        let state = if *announced { state } else { FileState::default() };
+        let (state, facts) = ground.deliver(&FileToDeliver { state, ..file.clone() }, b"hello");
+        assert_eq!(
+            (names_of(&facts).as_slice(), ground.read("a.dat").as_deref()),
+            (told, left.map(str::as_bytes)),
+            "{row:?}"
+        );
+        assert!(state.is_delivered() || held(&state).is_some(), "{row:?}: {state:?}");
+        for name in ground.names() {
+            assert_eq!(name, "a.dat", "{row:?}");
+            ground.session().remove(&ground.path(&name)).expect("cleared");
+        }
+        // A release looks again, and touches nothing that is not ours.
+        if held(&state) == Some(HeldReason::Conflict) && *announced {
+            ground.put("a.dat", b"hexlo");
+            let state = state.apply(&DeliveryFact::Released).expect("legal");
+            let (state, _) = ground.deliver(&FileToDeliver { state, ..file.clone() }, b"hello");
+            assert_eq!((held(&state), ground.read("a.dat")), (Some(HeldReason::Conflict), Some(b"hexlo".to_vec())));
+            ground.session().remove(&ground.path("a.dat")).expect("cleared");
+        }
+    };
+    for is_manifest in [false, true] {
+        let file = FileToDeliver { temporary: TemporaryPlace::Nowhere, is_manifest, ..ground.file("a.dat", 5) };
+        for row in &IN_PLACE {
+            check(&file, row, row.2, row.3);
+        }
+    }
+    // What is gone after an upload was announced.
+    let gone: InPlaceRow = (None, true, &[], None);
+    let part = FileToDeliver { temporary: TemporaryPlace::Nowhere, ..ground.file("a.dat", 5) };
+    check(&part, &gone, AGAIN, Some("hello"));
+    let manifest = FileToDeliver { is_manifest: true, ..part };
+    check(&manifest, &gone, &["in-doubt"], None);
+    let resend = FileToDeliver { in_doubt: InDoubtRule::Resend, ..manifest };
+    check(&resend, &gone, &["resent", "upload-intended", "rename-confirmed"], Some("hello"));
 }
 
 fn a_private_temporary_directory_settles(ground: &Ground<'_>) {

@@ -2,12 +2,14 @@
 
 use crate::servers::ftp;
 use hourdrop::disk::RealDisk;
+use hourdrop::domain::ids::Sha256Digest;
 use hourdrop::domain::time::Length;
 use hourdrop::remote::{Deadlines, Remote, RemoteFault};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Barrier, Mutex, MutexGuard};
 use std::thread;
 
 /// What the server does wrong.
@@ -28,16 +30,30 @@ pub enum Quirk {
     DropAfterRenameAndPickup,
     /// Carries out RNTO and confirms; the partner has taken the file before anybody looks.
     PickupAtOnce,
+    /// Knows no RNFR.
+    NoRename,
+    /// The same; stores half and closes the connection without a reply.
+    NoRenameAndCutStore,
+    /// The same; stores everything, the partner takes it, and no reply comes.
+    NoRenameAndTakenStore,
+    /// The same; refuses to store.
+    NoRenameAndRefuseStore,
     /// Refuses RNTO in good order.
     RefuseRename,
     /// Stores everything and closes the connection without a reply.
     DropAfterStore,
     /// Stores half, and confirms.
     TruncateStore,
+    /// Stores other bytes of the right number, and confirms. States no hashes.
+    GarbleStore,
+    /// The same with a server that states the true SHA-256 of what it holds, by XSHA256.
+    GarbleStoreAndHash,
     /// Confirms the whole file, and for ever states one byte less.
     LieAboutSize,
     /// States half of the size twice, then the truth.
     LateSize,
+    /// Stores a part file only when another one is being stored, too.
+    TwoStoresAtOnce,
     /// Breaks the data connection after a few bytes and says so.
     BreakStore,
     /// Has no room for a connection.
@@ -82,12 +98,13 @@ impl ScriptedServer {
         let port = listener.local_addr().expect("address").port();
         let world = Arc::new(Mutex::new(World { left: times, ..World::default() }));
         let shared = Arc::clone(&world);
+        let two = Arc::new(Barrier::new(2));
         // The thread waits for connections until the test process ends.
         thread::spawn(move || {
             for connection in listener.incoming().flatten() {
-                let world = Arc::clone(&shared);
+                let (world, two) = (Arc::clone(&shared), Arc::clone(&two));
                 thread::spawn(move || {
-                    Dialogue { quirk, world, data: None, from: None, cwd: String::new() }.run(connection);
+                    Dialogue { quirk, world, two, data: None, from: None, cwd: String::new() }.run(connection);
                 });
             }
         });
@@ -118,6 +135,7 @@ fn short_deadlines() -> Deadlines {
 struct Dialogue {
     quirk: Quirk,
     world: Arc<Mutex<World>>,
+    two: Arc<Barrier>,
     data: Option<TcpListener>,
     from: Option<String>,
     cwd: String,
@@ -178,6 +196,9 @@ impl Dialogue {
             "PASS" if self.acts(Quirk::ShoutPassword) => Next::Reply(format!("530 \u{1b}[31mwrong: {argument}\u{7}")),
             "PASS" => reply("230 welcome"),
             "FEAT" if matches!(self.quirk, Quirk::WrongAddress | Quirk::NoSize) => reply("500 what?"),
+            "FEAT" if self.quirk == Quirk::GarbleStoreAndHash => {
+                reply("211-Features:\r\n EPSV\r\n SIZE\r\n HASH SHA-1*;MD5\r\n XSHA256\r\n211 End")
+            }
             "FEAT" => reply("211-Features:\r\n EPSV\r\n MLST size*;type*;\r\n SIZE\r\n UTF8\r\n211 End"),
             "PWD" => reply("257 \"/\" is current"),
             "CWD" if argument == "/" => self.enter(""),
@@ -190,9 +211,17 @@ impl Dialogue {
                     (self.listen(), if self.quirk == Quirk::WrongAddress { "10,99,99,99" } else { "127,0,0,1" });
                 Next::Reply(format!("227 Entering Passive Mode ({host},{},{})", port / 256, port % 256))
             }
+            "RETR" => self.retrieve(argument, connection),
+            "XSHA256" => match self.world().files.get(argument) {
+                Some(content) => {
+                    Next::Reply(format!("250 {}", Sha256Digest(Sha256::digest(content).into())).to_uppercase())
+                }
+                None => reply("550 no such file"),
+            },
             "STOR" => self.store(argument, connection),
             "MLSD" | "NLST" | "LIST" => self.list(verb, connection),
             "SIZE" => self.size(argument),
+            "RNFR" if self.has_no_rename() => reply("502 not implemented"),
             "RNFR" if self.world().files.contains_key(argument) => {
                 self.from = Some(argument.to_owned());
                 reply("350 go on")
@@ -227,7 +256,15 @@ impl Dialogue {
         Some(data)
     }
 
+    fn has_no_rename(&self) -> bool {
+        use Quirk::{NoRename, NoRenameAndCutStore, NoRenameAndRefuseStore, NoRenameAndTakenStore};
+        matches!(self.quirk, NoRename | NoRenameAndCutStore | NoRenameAndTakenStore | NoRenameAndRefuseStore)
+    }
+
     fn store(&mut self, path: &str, connection: &mut TcpStream) -> Next {
+        if self.acts(Quirk::NoRenameAndRefuseStore) {
+            return reply("553 not now");
+        }
         let Some(mut data) = self.accept(connection) else { return reply("425 no data connection") };
         if self.acts(Quirk::BreakStore) {
             self.world().files.insert(path.to_owned(), b"ten".to_vec());
@@ -236,11 +273,34 @@ impl Dialogue {
         }
         let mut content = Vec::new();
         drop(data.read_to_end(&mut content));
+        if self.quirk == Quirk::TwoStoresAtOnce && path.starts_with("out/p") {
+            self.two.wait();
+        }
         if self.acts(Quirk::TruncateStore) {
             content.truncate(content.len() / 2);
         }
+        if self.acts(Quirk::NoRenameAndCutStore) {
+            content.truncate(content.len() / 2);
+            self.world().files.insert(path.to_owned(), content);
+            return Next::Close;
+        }
+        if self.acts(Quirk::NoRenameAndTakenStore) {
+            self.world().shown.push((path.to_owned(), content));
+            return Next::Close;
+        }
+        if self.acts(Quirk::GarbleStore) || self.acts(Quirk::GarbleStoreAndHash) {
+            content.rotate_left(1);
+        }
         self.world().files.insert(path.to_owned(), content);
         if self.acts(Quirk::DropAfterStore) { Next::Close } else { reply("226 stored") }
+    }
+
+    fn retrieve(&mut self, path: &str, connection: &mut TcpStream) -> Next {
+        let Some(content) = self.world().files.get(path).cloned() else { return reply("550 no such file") };
+        let Some(mut data) = self.accept(connection) else { return reply("425 no data connection") };
+        drop(data.write_all(&content));
+        drop(data);
+        reply("226 sent")
     }
 
     fn list(&mut self, verb: &str, connection: &mut TcpStream) -> Next {

@@ -4,6 +4,7 @@ use super::secret::SecretReference;
 use super::server;
 use crate::deliver::InDoubtRule;
 use crate::document::{Placed, Problems, Table, Value};
+use crate::domain::delivery::ContentCheck;
 use crate::domain::ids::{FeedId, FeedName, FileName, PartnerId};
 use crate::domain::time::{Length, UtcTime};
 use crate::feed::definition::{FeedDefinition, FormatFinder};
@@ -12,6 +13,9 @@ use crate::remote::endpoint::Protection;
 use crate::remote::{Address, Deadlines, Endpoint};
 use std::path::Path;
 use std::sync::Arc;
+
+/// Servers seldom allow more sessions of one account.
+const CONNECTIONS_MAX: i64 = 8;
 
 /// How the partner shows that it took a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +41,12 @@ pub struct PartnerConfig {
     pub pickup: Option<PickupRule>,
     /// Directory for temporary names; `None` puts them beside the final ones.
     pub temporary_dir: Option<String>,
+    /// The server can rename. Without it files are written under their final names at once.
+    pub rename: bool,
+    /// Sessions at the same time, from 1 to 8.
+    pub connections: usize,
+    /// What is compared after an upload.
+    pub check: ContentCheck,
     /// What is done with a file of which nobody can say whether it arrived.
     pub in_doubt: InDoubtRule,
     /// Limits of every operation.
@@ -66,8 +76,11 @@ pub(super) fn read(
     let temporary_dir = table.text("temporary_dir").map(|text| text.value);
     let rules = [("hold", InDoubtRule::Hold), ("resend", InDoubtRule::Resend)];
     let in_doubt = table.choice("in_doubt", &rules).map(|rule| rule.value).unwrap_or_default();
+    let check = table.choice("verify", &ContentCheck::WORDS).map(|check| check.value).unwrap_or_default();
+    let connections = table.integer("connections", 1..CONNECTIONS_MAX + 1).and_then(|n| usize::try_from(n.value).ok());
     let deadlines = read_deadlines(&table);
     let feeds = read_feeds(&table, &id, formats);
+    let rename = read_rename(&table, &feeds);
     table.finish();
     Some(PartnerConfig {
         id,
@@ -76,6 +89,9 @@ pub(super) fn read(
         picks_up,
         pickup,
         temporary_dir,
+        rename,
+        connections: connections.unwrap_or(1),
+        check,
         in_doubt,
         deadlines,
         feeds: feeds.into_iter().collect::<Option<_>>()?,
@@ -147,6 +163,26 @@ fn read_pickup(table: Table<'_>) -> PickupRule {
     PickupRule { by: by.map_or_else(|| "deleted".to_owned(), |text| text.value), within }
 }
 
+/// `rename = false`: nothing but a manifest tells the partner that a file is complete.
+fn read_rename(table: &Table<'_>, feeds: &[Option<Arc<FeedDefinition>>]) -> bool {
+    let Some(rename) = table.bool("rename").filter(|rename| !rename.value) else { return true };
+    if table.has("temporary_dir") {
+        let message =
+            "`temporary_dir` and `rename = false` exclude each other: no file leaves that directory without a rename";
+        table.problems().add(table.place_of("temporary_dir").error(message));
+    }
+    for feed in feeds.iter().flatten().filter(|feed| feed.manifest.is_none()) {
+        let message =
+            format!("{} has no manifest: with `rename = false` nothing else tells that a file is complete", feed.id);
+        let hint = "leave `manifest = false` out, or `rename` where the server can rename";
+        table.problems().add(rename.place.error_with_hint(message, hint));
+    }
+    let message = "files are written under their final names: they can be seen before they are complete";
+    let hint = "agree with the partner that it reads only what a manifest lists, and never by a pattern";
+    table.problems().add(rename.place.warning(message, hint));
+    false
+}
+
 fn read_deadlines(table: &Table<'_>) -> Deadlines {
     let mut deadlines = Deadlines::default();
     let Some(inner) = table.table("deadlines") else { return deadlines };
@@ -202,7 +238,7 @@ pub(super) fn check_patterns(partner: &PartnerConfig, feed: &FeedDefinition, pro
             problems.add(place.error(message));
         }
         let temporary = temporary_example(&name);
-        if partner.temporary_dir.is_none() && matches(&temporary) {
+        if partner.rename && partner.temporary_dir.is_none() && matches(&temporary) {
             let message = format!("`picks_up` matches the temporary name `{temporary}`: half a file could be taken");
             let hint = "set temporary_dir to another directory of the same server";
             problems.add(first.place.error_with_hint(message, hint));

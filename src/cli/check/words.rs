@@ -5,6 +5,7 @@ use crate::app::config::{Config, PartnerConfig, Retention, SecretReference, Sour
 use crate::cli::table::grouped;
 use crate::cli::times::Face;
 use crate::domain::counter::{CounterReset, CounterRule};
+use crate::domain::delivery::ContentCheck;
 use crate::feed::definition::{AfterWait, CloseRule, EmptyPolicy, FeedDefinition, LatePolicy};
 use crate::format::dialect::{Dialect, FormatKind, LineEnd};
 use crate::format::spec::FormatSpec;
@@ -262,14 +263,20 @@ fn delivers(partner: &PartnerConfig, feed: &FeedDefinition) -> String {
         SecretReference::Credential(name) => format!(", password from the credential {name}"),
     });
     let temporary = match &partner.temporary_dir {
+        _ if !partner.rename => "; uploads have their final names at once, the manifest comes last".to_owned(),
         Some(dir) => format!("; uploads go through {dir}"),
         None => "; uploads have a temporary name until they are complete".to_owned(),
+    };
+    let check = match partner.check {
+        ContentCheck::Size => "",
+        ContentCheck::Hash => "; the server's SHA-256 is compared before a file is shown",
+        ContentCheck::ReadBack => "; every file is read back and compared before it is shown",
     };
     let pickup = partner.pickup.as_ref().map(|rule| {
         let within = rule.within.map(|length| format!(" within {length}")).unwrap_or_default();
         format!("; the partner shows that it took a file: {}{within}", rule.by)
     });
-    format!("{place}{}{temporary}{}", password.unwrap_or_default(), pickup.unwrap_or_default())
+    format!("{place}{}{temporary}{check}{}", password.unwrap_or_default(), pickup.unwrap_or_default())
 }
 
 fn directory(partner: &PartnerConfig) -> String {

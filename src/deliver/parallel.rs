@@ -1,0 +1,157 @@
+//! Several sessions upload the part files of a batch at once, under their temporary names. None of them shows a name: that
+//! is left to [`super::deliver_batch`], file by file in their order.
+
+use super::life::Life;
+use super::{BatchFault, DeliverFault, FileToDeliver, Surroundings, TemporaryPlace};
+use crate::clock::Clock;
+use crate::domain::delivery::{DeliveryFact, FileState};
+use crate::domain::disposition::Disposition;
+use crate::remote::{Remote, RemoteFault};
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+/// Opens one more session.
+pub type OpenSession<'a> = dyn Fn() -> Result<Box<dyn Remote>, RemoteFault> + Sync + 'a;
+
+/// The sessions besides the first one. A server that has no room for one more gets fewer: that is no failure.
+pub struct MoreSessions<'a> {
+    open: &'a OpenSession<'a>,
+    most: usize,
+    /// Sessions that were lost or refused: nobody tries again.
+    gone: AtomicUsize,
+}
+
+impl<'a> MoreSessions<'a> {
+    /// At most so many.
+    #[must_use]
+    pub fn new(most: usize, open: &'a OpenSession<'a>) -> Self {
+        Self { open, most, gone: AtomicUsize::new(0) }
+    }
+
+    fn left(&self) -> usize {
+        self.most.saturating_sub(self.gone.load(Ordering::Relaxed))
+    }
+
+    fn lost(&self, what: &str, fault: &dyn std::fmt::Display) {
+        self.gone.fetch_add(1, Ordering::Relaxed);
+        tracing::info!("a further session {what}, the others go on: {fault}");
+    }
+}
+
+/// What the sessions share while they upload.
+pub struct Uploads<'a, E> {
+    /// Opens the archived file.
+    pub open: &'a (dyn Fn(&FileToDeliver) -> io::Result<Box<dyn Read>> + Sync),
+    /// Makes a fact durable before the act that it announces.
+    pub record: &'a (dyn Fn(&FileToDeliver, DeliveryFact) -> Result<(), E> + Sync),
+    /// Waits a moment before another look.
+    pub pause: &'a (dyn Fn(u32) + Sync),
+    /// Tells when a file was delivered.
+    pub clock: &'a dyn Clock,
+}
+
+/// Uploads those part files that wait for it, by `first` and more sessions, each next one by whoever is free. A
+/// fault of a further session ends that session, and its file is left to whoever delivers the batch. Files come out in
+/// their order with the state that they have then.
+///
+/// # Errors
+/// [`BatchFault`] of the first session, or of a record: nothing more is begun, and what was begun is at its end.
+pub fn upload_parts<E: Send + std::fmt::Display>(
+    first: &mut dyn Remote,
+    more: &MoreSessions<'_>,
+    parts: Vec<FileToDeliver>,
+    uploads: &Uploads<'_, E>,
+) -> Result<Vec<FileToDeliver>, BatchFault<E>> {
+    let count = parts.iter().filter(|file| waits(file)).count();
+    if count < 2 || more.left() == 0 {
+        // One after the other, each shown as soon as it is uploaded.
+        return Ok(parts);
+    }
+    let files: Vec<Mutex<FileToDeliver>> = parts.into_iter().map(Mutex::new).collect();
+    let queue = Queue { files: &files, next: AtomicUsize::new(0), stopped: Mutex::new(None) };
+    thread::scope(|scope| {
+        for _ in 0..more.left().min(count - 1) {
+            scope.spawn(|| {
+                let mut session = match (more.open)() {
+                    Ok(session) => session,
+                    Err(fault) => return more.lost("cannot be opened", &fault),
+                };
+                match queue.work(session.as_mut(), uploads) {
+                    Ok(()) => {}
+                    // What is recorded says where the one who delivers goes on.
+                    Err(failed) if failed.fault.disposition() != Disposition::Stop => more.lost("was lost", &failed),
+                    Err(failed) => queue.stop(failed),
+                }
+            });
+        }
+        if let Err(failed) = queue.work(first, uploads) {
+            queue.stop(failed);
+        }
+    });
+    match queue.stopped.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(failed) => Err(failed),
+        None => Ok(files.into_iter().map(|file| file.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()),
+    }
+}
+
+/// The part files, of which each is taken once.
+struct Queue<'a, E> {
+    files: &'a [Mutex<FileToDeliver>],
+    next: AtomicUsize,
+    stopped: Mutex<Option<BatchFault<E>>>,
+}
+
+impl<E> Queue<'_, E> {
+    fn stop(&self, failed: BatchFault<E>) {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failed);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Uploads one file after the other until there is none left.
+    fn work(&self, session: &mut dyn Remote, uploads: &Uploads<'_, E>) -> Result<(), BatchFault<E>> {
+        while !self.is_stopped() {
+            let Some(slot) = self.files.get(self.next.fetch_add(1, Ordering::Relaxed)) else { return Ok(()) };
+            let mut file = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            if !waits(&file) {
+                continue;
+            }
+            let begun = file.clone();
+            if let Err(fault) = upload_one(session, &begun, uploads, &mut file.state) {
+                return Err(BatchFault { name: begun.name, fault });
+            }
+            file.is_compared = matches!(file.state, FileState::Uploaded { .. });
+        }
+        Ok(())
+    }
+}
+
+/// What is uploaded already is for whoever delivers: after a restart it is looked at again.
+fn waits(file: &FileToDeliver) -> bool {
+    matches!(file.state, FileState::Pending { .. } | FileState::Uploading { .. })
+        && file.temporary != TemporaryPlace::Nowhere
+}
+
+/// Uploads one file; `state` follows every fact that was recorded.
+fn upload_one<E>(
+    session: &mut dyn Remote,
+    file: &FileToDeliver,
+    uploads: &Uploads<'_, E>,
+    state: &mut FileState,
+) -> Result<(), DeliverFault<E>> {
+    let mut body = || (uploads.open)(file);
+    let mut record = |fact: DeliveryFact| {
+        (uploads.record)(file, fact.clone())?;
+        if let Ok(next) = state.clone().apply(&fact) {
+            *state = next;
+        }
+        Ok(())
+    };
+    let (mut pause, mut progress) = (|look: u32| (uploads.pause)(look), |_bytes: u64| {});
+    let mut around = Surroundings { clock: uploads.clock, pause: &mut pause, progress: &mut progress };
+    Life::new(session, file, &mut body, &mut record, &mut around).run_to_upload().map(drop)
+}

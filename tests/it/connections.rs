@@ -1,0 +1,157 @@
+//! Several sessions at once: what the partner sees comes in the same order as with one.
+
+use crate::delivering::file;
+use crate::scripted_server::{Quirk, ScriptedServer};
+use crate::servers::TestServer;
+use hourdrop::clock::SystemClock;
+use hourdrop::deliver::{
+    BatchFault, BatchOutcome, FileToDeliver, MoreSessions, Surroundings, Uploads, deliver_batch, upload_parts,
+};
+use hourdrop::disk::RealDisk;
+use hourdrop::domain::delivery::{DeliveryFact, FileState};
+use hourdrop::remote::{Deadlines, Remote, RemoteFault, RemotePath};
+use std::convert::Infallible;
+use std::fs;
+use std::io::{self, Cursor, Read};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// The content of a part file: longer ones come first, so that later ones are uploaded earlier.
+fn content(name: &str) -> Vec<u8> {
+    let number: usize = name.trim_start_matches('p').trim_end_matches(".dat").parse().unwrap_or(99);
+    name.as_bytes().repeat(1 + 400 * (100 - number))
+}
+
+fn part(directory: &RemotePath, number: usize) -> FileToDeliver {
+    let name = format!("p{number:02}.dat");
+    file(directory, &name, content(&name).len())
+}
+
+/// Facts by file name, in the order in which they were recorded.
+type Facts = Vec<(String, DeliveryFact)>;
+
+/// Delivers a batch with one session and more of them.
+fn deliver_with(
+    open: &(dyn Fn() -> Result<Box<dyn Remote>, RemoteFault> + Sync),
+    more: usize,
+    parts: Vec<FileToDeliver>,
+    manifest: &FileToDeliver,
+) -> (Result<BatchOutcome, BatchFault<Infallible>>, Facts) {
+    let facts = Mutex::new(Vec::new());
+    let record = |file: &FileToDeliver, fact: DeliveryFact| {
+        facts.lock().expect("lock").push((file.name.to_string(), fact));
+        Ok::<(), Infallible>(())
+    };
+    let body =
+        |file: &FileToDeliver| -> io::Result<Box<dyn Read>> { Ok(Box::new(Cursor::new(content(file.name.as_str())))) };
+    let mut session = open().expect("the first session");
+    let uploads = Uploads { open: &body, record: &record, pause: &|_| (), clock: &SystemClock };
+    let done = upload_parts(session.as_mut(), &MoreSessions::new(more, open), parts, &uploads).and_then(|parts| {
+        let mut around = Surroundings { clock: &SystemClock, pause: &mut |_| (), progress: &mut |_| () };
+        let (mut open, mut record) = (body, record);
+        deliver_batch(session.as_mut(), &parts, Some(manifest), &mut open, &mut record, &mut around)
+    });
+    (done, facts.into_inner().expect("lock"))
+}
+
+/// Every file's facts lead to its delivery, whoever recorded them.
+fn assert_complete(facts: &[(String, DeliveryFact)], names: &[String]) {
+    for name in names {
+        let own = facts.iter().filter(|(file, _)| file == name).map(|(_, fact)| fact);
+        let state = own.fold(FileState::default(), |state, fact| state.apply(fact).expect("facts fit together"));
+        assert!(state.is_delivered(), "{name}: {facts:?}");
+    }
+}
+
+fn names(count: usize) -> Vec<String> {
+    (1..=count).map(|number| format!("p{number:02}.dat")).chain(["m.txt".to_owned()]).collect()
+}
+
+#[test]
+fn two_sessions_upload_at_once_and_names_appear_in_order() {
+    let server = ScriptedServer::start(Quirk::TwoStoresAtOnce, 1);
+    let directory = RemotePath::parse("out").expect("path");
+    let parts = (1..=6).map(|number| part(&directory, number)).collect();
+    let manifest = file(&directory, "m.txt", content("m.txt").len());
+    let (done, facts) = deliver_with(&|| server.connect(), 1, parts, &manifest);
+    assert!(matches!(done, Ok(BatchOutcome::Delivered)), "{done:?}");
+    assert_complete(&facts, &names(6));
+    let world = server.world();
+    let shown: Vec<(String, Vec<u8>)> =
+        names(6).into_iter().map(|name| (format!("out/{name}"), content(&name))).collect();
+    assert!(world.shown == shown, "{:?}", world.shown.iter().map(|(name, _)| name).collect::<Vec<_>>());
+    assert_eq!(world.files.len(), 7, "nothing is left beside them");
+}
+
+#[test]
+fn a_session_that_is_lost_while_it_uploads_leaves_its_file_to_the_others() {
+    for quirk in [Quirk::DropAfterStore, Quirk::TruncateStore, Quirk::BreakStore] {
+        let server = ScriptedServer::start(quirk, 1);
+        let directory = RemotePath::parse("out").expect("path");
+        let mut parts: Vec<FileToDeliver> = (1..=6).map(|number| part(&directory, number)).collect();
+        let manifest = file(&directory, "m.txt", content("m.txt").len());
+        let mut all = Vec::new();
+        // It may be the first session that is lost: then the next one goes on from what is recorded.
+        for _ in 0..2 {
+            let (done, facts) = deliver_with(&|| server.connect(), 3, parts.clone(), &manifest);
+            for (name, fact) in &facts {
+                if let Some(part) = parts.iter_mut().find(|part| part.name.as_str() == name) {
+                    part.state = part.state.clone().apply(fact).expect("facts fit together");
+                }
+            }
+            all.extend(facts);
+            if done.is_ok() {
+                break;
+            }
+        }
+        assert_complete(&all, &names(6));
+        let shown: Vec<String> = server.world().shown.iter().map(|(name, _)| name.clone()).collect();
+        let expected: Vec<String> = names(6).iter().map(|name| format!("out/{name}")).collect();
+        assert_eq!(shown, expected, "{quirk:?}");
+        assert_eq!(server.world().files.len(), 7, "{quirk:?}");
+    }
+}
+
+/// Looks at the directory all the time, as a robot would, until told to stop: a name that is there must not be there
+/// before the ones in front of it.
+fn watch(directory: &std::path::Path, names: &[String], stop: &AtomicBool) -> usize {
+    let mut looks = 0;
+    while !stop.load(Ordering::Relaxed) {
+        // From the last name to the first: what is added meanwhile is in front of what was seen.
+        let there: Vec<bool> = names.iter().rev().map(|name| directory.join(name).exists()).collect();
+        assert!(there.is_sorted(), "a later name is there before an earlier one: {there:?}");
+        looks += 1;
+    }
+    looks
+}
+
+#[test]
+fn a_server_with_room_for_two_gets_two_sessions_and_everything_in_order() {
+    let server = TestServer::vsftpd_for(2);
+    let endpoint = server.endpoint.clone();
+    let (opened, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let open = || {
+        let session = endpoint.connect(&Deadlines::default(), Arc::new(RealDisk));
+        let counter = if session.is_ok() { &opened } else { &refused };
+        counter.fetch_add(1, Ordering::Relaxed);
+        session
+    };
+    let parts = (1..=20).map(|number| part(&server.base, number)).collect();
+    let manifest = file(&server.base, "m.txt", content("m.txt").len());
+    let (names, stop) = (names(20), AtomicBool::new(false));
+    let looks = thread::scope(|scope| {
+        let watcher = scope.spawn(|| watch(&server.files, &names, &stop));
+        let (done, facts) = deliver_with(&open, 7, parts, &manifest);
+        stop.store(true, Ordering::Relaxed);
+        assert!(matches!(done, Ok(BatchOutcome::Delivered)), "{done:?}");
+        assert_complete(&facts, &names);
+        watcher.join().expect("the order holds")
+    });
+    assert!(looks > 0);
+    assert!(refused.load(Ordering::Relaxed) >= 5, "the limit was met: {opened:?} opened, {refused:?} refused");
+    for name in &names {
+        assert!(fs::read(server.files.join(name)).expect("file") == content(name), "{name} has other bytes");
+    }
+    assert_eq!(fs::read_dir(&server.files).expect("directory").count(), names.len());
+}
