@@ -1,5 +1,6 @@
 //! A partner's directory on this machine. Files are copied, durable before they are renamed, and never replace one.
 
+use super::facts::SessionFacts;
 use super::{Abilities, EntryKind, FaultKind, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath, SizeSource};
 use crate::disk::{Disk, Entry, Kind, SyncPoint, parent};
 use crate::domain::time::UtcTime;
@@ -152,6 +153,10 @@ impl Remote for LocalDirectory {
         self.disk
             .sync_dir(parent(&place), SyncPoint::LocalDropDirectory)
             .map_err(|error| RemoteFault::io(&error, "remove", Outcome::Unknown))
+    }
+
+    fn facts(&mut self) -> Result<SessionFacts, RemoteFault> {
+        Ok(SessionFacts { listing: "readdir", ..SessionFacts::default() })
     }
 }
 

@@ -24,6 +24,7 @@ mod one_fault;
 mod open_files;
 mod operator;
 mod policies;
+mod probe;
 mod readme;
 mod recover;
 mod remote_suite;

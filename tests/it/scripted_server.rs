@@ -58,6 +58,8 @@ pub enum Quirk {
     DropBox,
     /// Repeats the password in its refusal, with control characters.
     ShoutPassword,
+    /// Lets nobody remove anything.
+    RefuseRemove,
 }
 
 /// What is on the server, and what happened there.
@@ -96,6 +98,10 @@ impl ScriptedServer {
 
     pub fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().expect("world")
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     pub fn connect(&self) -> Result<Box<dyn Remote>, RemoteFault> {
@@ -199,6 +205,7 @@ impl Dialogue {
             }
             "RNFR" => reply("550 no such file"),
             "RNTO" => self.rename(argument),
+            "DELE" if self.quirk == Quirk::RefuseRemove => reply("550 Permission denied."),
             "DELE" => match self.world().files.remove(argument) {
                 Some(_) => reply("250 gone"),
                 None => reply("550 no such file"),
