@@ -125,6 +125,10 @@ pub struct Trials {
     pub size: Tried<(Option<u64>, u64)>,
     /// The listing shows it.
     pub listed: Tried<bool>,
+    /// Read back it holds the bytes that were sent.
+    pub read_back: Tried<bool>,
+    /// The SHA-256 that the server itself states of it is right; `None` when it states none.
+    pub server_hash: Tried<Option<bool>>,
     /// By how many seconds the server's clock is ahead of ours, as far as whole seconds tell; `None` when the server
     /// states no time in UTC.
     pub clock_ahead: Tried<Option<i64>>,
@@ -266,16 +270,13 @@ fn log_in_and_try(context: &ProbeContext<'_>, partner: &PartnerConfig, names: &N
     if report.login.done().is_none() {
         return;
     }
-    report.facts = visit.step(|session| session.facts());
     report.place = trials::look(&mut visit, &report.directory, names);
     let can_list = report.place.done().is_some();
     if let Some(temporary) = &report.temporary_dir {
         report.temporary_place = trials::look(&mut visit, temporary, names);
     }
-    // The first listing may have found a command that the server knows.
-    if let (Tried::Done(facts), Tried::Done(now)) = (&mut report.facts, visit.step(|session| session.facts())) {
-        facts.listing = now.listing;
-    }
+    // Only the first listing shows which command for it the server knows.
+    report.facts = visit.step(|session| session.facts());
     if can_list && (report.taken_by.is_none() || report.temporary_dir.is_some()) {
         trials::try_out(&mut visit, names, &mut report.trials);
         if let Some(endpoint) = with_tls_1_3(report) {

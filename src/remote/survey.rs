@@ -2,10 +2,10 @@
 //! the server is known, no user name leaves the machine, so even a server that is not trusted can be looked at.
 
 use super::endpoint::{Endpoint, FtpEndpoint, Protection};
-use super::facts::{Reach, TlsFacts};
+use super::facts::{CertificateFacts, Reach, TlsFacts};
 use super::fault::clean_reply;
 use super::ftp::reply::Reply;
-use super::runtime::{OwnRuntime, QUIT_DEADLINE};
+use super::runtime::OwnRuntime;
 use super::tls::{TlsRules, TlsVersion, Witness};
 use super::{Deadlines, FaultKind, Outcome, RemoteFault, sftp};
 use crate::disk::Disk;
@@ -13,13 +13,15 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, ProtocolVersion};
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 const OPERATION: &str = "connect";
+/// How long a server may take to close.
+const GOOD_BYE: Duration = Duration::from_millis(300);
 /// Longest greeting or reply in bytes.
 const REPLY_BYTES_MAX: usize = 16 * 1024;
 
@@ -66,8 +68,8 @@ async fn look_at_ftp(ftp: &FtpEndpoint, disk: &dyn Disk, reach: &mut Reach) -> R
         version: None,
         cipher: String::new(),
         offers_1_3: false,
-        certificate: witness.certificate(),
-        distrust: witness.distrust(),
+        certificate: CertificateFacts::default(),
+        distrust: None,
     };
     let ended = match shaken {
         Err(fault) => Err(fault),
@@ -85,7 +87,7 @@ async fn look_at_ftp(ftp: &FtpEndpoint, disk: &dyn Disk, reach: &mut Reach) -> R
         }
     };
     facts.offers_1_3 = facts.version == Some(TlsVersion::V1_3) || offers_1_3(ftp, rules, is_implicit, &witness).await;
-    facts.certificate = witness.certificate();
+    (facts.certificate, facts.distrust) = (witness.certificate(), witness.distrust());
     reach.tls = Some(facts);
     ended
 }
@@ -166,7 +168,12 @@ async fn open(host: &str, port: u16, reach: &mut Reach) -> Result<TcpStream, Rem
 
 async fn greeting(stream: &mut (impl AsyncRead + Unpin)) -> Result<String, RemoteFault> {
     let reply = read_reply(stream).await?;
-    if reply.code() == 220 { Ok(clean_reply(reply.text())) } else { Err(reply.fault(OPERATION, Outcome::NotDone)) }
+    if reply.code() != 220 {
+        return Err(reply.fault(OPERATION, Outcome::NotDone));
+    }
+    let words =
+        |line: &str| line.strip_prefix("220").map_or(line, |rest| rest.trim_start_matches(['-', ' '])).to_owned();
+    Ok(clean_reply(&reply.text().lines().map(words).collect::<Vec<_>>().join(" ")))
 }
 
 /// Reads one reply to its end, RFC 959, 4.2: with `-` behind the code it goes on to a line with the code and a blank.
@@ -210,7 +217,7 @@ async fn say_good_bye(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
         let mut rest = [0; 512];
         while stream.read(&mut rest).await.is_ok_and(|count| count > 0) {}
     };
-    tokio::time::timeout(QUIT_DEADLINE, leave).await.ok();
+    tokio::time::timeout(GOOD_BYE, leave).await.ok();
 }
 
 /// The identification of an SSH server. Other lines may come before it, RFC 4253, 4.2.
@@ -233,7 +240,7 @@ mod tests {
     fn read(bytes: &[u8]) -> Result<Reply, RemoteFault> {
         let runtime = OwnRuntime::start().expect("runtime");
         let mut bytes = bytes;
-        runtime.in_time(QUIT_DEADLINE, OPERATION, read_reply(&mut bytes))
+        runtime.in_time(GOOD_BYE, OPERATION, read_reply(&mut bytes))
     }
 
     #[test]
@@ -245,6 +252,10 @@ mod tests {
 
     #[test]
     fn a_server_that_is_none_is_a_fault() {
-        assert!(read(b"220-for ever").is_err() && read(b"hello\r\n").is_err() && read(&[b'2'; 20_000]).is_err());
+        assert!(
+            read(b"220-for ever").is_err()
+                && read(b"hello\r\n").is_err()
+                && read("2".repeat(20_000).as_bytes()).is_err()
+        );
     }
 }

@@ -132,6 +132,8 @@ fn probe_server(server: &TestServer) -> ProbeReport {
     assert_eq!(trials.rename, Tried::Done(Renamed { old_is_gone: true, new_is_whole: true }), "{}", server.name);
     assert_eq!((trials.transfers.done, &trials.transfers.fault), (5, &None), "{}", server.name);
     assert_eq!((&trials.listed, &trials.remove), (&Tried::Done(true), &Tried::Done(true)), "{}", server.name);
+    assert_eq!(trials.read_back, Tried::Done(true), "{}", server.name);
+    assert_eq!(trials.server_hash, Tried::Done(server.states_hashes().then_some(true)), "{}", server.name);
     assert_eq!(trials.clock_ahead, Tried::Done(Some(0)), "{}", server.name);
     assert_eq!(mark(&report, Topic::Feed(0)), Some(Mark::Good));
     report
@@ -179,11 +181,14 @@ fn a_certificate_that_is_not_trusted_can_be_pinned_by_the_line_that_is_recommend
     assert_eq!(report.login, Tried::Not, "nobody logs in at a server that is not trusted");
     assert_eq!(tls.certificate.fingerprint, Some(shown.fingerprint));
     assert_eq!(tls.certificate.names, ["localhost", "127.0.0.1"]);
-    assert!(tls.distrust.expect("a reason").contains("nobody whom"));
+    assert!(tls.distrust.expect("a reason").contains("another key"));
     let [advice] = report.advice.as_slice() else { panic!("{:?}", report.advice) };
     assert!(advice.is_needed && advice.line.contains(&format!("pins = [\"sha256:{}\"]", shown.fingerprint)));
     let without_tls: String =
         lines.lines().filter(|line| !line.starts_with("tls")).map(|line| format!("{line}\n")).collect();
+    let report = probed(&configured(&site, &without_tls));
+    let distrust = report.reach.as_ref().and_then(|reach| reach.tls.as_ref()?.distrust.clone());
+    assert!(distrust.expect("a reason").contains("nobody whom `tls` trusts") && report.login == Tried::Not);
     let mut report = probed(&configured(&site, &format!("{without_tls}{}\n", advice.line)));
     assert_eq!(report.verdict(), Verdict::Usable, "{:?}", report.judged());
     let (from, to) = report.reach.as_ref().and_then(|reach| reach.tls.as_ref()?.certificate.valid).expect("dates");

@@ -1,6 +1,6 @@
 //! What of all that was found is good enough for a delivery.
 
-use super::{OntoExisting, ProbeReport, Transfers, Tried};
+use super::{FeedForecast, OntoExisting, ProbeReport, Transfers, Tried};
 use crate::domain::time::Length;
 use crate::remote::endpoint::Protection;
 use crate::remote::facts::PassiveFacts;
@@ -41,6 +41,8 @@ pub enum Topic {
     Size,
     /// What the listing shows.
     Listing,
+    /// What is read back.
+    ReadBack,
     /// Renaming.
     Rename,
     /// Renaming onto a file.
@@ -127,6 +129,7 @@ impl ProbeReport {
             (Topic::Write, need(&trials.write, |()| true)),
             (Topic::Size, need(&trials.size, |(found, wanted)| *found == Some(*wanted))),
             (Topic::Listing, rather(&trials.listed, |seen| *seen)),
+            (Topic::ReadBack, read_back(&trials.read_back)),
             (Topic::Rename, need(&trials.rename, |renamed| renamed.old_is_gone && renamed.new_is_whole)),
             (Topic::OntoExisting, onto_existing(&trials.onto_existing)),
             (Topic::Remove, rather(&trials.remove, |gone| *gone)),
@@ -135,7 +138,7 @@ impl ProbeReport {
             (Topic::Clock, clock(&trials.clock_ahead)),
             (Topic::Transfers, transfers(&trials.transfers)),
             (Topic::Tls13, (trials.transfers_1_3.wanted > 0).then_some(Mark::Note)),
-            (Topic::Hashes, self.facts.done().filter(|facts| facts.passive.is_some()).map(|_| Mark::Note)),
+            (Topic::Hashes, server_hash(&trials.server_hash)),
             (Topic::Speed, rather(&trials.speed, |_| true)),
             (Topic::SecondSession, second_session(&trials.second_session)),
             (Topic::Left, (!self.left.is_empty()).then_some(Mark::Warn)),
@@ -217,7 +220,7 @@ impl ProbeReport {
             Tried::Not => None,
             Tried::Done(true) => Some(Mark::Good),
             Tried::Done(false) | Tried::Failed(_) => {
-                Some(if self.feeds.iter().any(|feed| feed.has_unusual_name()) { Mark::Fail } else { Mark::Note })
+                Some(if self.feeds.iter().any(FeedForecast::has_unusual_name) { Mark::Fail } else { Mark::Note })
             }
         }
     }
@@ -261,6 +264,25 @@ fn rather<T>(tried: &Tried<T>, is_good: impl FnOnce(&T) -> bool) -> Option<Mark>
 
 fn wish(mark: Option<Mark>, is_odd: bool) -> Option<Mark> {
     if mark == Some(Mark::Good) && is_odd { Some(Mark::Warn) } else { mark }
+}
+
+/// Other bytes are worse than none: then a delivery would show them.
+const fn read_back(tried: &Tried<bool>) -> Option<Mark> {
+    match tried {
+        Tried::Not => None,
+        Tried::Done(true) => Some(Mark::Good),
+        Tried::Done(false) => Some(Mark::Fail),
+        Tried::Failed(_) => Some(Mark::Note),
+    }
+}
+
+const fn server_hash(tried: &Tried<Option<bool>>) -> Option<Mark> {
+    match tried {
+        Tried::Not => None,
+        Tried::Done(Some(true)) => Some(Mark::Good),
+        Tried::Done(Some(false)) => Some(Mark::Warn),
+        Tried::Done(None) | Tried::Failed(_) => Some(Mark::Note),
+    }
 }
 
 const fn onto_existing(tried: &Tried<OntoExisting>) -> Option<Mark> {

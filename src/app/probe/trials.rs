@@ -1,8 +1,9 @@
 //! What is tried, with files of our own only.
 
-use super::visit::{Names, Visit};
+use super::visit::{Names, Visit, content_hash};
 use super::{DirectoryFacts, OntoExisting, PATIENCE, Renamed, Transfers, Trials, Tried};
 use crate::domain::time::UtcTime;
+use crate::remote::hashing::HashingSink;
 use crate::remote::{FaultKind, Outcome, Remote, RemoteFault, RemotePath};
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ pub(super) fn look(visit: &mut Visit, directory: &RemotePath, names: &Names) -> 
             });
             (made, true)
         }
-        listed => (listed, false),
+        listed @ (Tried::Done(_) | Tried::Failed(_) | Tried::Not) => (listed, false),
     };
     match listed {
         Tried::Done(entries) => {
@@ -77,6 +78,14 @@ fn write_and_look(visit: &mut Visit, path: &RemotePath, trials: &mut Trials) {
         visit.pause(PATIENCE);
     }
     trials.listed = visit.step(|session| is_in_listing(session, path));
+    let expected = content_hash(SMALL.0);
+    trials.read_back = visit.step(|session| {
+        let mut sink = HashingSink::new(SMALL.0);
+        session.read(path, &mut sink)?;
+        Ok(Some(sink.finish()) == expected)
+    });
+    trials.server_hash =
+        visit.step(|session| Ok(session.server_hash(path, SMALL.0)?.map(|found| Some(found) == expected)));
     trials.clock_ahead =
         visit.step(|session| Ok(session.modified(path)?.map(|modified| ahead(modified, before, after))));
 }

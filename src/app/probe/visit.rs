@@ -4,7 +4,9 @@ use super::{Left, ProbeContext, Tried};
 use crate::clock::Clock;
 use crate::deliver::StoreMark;
 use crate::disk::Disk;
+use crate::domain::ids::Sha256Digest;
 use crate::domain::time::{Length, UtcTime};
+use crate::remote::hashing::HashingSink;
 use crate::remote::{Deadlines, Endpoint, FaultKind, Outcome, Remote, RemoteFault, RemotePath};
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -73,8 +75,8 @@ impl Names {
 
     /// Whether a delivery or a probe of this store could have given this name.
     pub(super) fn is_ours(&self, name: &str) -> bool {
-        let Some((_, rest)) = name.rsplit_once(&format!(".{}-", self.mark)) else { return false };
-        rest.ends_with(".tmp")
+        let before = format!(".{}-", self.mark);
+        name.strip_suffix(".tmp").is_some_and(|name| name.contains(&before))
     }
 }
 
@@ -204,6 +206,13 @@ impl Visit {
         self.clock.wait(length, &silent);
         drop(never);
     }
+}
+
+/// The hash of a file of ours of `bytes` bytes.
+pub(super) fn content_hash(bytes: u64) -> Option<Sha256Digest> {
+    let mut sink = HashingSink::new(bytes);
+    io::copy(&mut Pattern(0).take(bytes), &mut sink).ok()?;
+    Some(sink.finish())
 }
 
 /// All bytes in turn, so that a transfer in text mode would show.

@@ -1,88 +1,107 @@
 //! What `probe` found, in words.
 
-use crate::app::probe::{DirectoryFacts, FeedForecast, Left, OntoExisting, ProbeReport, Topic, Transfers, Tried};
+use crate::app::probe::{
+    DirectoryFacts, FeedForecast, Left, OntoExisting, ProbeReport, Renamed, Topic, Transfers, Tried,
+};
 use crate::cli::table::{counted, size};
 use crate::cli::times::Face;
 use crate::remote::facts::{PassiveFacts, Reach, TlsFacts};
 use crate::remote::tls::TlsVersion;
-use crate::remote::{RemoteFault, RemotePath};
+use crate::remote::{Endpoint, RemoteFault, RemotePath};
 use std::time::Duration;
 
 /// The topic and what is to be said about it.
 pub fn say(report: &ProbeReport, topic: Topic, face: Face) -> (String, String) {
-    let trials = &report.trials;
-    let (name, said) = match topic {
-        Topic::Server => ("server", report.reach.as_ref().map(server).unwrap_or_default()),
-        Topic::Tls => ("TLS", tls(report, face)),
-        Topic::HostKey => ("host key", host_key(report)),
-        Topic::Login => ("login", told(&report.login, |took| format!("in {}{}", time(*took), methods(report)))),
-        Topic::Software => ("software", software(report)),
-        Topic::Features => ("features", features(report)),
-        Topic::DataConnections => ("data connections", data_connections(report)),
-        Topic::Directory => ("directory", told(&report.place, |place| directory(&report.directory, place, report))),
-        Topic::TemporaryDir => {
-            let path = report.temporary_dir.as_ref().unwrap_or(&report.directory);
-            ("temporary_dir", told(&report.temporary_place, |place| directory(path, place, report)))
-        }
-        Topic::PicksUp => ("picks_up", picks_up(report)),
-        Topic::Write => ("write", told(&trials.write, |()| format!("as {}", report.temporary_name))),
-        Topic::Size => ("size", told(&trials.size, |(found, wanted)| stated(*found, *wanted))),
-        Topic::Listing => ("listing", told(&trials.listed, |seen| listing(report, *seen))),
-        Topic::Rename => (
-            "rename",
-            told(&trials.rename, |renamed| {
-                match (renamed.old_is_gone, renamed.new_is_whole) {
-                    (true, true) => "the old name is gone, the new one is there, whole",
-                    (false, _) => "confirmed, but the old name is still there",
-                    (true, false) => "confirmed, but the new name does not show the whole file",
-                }
-                .to_owned()
-            }),
-        ),
-        Topic::OntoExisting => ("onto a file", told(&trials.onto_existing, onto_existing)),
-        Topic::Remove => (
-            "remove",
-            told(&trials.remove, |gone| {
-                if *gone { "the file is gone" } else { "confirmed, but the file is still there" }.to_owned()
-            }),
-        ),
-        Topic::Names => (
-            "names",
-            told(&trials.unusual_name, |same| {
-                let kind = "a name with a space and Chinese characters";
-                if *same {
-                    format!("{kind} is listed as written")
-                } else {
-                    format!("{kind} is not listed as it was written")
-                }
-            }),
-        ),
-        Topic::HiddenNames => (
-            "hidden names",
-            told(&trials.hidden_name, |shown| {
-                format!("a name with a leading dot is {}", if *shown { "listed" } else { "not listed" })
-            }),
-        ),
-        Topic::Clock => ("clock", told(&trials.clock_ahead, |ahead| clock(*ahead))),
-        Topic::Transfers => ("transfers", transfers(&trials.transfers)),
-        Topic::Tls13 => ("TLS 1.3", transfers(&trials.transfers_1_3)),
-        Topic::Hashes => ("hashes", hashes(report)),
-        Topic::Speed => (
-            "speed",
-            told(&trials.speed, |(bytes, took)| {
-                format!("{} a second ({} in {})", size(rate(*bytes, *took)), size(*bytes), time(*took))
-            }),
-        ),
-        Topic::SecondSession => {
-            ("second session", told(&trials.second_session, |()| "accepted beside the first".to_owned()))
-        }
-        Topic::Left => ("left behind", left(&report.left)),
+    let title = match topic {
+        Topic::Server => "server",
+        Topic::Tls => "TLS",
+        Topic::HostKey => "host key",
+        Topic::Login => "login",
+        Topic::Software => "software",
+        Topic::Features => "features",
+        Topic::DataConnections => "data connections",
+        Topic::Directory => "directory",
+        Topic::TemporaryDir => "temporary_dir",
+        Topic::PicksUp => "picks_up",
+        Topic::Write => "write",
+        Topic::Size => "size",
+        Topic::Listing => "listing",
+        Topic::ReadBack => "read back",
+        Topic::Rename => "rename",
+        Topic::OntoExisting => "onto a file",
+        Topic::Remove => "remove",
+        Topic::Names => "names",
+        Topic::HiddenNames => "hidden names",
+        Topic::Clock => "clock",
+        Topic::Transfers => "transfers",
+        Topic::Tls13 => "TLS 1.3",
+        Topic::Hashes => "hash",
+        Topic::Speed => "speed",
+        Topic::SecondSession => "second session",
+        Topic::Left => "left behind",
         Topic::Feed(at) => {
             let Some(feed) = report.feeds.get(at) else { return (String::new(), String::new()) };
             return (feed.feed.to_string(), forecast(feed));
         }
     };
-    (name.to_owned(), said)
+    (title.to_owned(), said(report, topic, face))
+}
+
+fn said(report: &ProbeReport, topic: Topic, face: Face) -> String {
+    let trials = &report.trials;
+    match topic {
+        Topic::Server => report.reach.as_ref().map(server).unwrap_or_default(),
+        Topic::Tls => tls(report, face),
+        Topic::HostKey => host_key(report),
+        Topic::Login => told(&report.login, |took| format!("in {}{}", time(*took), methods(report))),
+        Topic::Software => software(report),
+        Topic::Features => features(report),
+        Topic::DataConnections => data_connections(report),
+        Topic::Directory => told(&report.place, |place| directory(&report.directory, place, report)),
+        Topic::TemporaryDir => {
+            let path = report.temporary_dir.as_ref().unwrap_or(&report.directory);
+            told(&report.temporary_place, |place| directory(path, place, report))
+        }
+        Topic::PicksUp => picks_up(report),
+        Topic::Write => told(&trials.write, |()| format!("as {}", report.temporary_name)),
+        Topic::Size => told(&trials.size, |(found, wanted)| stated(*found, *wanted)),
+        Topic::Listing => told(&trials.listed, |seen| listing(report, *seen)),
+        Topic::ReadBack => answer(&trials.read_back, "the bytes that were sent", "OTHER BYTES than were sent"),
+        Topic::Rename => told(&trials.rename, |found| renamed(*found)),
+        Topic::OntoExisting => told(&trials.onto_existing, onto_existing),
+        Topic::Remove => answer(&trials.remove, "the file is gone", "confirmed, but the file is still there"),
+        Topic::Names => {
+            let (yes, no) = ("listed as written", "not listed as it was written");
+            format!("a name with a space and Chinese characters: {}", answer(&trials.unusual_name, yes, no))
+        }
+        Topic::HiddenNames => {
+            format!("a name with a leading dot: {}", answer(&trials.hidden_name, "listed", "not listed"))
+        }
+        Topic::Clock => told(&trials.clock_ahead, |ahead| clock(*ahead)),
+        Topic::Transfers => transfers(&trials.transfers),
+        Topic::Tls13 => transfers(&trials.transfers_1_3),
+        Topic::Hashes => hashes(report),
+        Topic::Speed => told(&trials.speed, |(bytes, took)| {
+            format!("{} a second ({} in {})", size(rate(*bytes, *took)), size(*bytes), time(*took))
+        }),
+        Topic::SecondSession => told(&trials.second_session, |()| "accepted beside the first".to_owned()),
+        Topic::Left => left(&report.left),
+        Topic::Feed(_) => String::new(),
+    }
+}
+
+/// What a yes and a no mean.
+fn answer(tried: &Tried<bool>, yes: &str, no: &str) -> String {
+    told(tried, |is_so| if *is_so { yes } else { no }.to_owned())
+}
+
+fn renamed(found: Renamed) -> String {
+    match (found.old_is_gone, found.new_is_whole) {
+        (true, true) => "the old name is gone, the new one is there, whole",
+        (false, _) => "confirmed, but the old name is still there",
+        (true, false) => "confirmed, but the new name does not show the whole file",
+    }
+    .to_owned()
 }
 
 fn told<T>(tried: &Tried<T>, say: impl FnOnce(&T) -> String) -> String {
@@ -171,7 +190,7 @@ fn or_nobody(name: &str) -> &str {
 
 fn expiry(to: crate::domain::time::UtcTime, now: crate::domain::time::UtcTime) -> String {
     match (to.seconds() - now.seconds()).div_euclid(86_400) {
-        left @ 0.. => format!("expires in {} days", left),
+        left @ 0.. => format!("expires in {left} days"),
         over => format!("expired {} days ago", over.abs()),
     }
 }
@@ -223,11 +242,16 @@ fn data_connections(report: &ProbeReport) -> String {
 }
 
 fn directory(path: &RemotePath, place: &DirectoryFacts, report: &ProbeReport) -> String {
-    let name = if path.as_str() == "." { "the login directory" } else { path.as_str() };
+    let name = match (path.as_str(), &report.endpoint) {
+        (".", Endpoint::LocalDir { .. }) => "the directory",
+        (".", Endpoint::Ftp(_) | Endpoint::Sftp(_)) => "the login directory",
+        (path, _) => path,
+    };
     let kind = report.facts.done().map(|facts| facts.listing).unwrap_or_default();
-    let mut said = match place.was_missing {
-        true => format!("{name} was missing: it was made, as a delivery would, and stays"),
-        false => format!("{name} holds {} ({kind})", counted(place.entries.len() as u64, "name")),
+    let mut said = if place.was_missing {
+        format!("{name} was missing: it was made, as a delivery would, and stays")
+    } else {
+        format!("{name} holds {} ({kind})", counted(place.entries.len() as u64, "name"))
     };
     if place.our_temporaries > 0 {
         let files = counted(place.our_temporaries as u64, "temporary file");
@@ -288,10 +312,13 @@ fn transfers(transfers: &Transfers) -> String {
 }
 
 fn hashes(report: &ProbeReport) -> String {
-    match report.facts.done() {
-        Some(facts) if !facts.hashes.is_empty() => facts.hashes.join(", "),
-        Some(_) | None => "none offered".to_owned(),
-    }
+    let listed = report.facts.done().map(|facts| facts.hashes.join(", ")).filter(|list| !list.is_empty());
+    let listed = listed.map(|list| format!(" ({list})")).unwrap_or_default();
+    told(&report.trials.server_hash, |found| match found {
+        Some(true) => format!("the server states the right SHA-256{listed}"),
+        Some(false) => format!("the server states a wrong SHA-256{listed}"),
+        None => format!("the server states no SHA-256{listed}"),
+    })
 }
 
 fn left(left: &[Left]) -> String {

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
+use x509_parser::time::ASN1Time;
 
 /// Remembers the certificate and what the judge says of it.
 #[derive(Debug)]
@@ -91,6 +92,7 @@ fn in_words(error: Error) -> String {
     };
     let known = [
         (matches!(cause, Cause::UnknownIssuer), "nobody whom `tls` trusts has signed it"),
+        (matches!(cause, Cause::BadSignature), "another key has signed it than that of the authority of this name"),
         (matches!(cause, Cause::Expired | Cause::ExpiredContext { .. }), "it has expired"),
         (matches!(cause, Cause::NotValidYet | Cause::NotValidYetContext { .. }), "it is not valid yet"),
         (matches!(cause, Cause::NotValidForName | Cause::NotValidForNameContext { .. }), "it is for another name"),
@@ -104,14 +106,15 @@ fn facts(certificate: &CertificateDer<'_>) -> CertificateFacts {
     let Ok((_, read)) = X509Certificate::from_der(certificate) else {
         return CertificateFacts { fingerprint, ..CertificateFacts::default() };
     };
-    let at = |time: &x509_parser::time::ASN1Time| UtcTime::from_seconds(time.timestamp());
+    // The latest time that we can name stands for everything behind it.
+    let at = |time: &ASN1Time| UtcTime::from_seconds(time.timestamp()).unwrap_or(UtcTime::MAX);
     let names = read.subject_alternative_name().ok().flatten().map(|names| names.value.general_names.clone());
     CertificateFacts {
         fingerprint,
         subject: read.subject().to_string(),
         issuer: read.issuer().to_string(),
         names: names.unwrap_or_default().iter().filter_map(name_text).collect(),
-        valid: at(&read.validity().not_before).zip(at(&read.validity().not_after)),
+        valid: Some((at(&read.validity().not_before), at(&read.validity().not_after))),
     }
 }
 
