@@ -79,6 +79,10 @@ fn tls(mode: &str, trust: &Trust) -> String {
     format!("tls = {{ mode = \"{mode}\", ca = \"{}\" }}\n", path.display())
 }
 
+fn without(lines: &str, key: &str) -> String {
+    lines.split_inclusive('\n').filter(|line| !line.starts_with(key)).collect()
+}
+
 /// Makes the directory of the partner, with a file that is nobody's business.
 fn furnish(server: &TestServer) -> BTreeMap<String, Vec<u8>> {
     if let Endpoint::LocalDir { path } = &server.endpoint {
@@ -184,8 +188,7 @@ fn a_certificate_that_is_not_trusted_can_be_pinned_by_the_line_that_is_recommend
     assert!(tls.distrust.expect("a reason").contains("another key"));
     let [advice] = report.advice.as_slice() else { panic!("{:?}", report.advice) };
     assert!(advice.is_needed && advice.line.contains(&format!("pins = [\"sha256:{}\"]", shown.fingerprint)));
-    let without_tls: String =
-        lines.lines().filter(|line| !line.starts_with("tls")).map(|line| format!("{line}\n")).collect();
+    let without_tls = without(&lines, "tls");
     let report = probed(&configured(&site, &without_tls));
     let distrust = report.reach.as_ref().and_then(|reach| reach.tls.as_ref()?.distrust.clone());
     assert!(distrust.expect("a reason").contains("nobody whom `tls` trusts") && report.login == Tried::Not);
@@ -203,11 +206,7 @@ fn a_host_key_that_is_not_known_can_be_pinned_by_the_line_that_is_recommended() 
     let server = TestServer::openssh(&keys);
     furnish(&server);
     let site = Site::new();
-    let keyless: String = lines_of(&server)
-        .lines()
-        .filter(|line| !line.starts_with("host_key"))
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let keyless = without(&lines_of(&server), "host_key");
     for unknown in ["host_key = []".to_owned(), "known_hosts = \"nowhere\"".to_owned()] {
         let report = probed(&configured(&site, &format!("{keyless}{unknown}\n")));
         assert_eq!((report.verdict(), &report.login), (Verdict::Unusable, &Tried::Not), "{unknown}");
