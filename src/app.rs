@@ -9,6 +9,7 @@
 //! - [`recover`]: the ledger again, from the archive and its log; [`journal`]: looking at the spool from outside, and
 //!   mending it.
 //! - [`progress`]: how all of them tell what they do.
+//! - [`probe`]: what a delivery to a partner would meet.
 //! - [`report`], [`readback`], [`preview`], [`init`], [`quarantine`], [`verify`]: what the other commands need.
 
 pub mod ahead;
@@ -26,6 +27,7 @@ pub mod intake;
 pub mod journal;
 pub mod operator;
 pub mod preview;
+pub mod probe;
 pub mod progress;
 pub mod quarantine;
 pub mod readback;

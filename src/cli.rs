@@ -16,6 +16,7 @@ mod json;
 mod once;
 mod operator;
 mod preview;
+mod probe;
 mod quarantine;
 mod recover;
 pub mod render;
@@ -74,6 +75,7 @@ fn dispatch(context: &Context, command: Command) -> Result<Answer, Failure> {
     match command {
         Command::Check(arguments) => check::run(context, &arguments),
         Command::Preview(arguments) => preview::run(context, &arguments),
+        Command::Probe(arguments) => probe::run(context, &arguments),
         Command::Run(arguments) => run::run(context, &arguments),
         Command::Once(arguments) => once::run(context, &arguments),
         Command::Status(arguments) => status::run(context, &arguments),

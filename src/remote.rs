@@ -6,6 +6,7 @@
 //! not. Sessions enforce this themselves: after a fault that leaves the connection in doubt they refuse further work.
 
 pub mod endpoint;
+pub mod facts;
 pub mod fault;
 pub mod ftp;
 pub mod hashing;
@@ -13,6 +14,7 @@ pub mod local_dir;
 pub mod path;
 mod runtime;
 pub mod sftp;
+pub mod survey;
 pub mod tls;
 
 pub use endpoint::{Address, Endpoint};
@@ -21,6 +23,7 @@ pub use path::RemotePath;
 
 use crate::domain::ids::Sha256Digest;
 use crate::domain::time::{Length, UtcTime};
+use facts::SessionFacts;
 use std::io::{Read, Write};
 use std::time::Duration;
 
@@ -65,6 +68,17 @@ pub trait Remote: Send {
 
     /// Removes a file. One that is already gone is fine.
     fn remove(&mut self, path: &RemotePath) -> Result<(), RemoteFault>;
+
+    /// What the server tells of itself: for `probe`.
+    fn facts(&mut self) -> Result<SessionFacts, RemoteFault> {
+        Ok(SessionFacts::default())
+    }
+
+    /// When a file was changed last by the server's clock; `None` when the server does not say it in UTC.
+    fn modified(&mut self, path: &RemotePath) -> Result<Option<UtcTime>, RemoteFault> {
+        let entries = self.list(&path.parent())?;
+        Ok(entries.into_iter().find(|entry| entry.name == path.name()).and_then(|entry| entry.modified))
+    }
 }
 
 /// What a server can do.

@@ -54,6 +54,8 @@ pub enum Command {
     Check(CheckArguments),
     /// Show the exact bytes that a feed would write for an input
     Preview(PreviewArguments),
+    /// Try out everything that a delivery to a partner needs, and recommend settings
+    Probe(ProbeArguments),
     /// Read, close hours and deliver until stopped
     Run(RunArguments),
     /// Read everything there is, close what can be closed, deliver, and end
@@ -127,6 +129,12 @@ pub struct PreviewArguments {
     /// The feed's source, when it has several
     #[arg(long)]
     pub source: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ProbeArguments {
+    /// The partner
+    pub partner: String,
 }
 
 #[derive(Debug, Args)]

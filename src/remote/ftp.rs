@@ -5,17 +5,20 @@
 //! before it is listed, and replies are judged by their digits and, where digits are ambiguous, by their text.
 
 mod control;
+mod facts;
 mod hash;
 pub mod listing;
 pub mod reply;
 
 use super::endpoint::FtpEndpoint;
+use super::facts::SessionFacts;
 use super::local_dir::{check_length, read_some};
 use super::{
     Abilities, Deadlines, FaultKind, HashSource, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath, SizeSource,
 };
 use crate::disk::Disk;
 use crate::domain::ids::Sha256Digest;
+use crate::domain::time::UtcTime;
 use control::{Control, Upload};
 use hash::HashCommand;
 use reply::Reply;
@@ -271,5 +274,15 @@ impl Remote for FtpSession {
             fault if self.size(path)?.is_some() => Err(fault),
             _ => Ok(()),
         }
+    }
+
+    fn facts(&mut self) -> Result<SessionFacts, RemoteFault> {
+        facts::ask(&mut self.control, self.listing.verb())
+    }
+
+    /// By MDTM, RFC 3659, 3, which is in UTC.
+    fn modified(&mut self, path: &RemotePath) -> Result<Option<UtcTime>, RemoteFault> {
+        let reply = self.control.exchange("modified", &format!("MDTM {path}"), Outcome::NotDone)?;
+        Ok(if reply.code() == 213 { listing::modified(reply.text().trim()) } else { None })
     }
 }

@@ -1,5 +1,6 @@
 //! A partner's directory on this machine. Files are copied, durable before they are renamed, and never replace one.
 
+use super::facts::SessionFacts;
 use super::hashing::HashingSink;
 use super::{
     Abilities, EntryKind, FaultKind, HashSource, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath, SizeSource,
@@ -186,6 +187,10 @@ impl Remote for LocalDirectory {
         self.disk
             .sync_dir(parent(&place), SyncPoint::LocalDropDirectory)
             .map_err(|error| RemoteFault::io(&error, "remove", Outcome::Unknown))
+    }
+
+    fn facts(&mut self) -> Result<SessionFacts, RemoteFault> {
+        Ok(SessionFacts { listing: "readdir", ..SessionFacts::default() })
     }
 }
 

@@ -9,6 +9,7 @@ mod download;
 mod upload;
 
 use super::endpoint::SftpEndpoint;
+use super::facts::{SessionFacts, SshFacts};
 use super::{
     Abilities, Deadlines, EntryKind, FaultKind, HashSource, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath,
     SizeSource,
@@ -29,6 +30,13 @@ pub struct SftpSession {
     deadlines: Deadlines,
     /// The server can make files durable (`fsync@openssh.com`).
     can_sync: bool,
+    extensions: Vec<String>,
+}
+
+/// Which keys a server shows, whether one of them is known, and how one can log in there; with the fault that ended
+/// the look.
+pub(super) async fn survey(endpoint: &SftpEndpoint) -> (SshFacts, Result<(), RemoteFault>) {
+    connection::survey(endpoint).await
 }
 
 impl SftpSession {
@@ -37,9 +45,10 @@ impl SftpSession {
     /// # Errors
     /// [`RemoteFault`]; nothing was done at the server.
     pub fn open(endpoint: &SftpEndpoint, deadlines: &Deadlines, disk: &dyn Disk) -> Result<Self, RemoteFault> {
-        let (connection, extensions) = Connection::open(endpoint, deadlines, disk)?;
+        let (connection, mut extensions) = Connection::open(endpoint, deadlines, disk)?;
+        extensions.sort();
         let can_sync = extensions.iter().any(|name| name == "fsync@openssh.com");
-        Ok(Self { connection, deadlines: *deadlines, can_sync })
+        Ok(Self { connection, deadlines: *deadlines, can_sync, extensions })
     }
 
     fn attributes(
@@ -156,6 +165,11 @@ impl Remote for SftpSession {
             Ok(_) | Err(RemoteFault { kind: FaultKind::NotFound, .. }) => Ok(()),
             Err(fault) => Err(fault),
         }
+    }
+
+    fn facts(&mut self) -> Result<SessionFacts, RemoteFault> {
+        let features = self.extensions.clone();
+        Ok(SessionFacts { features, listing: "readdir", ..SessionFacts::default() })
     }
 }
 

@@ -8,6 +8,7 @@
 use super::{FaultKind, Outcome, RemoteFault};
 use crate::disk::Disk;
 use crate::domain::ids::Sha256Digest;
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -17,6 +18,10 @@ use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+mod witness;
+
+pub(super) use witness::Witness;
 
 const OPERATION: &str = "connect";
 /// Longest file with certificates.
@@ -64,21 +69,30 @@ impl TlsRules {
     /// # Errors
     /// [`RemoteFault`] of the kind `Tls` when the certificates that are to be trusted cannot be read.
     pub(super) fn configure(&self, disk: &dyn Disk) -> Result<ClientConfig, RemoteFault> {
-        let provider = Arc::new(ring::default_provider());
+        self.configure_with(self.verifier(disk)?)
+    }
+
+    /// The configuration of a session in which `verifier` decides about the server.
+    pub(super) fn configure_with(&self, verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, RemoteFault> {
         let versions: &[_] = match self.max {
             TlsVersion::V1_2 => &UP_TO_1_2,
             TlsVersion::V1_3 => &UP_TO_1_3,
         };
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder.with_protocol_versions(versions).map_err(|error| untrusted(error.to_string()))?;
-        Ok(match &self.trust {
-            Trust::Pinned(pins) => {
-                let verifier = Arc::new(PinnedCertificates { pins: pins.clone(), provider });
-                builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
-            }
-            Trust::System => builder.with_root_certificates(system_roots()?).with_no_client_auth(),
-            Trust::Authority(path) => builder.with_root_certificates(roots_of(disk, path)?).with_no_client_auth(),
-        })
+        Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+    }
+
+    /// Decides whether a server is trusted.
+    pub(super) fn verifier(&self, disk: &dyn Disk) -> Result<Arc<dyn ServerCertVerifier>, RemoteFault> {
+        let provider = Arc::new(ring::default_provider());
+        let roots = match &self.trust {
+            Trust::Pinned(pins) => return Ok(Arc::new(PinnedCertificates { pins: pins.clone(), provider })),
+            Trust::System => system_roots()?,
+            Trust::Authority(path) => roots_of(disk, path)?,
+        };
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        Ok(verifier.map_err(|error| untrusted(error.to_string()))?)
     }
 
     /// The name that a server at `host` must prove.

@@ -26,6 +26,7 @@ mod open_files;
 mod operator;
 mod partner_rules;
 mod policies;
+mod probe;
 mod readme;
 mod recover;
 mod remote_suite;

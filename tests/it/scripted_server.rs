@@ -74,6 +74,8 @@ pub enum Quirk {
     DropBox,
     /// Repeats the password in its refusal, with control characters.
     ShoutPassword,
+    /// Lets nobody remove anything.
+    RefuseRemove,
 }
 
 /// What is on the server, and what happened there.
@@ -113,6 +115,10 @@ impl ScriptedServer {
 
     pub fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().expect("world")
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     pub fn connect(&self) -> Result<Box<dyn Remote>, RemoteFault> {
@@ -228,6 +234,7 @@ impl Dialogue {
             }
             "RNFR" => reply("550 no such file"),
             "RNTO" => self.rename(argument),
+            "DELE" if self.quirk == Quirk::RefuseRemove => reply("550 Permission denied."),
             "DELE" => match self.world().files.remove(argument) {
                 Some(_) => reply("250 gone"),
                 None => reply("550 no such file"),

@@ -61,7 +61,7 @@ pub fn list_entry(line: &str) -> Option<RemoteEntry> {
 }
 
 /// `YYYYMMDDHHMMSS`, with a fraction that is dropped; always UTC (RFC 3659, 2.3).
-fn modified(text: &str) -> Option<UtcTime> {
+pub(super) fn modified(text: &str) -> Option<UtcTime> {
     let digits = text.split('.').next()?;
     if digits.len() != 14 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;

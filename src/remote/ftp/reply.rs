@@ -31,6 +31,12 @@ impl Reply {
         self.code
     }
 
+    /// What stands behind them, later lines with their own digits.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The command was carried out.
     #[must_use]
     pub const fn is_positive(&self) -> bool {

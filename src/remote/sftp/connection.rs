@@ -4,13 +4,14 @@
 //! those that are known, it is asked for its other keys before it is refused.
 
 use super::super::endpoint::{HostKeys, SftpEndpoint, SftpLogin};
+use super::super::facts::{HostKeyFacts, SshFacts};
 use super::super::runtime::{OwnRuntime, QUIT_DEADLINE};
 use super::super::{Deadlines, FaultKind, Outcome, RemoteFault};
 use crate::disk::Disk;
-use russh::Disconnect;
 use russh::client::{AuthResult, Config, Handle, Handler, connect_stream};
 use russh::keys::ssh_key::{Algorithm, HashAlg, PublicKey};
 use russh::keys::{PrivateKeyWithHashAlg, PublicKeyOrCertificate, decode_secret_key};
+use russh::{Disconnect, MethodSet};
 use russh_sftp::client::RawSftpSession;
 use russh_sftp::client::error::Error;
 use russh_sftp::protocol::StatusCode;
@@ -57,7 +58,9 @@ impl Connection {
     ) -> Result<(Self, Vec<String>), RemoteFault> {
         let login = Login::read(endpoint, disk)?;
         let runtime = OwnRuntime::start()?;
-        let mut ssh = runtime.in_time(deadlines.connect.as_std(), CONNECT, connect(endpoint))?;
+        let mut ssh = runtime.in_time(deadlines.connect.as_std(), CONNECT, async {
+            connect(endpoint, &known_keys(endpoint)?, &Arc::default()).await
+        })?;
         runtime.in_time(deadlines.command.as_std(), LOGIN, log_in(&mut ssh, &endpoint.user, login))?;
         let (sftp, extensions) = runtime.in_time(deadlines.command.as_std(), CONNECT, open_channel(&ssh))?;
         let (command, sftp) = (deadlines.command.as_std(), Arc::new(sftp));
@@ -103,9 +106,12 @@ impl Connection {
 
 /// Decides about the key that a server shows, and remembers it.
 struct KeyCheck {
-    known: Arc<dyn Fn(&PublicKey) -> bool + Send + Sync>,
-    shown: Arc<Mutex<Vec<PublicKey>>>,
+    known: KnownKeys,
+    shown: ShownKeys,
 }
+
+type KnownKeys = Arc<dyn Fn(&PublicKey) -> bool + Send + Sync>;
+type ShownKeys = Arc<Mutex<Vec<PublicKey>>>;
 
 impl Handler for KeyCheck {
     type Error = russh::Error;
@@ -120,10 +126,41 @@ impl Handler for KeyCheck {
     }
 }
 
+/// Looks at the keys of a server and, when one is known, at the ways to log in. When no known key can be read, all keys
+/// are looked at.
+pub(super) async fn survey(endpoint: &SftpEndpoint) -> (SshFacts, Result<(), RemoteFault>) {
+    let (known, unreadable): (KnownKeys, _) = match known_keys(endpoint) {
+        Ok(known) => (known, None),
+        Err(fault) => (Arc::new(|_: &PublicKey| false), Some(fault)),
+    };
+    let shown: ShownKeys = Arc::default();
+    let connected = connect(endpoint, &known, &shown).await;
+    let facts_of = |key: &PublicKey| HostKeyFacts {
+        kind: key.algorithm().to_string(),
+        fingerprint: key.fingerprint(HashAlg::Sha256).to_string(),
+    };
+    let keys = shown.lock().map(|shown| shown.iter().map(facts_of).collect()).unwrap_or_default();
+    let mut facts = SshFacts { keys, is_known: connected.is_ok(), methods: Vec::new() };
+    let result = match connected {
+        Ok(mut ssh) => {
+            if let Ok(AuthResult::Failure { remaining_methods, .. }) = ssh.authenticate_none(&endpoint.user).await {
+                facts.methods = method_names(&remaining_methods);
+            }
+            // A server that does not answer a good-bye changes nothing.
+            ssh.disconnect(Disconnect::ByApplication, "", "").await.ok();
+            Ok(())
+        }
+        Err(fault) => Err(unreadable.unwrap_or(fault)),
+    };
+    (facts, result)
+}
+
 /// Connects to a server that shows a known key, asking for the keys that it has.
-async fn connect(endpoint: &SftpEndpoint) -> Result<Handle<KeyCheck>, RemoteFault> {
-    let known = known_keys(endpoint)?;
-    let shown: Arc<Mutex<Vec<PublicKey>>> = Arc::default();
+async fn connect(
+    endpoint: &SftpEndpoint,
+    known: &KnownKeys,
+    shown: &ShownKeys,
+) -> Result<Handle<KeyCheck>, RemoteFault> {
     for _ in 0..KEYS_MAX {
         let mut config = Config { nodelay: true, ..Config::default() };
         let seen: Vec<PublicKey> = shown.lock().map(|shown| shown.clone()).unwrap_or_default();
@@ -135,7 +172,7 @@ async fn connect(endpoint: &SftpEndpoint) -> Result<Handle<KeyCheck>, RemoteFaul
         let address = (endpoint.host.as_str(), endpoint.port);
         let socket = TcpStream::connect(address).await.map_err(|error| unreachable(&error))?;
         socket.set_nodelay(true).map_err(|error| unreachable(&error))?;
-        let handler = KeyCheck { known: Arc::clone(&known), shown: Arc::clone(&shown) };
+        let handler = KeyCheck { known: Arc::clone(known), shown: Arc::clone(shown) };
         match connect_stream(Arc::new(config), socket, handler).await {
             Ok(ssh) => return Ok(ssh),
             Err(russh::Error::UnknownKey) => {}
@@ -163,8 +200,6 @@ fn unreachable(error: &std::io::Error) -> RemoteFault {
     let kind = if fault.kind == FaultKind::Timeout { fault.kind } else { FaultKind::Unreachable };
     RemoteFault { kind, ..fault }
 }
-
-type KnownKeys = Arc<dyn Fn(&PublicKey) -> bool + Send + Sync>;
 
 fn known_keys(endpoint: &SftpEndpoint) -> Result<KnownKeys, RemoteFault> {
     match &endpoint.host_keys {
@@ -230,12 +265,14 @@ async fn log_in(ssh: &mut Handle<KeyCheck>, user: &str, login: Login) -> Result<
     match result {
         AuthResult::Success => Ok(()),
         AuthResult::Failure { remaining_methods, .. } => {
-            let methods: Vec<String> =
-                remaining_methods.iter().map(|method| String::from(<&str>::from(method))).collect();
-            let cause = format!("the server refused it and accepts: {}", methods.join(", "));
+            let cause = format!("the server refused it and accepts: {}", method_names(&remaining_methods).join(", "));
             Err(RemoteFault::because(FaultKind::Auth, LOGIN, Outcome::NotDone, cause))
         }
     }
+}
+
+fn method_names(methods: &MethodSet) -> Vec<String> {
+    methods.iter().map(|method| String::from(<&str>::from(method))).collect()
 }
 
 async fn open_channel(ssh: &Handle<KeyCheck>) -> Result<(RawSftpSession, Vec<String>), RemoteFault> {

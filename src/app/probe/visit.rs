@@ -1,0 +1,229 @@
+//! The session of a probe, with a list of what may lie at the partner because of it.
+
+use super::{Left, ProbeContext, Tried};
+use crate::clock::Clock;
+use crate::deliver::StoreMark;
+use crate::disk::Disk;
+use crate::domain::ids::Sha256Digest;
+use crate::domain::time::{Length, UtcTime};
+use crate::remote::hashing::HashingSink;
+use crate::remote::{Deadlines, Endpoint, FaultKind, Outcome, Remote, RemoteFault, RemotePath};
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// So often a probe logs in: after every refusal the session begins anew.
+const LOGINS_MAX: u32 = 16;
+
+/// The names of one probe: `probe-<random>.<store>-<number>.tmp`, where a delivery puts its temporary names.
+pub(super) struct Names {
+    base: String,
+    mark: StoreMark,
+    temporary: RemotePath,
+    directory: RemotePath,
+}
+
+impl Names {
+    pub(super) fn new(mark: &StoreMark, temporary: Option<&RemotePath>, directory: &RemotePath) -> Self {
+        let base = format!("probe-{:08x}", fastrand::u32(..));
+        let temporary = temporary.unwrap_or(directory).clone();
+        Self { base, mark: mark.clone(), temporary, directory: directory.clone() }
+    }
+
+    /// Nothing is renamed into the directory from which the partner takes files.
+    pub(super) fn keep_out_of_final_directory(&mut self) {
+        self.directory = self.temporary.clone();
+    }
+
+    fn path(&self, directory: &RemotePath, base: &str, number: u32) -> RemotePath {
+        directory.join_part(&format!("{base}.{}-{number}.tmp", self.mark))
+    }
+
+    /// The temporary name.
+    pub(super) fn first(&self) -> RemotePath {
+        self.path(&self.temporary, &self.base, 1)
+    }
+
+    /// The name that it is renamed to, in the final directory. It is a temporary one as well.
+    pub(super) fn second(&self) -> RemotePath {
+        self.path(&self.directory, &self.base, 2)
+    }
+
+    /// With a space and Chinese characters.
+    pub(super) fn unusual(&self) -> RemotePath {
+        self.path(&self.temporary, &format!("{} \u{8bdd}\u{5355}", self.base), 3)
+    }
+
+    /// With a leading dot.
+    pub(super) fn hidden(&self) -> RemotePath {
+        self.path(&self.temporary, &format!(".{}", self.base), 4)
+    }
+
+    /// For one of many transfers.
+    pub(super) fn transfer(&self, number: u32) -> RemotePath {
+        self.path(&self.temporary, &self.base, 10 + number)
+    }
+
+    /// All kinds of names that would appear in the final directory.
+    pub(super) fn examples(&self) -> Vec<String> {
+        let mut paths = vec![self.second()];
+        if self.temporary == self.directory {
+            paths.extend([self.first(), self.unusual(), self.hidden()]);
+        }
+        paths.iter().map(|path| path.name().to_owned()).collect()
+    }
+
+    /// Whether a delivery or a probe of this store could have given this name.
+    pub(super) fn is_ours(&self, name: &str) -> bool {
+        let before = format!(".{}-", self.mark);
+        name.strip_suffix(".tmp").is_some_and(|name| name.contains(&before))
+    }
+}
+
+/// The session. It is opened when it is needed and dropped after a fault, as a delivery does.
+pub(super) struct Visit {
+    endpoint: Endpoint,
+    deadlines: Deadlines,
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    session: Option<Box<dyn Remote>>,
+    logins_left: u32,
+    ours: Vec<RemotePath>,
+}
+
+impl Visit {
+    pub(super) fn new(context: &ProbeContext<'_>, endpoint: Endpoint, deadlines: Deadlines) -> Self {
+        let (disk, clock) = (Arc::clone(&context.disk), Arc::clone(&context.clock));
+        Self { endpoint, deadlines, disk, clock, session: None, logins_left: LOGINS_MAX, ours: Vec::new() }
+    }
+
+    /// Another session with the same server.
+    pub(super) fn connect(&self) -> Result<Box<dyn Remote>, RemoteFault> {
+        self.endpoint.connect(&self.deadlines, Arc::clone(&self.disk))
+    }
+
+    /// A directory of this machine takes any number of sessions.
+    pub(super) const fn is_local(&self) -> bool {
+        matches!(self.endpoint, Endpoint::LocalDir { .. })
+    }
+
+    /// Connects and logs in.
+    pub(super) fn log_in(&mut self) -> Tried<Duration> {
+        let begun = Instant::now();
+        self.step(|_| Ok(begun.elapsed()))
+    }
+
+    /// Does something in the session, which is dropped when that fails.
+    pub(super) fn step<T>(&mut self, act: impl FnOnce(&mut dyn Remote) -> Result<T, RemoteFault>) -> Tried<T> {
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None if self.logins_left == 0 => return Tried::Not,
+            None => match self.connect() {
+                Ok(session) => session,
+                Err(fault) => {
+                    // Whoever cannot be reached any more is not waited for again and again.
+                    self.logins_left = 0;
+                    return Tried::Failed(fault);
+                }
+            },
+        };
+        self.logins_left = self.logins_left.saturating_sub(1);
+        match act(session.as_mut()) {
+            Ok(result) => {
+                self.logins_left += 1;
+                self.session = Some(session);
+                Tried::Done(result)
+            }
+            Err(fault) => Tried::Failed(fault),
+        }
+    }
+
+    /// Writes a file of `bytes` bytes to a name that nobody has. From here on it may be there.
+    pub(super) fn write(&mut self, path: &RemotePath, bytes: u64) -> Tried<Duration> {
+        match self.step(|session| session.size(path)) {
+            Tried::Done(None) => {}
+            Tried::Done(Some(_)) => {
+                let cause = "a file of this name is there already, so nothing was written";
+                return Tried::Failed(RemoteFault::because(FaultKind::Denied, "upload", Outcome::NotDone, cause));
+            }
+            Tried::Failed(fault) => return Tried::Failed(fault),
+            Tried::Not => return Tried::Not,
+        }
+        self.note(path);
+        let begun = Instant::now();
+        self.step(|session| {
+            session.upload(path, &mut Pattern(0).take(bytes), bytes, &mut |_| ())?;
+            Ok(begun.elapsed())
+        })
+    }
+
+    /// This name may be there because of us.
+    pub(super) fn note(&mut self, path: &RemotePath) {
+        if !self.ours.contains(path) {
+            self.ours.push(path.clone());
+        }
+    }
+
+    /// Removes a file of ours and looks: true when it is gone.
+    pub(super) fn remove(&mut self, path: &RemotePath) -> Tried<bool> {
+        if !self.ours.contains(path) {
+            return Tried::Not;
+        }
+        let removed = self.step(|session| {
+            session.remove(path)?;
+            Ok(session.size(path)?.is_none())
+        });
+        if removed == Tried::Done(true) {
+            self.ours.retain(|ours| ours != path);
+        }
+        removed
+    }
+
+    /// Removes whatever may be there, and tells what could not be removed.
+    pub(super) fn clean_up(mut self) -> Vec<Left> {
+        self.logins_left = LOGINS_MAX;
+        let mut left = Vec::new();
+        for path in self.ours.clone() {
+            let why = match self.remove(&path) {
+                Tried::Done(true) => continue,
+                Tried::Done(false) => "the server confirmed its removal, and it is still there".to_owned(),
+                Tried::Failed(fault) => fault.to_string(),
+                Tried::Not => "the server cannot be reached any more".to_owned(),
+            };
+            left.push(Left { path, why });
+        }
+        left
+    }
+
+    /// Our clock.
+    pub(super) fn now(&self) -> UtcTime {
+        self.clock.now()
+    }
+
+    /// Gives a server time.
+    pub(super) fn pause(&self, length: Length) {
+        let (never, silent) = std::sync::mpsc::channel::<()>();
+        self.clock.wait(length, &silent);
+        drop(never);
+    }
+}
+
+/// The hash of a file of ours of `bytes` bytes.
+pub(super) fn content_hash(bytes: u64) -> Option<Sha256Digest> {
+    let mut sink = HashingSink::new(bytes);
+    io::copy(&mut Pattern(0).take(bytes), &mut sink).ok()?;
+    Some(sink.finish())
+}
+
+/// All bytes in turn, so that a transfer in text mode would show.
+struct Pattern(u8);
+
+impl Read for Pattern {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        for byte in &mut *buffer {
+            *byte = self.0;
+            self.0 = self.0.wrapping_add(1);
+        }
+        Ok(buffer.len())
+    }
+}
