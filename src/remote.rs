@@ -12,6 +12,7 @@ pub mod local_dir;
 pub mod path;
 mod runtime;
 pub mod sftp;
+mod socket;
 pub mod tls;
 
 pub use endpoint::{Address, Endpoint};

@@ -298,6 +298,7 @@ fn check_feed(config: &Config, partner: &PartnerConfig, feed: &Arc<FeedDefinitio
     }
     problems.add_all(names::check_names(feed, now));
     partner::check_patterns(partner, feed, problems, now);
+    server::check_names(partner, feed, problems, now);
 }
 
 fn check_manifest_layout(feed: &FeedDefinition, layout: &Layout, problems: &Problems) {

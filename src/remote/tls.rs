@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const OPERATION: &str = "connect";
 /// Longest file with certificates.
@@ -55,17 +56,38 @@ pub enum TlsVersion {
     V1_3,
 }
 
+/// What sessions have learnt about a server's TLS. All copies share it, as long as the process runs.
+#[derive(Debug, Clone, Default)]
+pub struct LearntTls(Arc<AtomicBool>);
+
+impl LearntTls {
+    /// The highest version to offer where the rules allow `max`.
+    pub(super) fn highest(&self, max: TlsVersion) -> TlsVersion {
+        if self.0.load(Ordering::Relaxed) { TlsVersion::V1_2 } else { max }
+    }
+
+    /// From now on at most 1.2. True when that is new.
+    pub(super) fn avoid_newest(&self) -> bool {
+        !self.0.swap(true, Ordering::Relaxed)
+    }
+
+    /// The server does not want 1.2 either: back to what the rules allow.
+    pub(super) fn forget(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
 static UP_TO_1_2: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS12];
 static UP_TO_1_3: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
 
 impl TlsRules {
-    /// The configuration of one session.
+    /// The configuration of one session, with versions up to `highest`.
     ///
     /// # Errors
     /// [`RemoteFault`] of the kind `Tls` when the certificates that are to be trusted cannot be read.
-    pub(super) fn configure(&self, disk: &dyn Disk) -> Result<ClientConfig, RemoteFault> {
+    pub(super) fn configure(&self, highest: TlsVersion, disk: &dyn Disk) -> Result<ClientConfig, RemoteFault> {
         let provider = Arc::new(ring::default_provider());
-        let versions: &[_] = match self.max {
+        let versions: &[_] = match highest {
             TlsVersion::V1_2 => &UP_TO_1_2,
             TlsVersion::V1_3 => &UP_TO_1_3,
         };

@@ -5,7 +5,7 @@
 
 use super::super::endpoint::{HostKeys, SftpEndpoint, SftpLogin};
 use super::super::runtime::{OwnRuntime, QUIT_DEADLINE};
-use super::super::{Deadlines, FaultKind, Outcome, RemoteFault};
+use super::super::{Deadlines, FaultKind, Outcome, RemoteFault, socket};
 use crate::disk::Disk;
 use russh::Disconnect;
 use russh::client::{AuthResult, Config, Handle, Handler, connect_stream};
@@ -19,7 +19,6 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 const CONNECT: &str = "connect";
 const LOGIN: &str = "login";
@@ -132,9 +131,8 @@ async fn connect(endpoint: &SftpEndpoint) -> Result<Handle<KeyCheck>, RemoteFaul
         if config.preferred.key.is_empty() {
             break;
         }
-        let address = (endpoint.host.as_str(), endpoint.port);
-        let socket = TcpStream::connect(address).await.map_err(|error| unreachable(&error))?;
-        socket.set_nodelay(true).map_err(|error| unreachable(&error))?;
+        let socket = socket::connect_host(&endpoint.host, endpoint.port, endpoint.bind).await;
+        let socket = socket.map_err(|error| unreachable(&error))?;
         let handler = KeyCheck { known: Arc::clone(&known), shown: Arc::clone(&shown) };
         match connect_stream(Arc::new(config), socket, handler).await {
             Ok(ssh) => return Ok(ssh),
