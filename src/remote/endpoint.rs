@@ -119,6 +119,8 @@ pub enum HostKeys {
     Pinned(Vec<String>),
     /// Keys of the host in a file as OpenSSH keeps it.
     KnownHosts(PathBuf),
+    /// The first key that the host shows, which is remembered in this directory of ours.
+    FirstUse(PathBuf),
 }
 
 /// Why an endpoint's URL cannot be used.

@@ -5,6 +5,7 @@
 //! disk yet, for which OpenSSH has an extension.
 
 mod connection;
+mod host_keys;
 mod upload;
 
 use super::endpoint::SftpEndpoint;

@@ -8,7 +8,7 @@ use hourdrop::app::config;
 use hourdrop::disk::RealDisk;
 use hourdrop::domain::delivery::Verified;
 use hourdrop::domain::ids::FileName;
-use hourdrop::remote::endpoint::{DataConnections, FtpEndpoint, Protection, SftpEndpoint};
+use hourdrop::remote::endpoint::{DataConnections, FtpEndpoint, HostKeys, Protection, SftpEndpoint};
 use hourdrop::remote::ftp::charset::NameCharset;
 use hourdrop::remote::tls::{TlsRules, TlsVersion};
 use hourdrop::remote::{Deadlines, Endpoint, FaultKind, Outcome, Remote, RemoteFault, RemotePath};
@@ -299,6 +299,8 @@ fn problems(keys: &str, name: &str) -> String {
 #[test]
 fn the_configuration_says_what_fits() {
     let ftp = "deliver = \"ftp://a@h/out\"";
+    let first_use = problems("deliver = \"sftp://a@h/out\"\nhost_key = \"first-use\"", "a");
+    assert_eq!(first_use, "9: the first host key that the server shows is trusted, whoever shows it");
     assert_eq!(problems(&format!("{ftp}\ndata = \"active\"\nbind = \"127.0.0.2\"\ncharset = \"GBK\""), "话单"), "");
     for (keys, name, said) in [
         (format!("{ftp}\ndata = \"aktive\""), "a", "9: "),
@@ -335,4 +337,38 @@ fn the_configuration_says_what_fits() {
         let found = problems(&keys, name);
         assert!(found.starts_with(said) && found.lines().count() == 1, "{keys}: {found}");
     }
+}
+
+#[test]
+fn the_first_host_key_is_remembered_where_that_is_wanted_and_no_other_is_taken() {
+    let (keys, others) = (SshKeys::of_kinds(&["ed25519", "rsa"]), SshKeys::of_kinds(&["ed25519"]));
+    let state = tempfile::tempdir().expect("directory");
+    let dir = state.path().join("host_keys");
+    let server = TestServer::openssh(&keys);
+    let first_use = |server: &TestServer| {
+        let Endpoint::Sftp(sftp) = server.endpoint.clone() else { panic!("an SFTP server") };
+        (sftp.port, Endpoint::Sftp(SftpEndpoint { host_keys: HostKeys::FirstUse(dir.clone()), ..sftp }))
+    };
+    let (port, endpoint) = first_use(&server);
+    connect(&endpoint).expect("the first key");
+    let kept = dir.join(format!("127.0.0.1_{port}"));
+    let line = fs::read_to_string(&kept).expect("a file");
+    assert!(line.starts_with(&format!("[127.0.0.1]:{port} ssh-")), "{line}");
+    connect(&endpoint).expect("the same key");
+    assert_eq!(fs::read_to_string(&kept).expect("a file"), line);
+    // Another server takes its place, on the same port as far as we are told.
+    let impostor = TestServer::openssh(&others);
+    let (other_port, endpoint) = first_use(&impostor);
+    let moved = line.replace(&format!(":{port} "), &format!(":{other_port} "));
+    fs::File::create(dir.join(format!("127.0.0.1_{other_port}")))
+        .and_then(|mut f| f.write_all(moved.as_bytes()))
+        .expect("kept");
+    let fault = connect(&endpoint).map(drop).expect_err("another key");
+    assert_eq!(fault.kind, FaultKind::HostKey, "{fault}");
+    assert!(fault.to_string().contains(&others.fingerprints()[0]), "{fault}");
+    // Nothing can be kept where a file is in the way: then nothing is trusted.
+    let Endpoint::Sftp(sftp) = server.endpoint.clone() else { panic!("an SFTP server") };
+    let host_keys = HostKeys::FirstUse(kept.join("below"));
+    let fault = connect(&Endpoint::Sftp(SftpEndpoint { host_keys, ..sftp })).map(drop).expect_err("refused");
+    assert_eq!(fault.kind, FaultKind::HostKey, "{fault}");
 }

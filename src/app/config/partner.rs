@@ -47,6 +47,7 @@ pub struct PartnerConfig {
 
 pub(super) fn read(
     config: &Path,
+    state: &Path,
     table: Table<'_>,
     id: PartnerId,
     formats: &FormatFinder<'_>,
@@ -55,7 +56,7 @@ pub(super) fn read(
     server::read_tls(config, &table, address.as_mut());
     server::read_wire(&table, address.as_mut());
     let password = SecretReference::read(config, &table, "password");
-    server::read_ssh(config, &table, address.as_mut());
+    server::read_ssh(config, state, &table, address.as_mut());
     if address.as_ref().is_some_and(|a| server::wants_password(&a.endpoint)) && !table.has("password") {
         let hint = "write password = { env = \"NAME\" }, { file = \"/path\" } or { credential = \"name\" }";
         let message = format!("partner {id} needs a `password`");

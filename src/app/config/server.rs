@@ -59,7 +59,7 @@ pub(super) fn wants_password(endpoint: &Endpoint) -> bool {
 }
 
 /// `key`, `host_key` and `known_hosts`: how to log in by SSH, and what the server must show.
-pub(super) fn read_ssh(config: &Path, table: &Table<'_>, address: Option<&mut Address>) {
+pub(super) fn read_ssh(config: &Path, state: &Path, table: &Table<'_>, address: Option<&mut Address>) {
     let file = |path: Placed<String>| super::resolve(config, &path.value);
     let (key, known_hosts) = (table.text("key").map(file), table.text("known_hosts").map(file));
     let pins = table.texts("host_key");
@@ -83,6 +83,11 @@ pub(super) fn read_ssh(config: &Path, table: &Table<'_>, address: Option<&mut Ad
     }
     let hint = "ssh-keyscan HOST | ssh-keygen -lf - prints fingerprints; compare them with what the partner says";
     sftp.host_keys = match (pins, known_hosts) {
+        (Some(pins), None) if matches!(pins.as_slice(), [only] if only.value == "first-use") => {
+            let message = "the first host key that the server shows is trusted, whoever shows it";
+            table.problems().add(table.place_of("host_key").warning(message, hint));
+            HostKeys::FirstUse(state.join("host_keys"))
+        }
         (Some(pins), None) => {
             for pin in pins.iter().filter(|pin| !pin.value.starts_with("SHA256:")) {
                 table.problems().add(pin.place.error_with_hint("a host key is pinned as \"SHA256:…\"", hint));

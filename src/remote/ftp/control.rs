@@ -15,7 +15,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use suppaftp::tokio::{AsyncRustlsConnector, AsyncRustlsStream, DataStream, TransferStream};
+use suppaftp::tokio::{AsyncRustlsConnector, AsyncRustlsStream, TransferStream};
 use suppaftp::{FtpError, Mode, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -39,6 +39,7 @@ pub(super) struct Control {
     reached: Arc<AtomicBool>,
     /// What this session may teach the later ones; `None` when it uses no TLS 1.3.
     may_learn: Option<LearntTls>,
+    is_protected: bool,
     given_up: bool,
 }
 
@@ -83,7 +84,8 @@ impl Control {
         };
         let Opened { stream, mode, reached } = opened;
         let (command, charset) = (deadlines.command.as_std(), endpoint.wire.charset);
-        Ok(Self { runtime, stream, command, charset, mode, reached, may_learn, given_up: false })
+        let is_protected = endpoint.protection != Protection::None;
+        Ok(Self { runtime, stream, command, charset, mode, reached, may_learn, is_protected, given_up: false })
     }
 
     /// Logs in. The password never appears in a fault.
@@ -246,8 +248,9 @@ impl Control {
     /// Closes the data connection and reads the confirmation. What the server says counts more than how its data
     /// connection ended.
     pub(super) fn finish_upload(&mut self, mut upload: Upload, deadline: Duration) -> Result<(), RemoteFault> {
+        let is_protected = self.is_protected;
         let finishing = async {
-            let closed = close_sending(&mut upload.0).await;
+            let closed = close_sending(&mut upload.0, is_protected).await;
             upload.0.finish().await?;
             closed.map_err(FtpError::ConnectionError)
         };
@@ -389,9 +392,9 @@ fn fault_of(error: &FtpError, operation: &'static str, outcome: Outcome) -> Remo
 
 /// Says that nothing more comes, and lets a server with TLS close first: a connection that is closed before its last
 /// bytes were read is reset, which can reach the server before our own last ones.
-async fn close_sending(transfer: &mut TransferStream<AsyncRustlsStream>) -> io::Result<()> {
+async fn close_sending(transfer: &mut TransferStream<AsyncRustlsStream>, is_protected: bool) -> io::Result<()> {
     transfer.shutdown().await?;
-    if matches!(transfer.get_ref(), DataStream::Ssl(_)) {
+    if is_protected {
         let mut unread = [0; 1024];
         let drained = async { while matches!(transfer.read(&mut unread).await, Ok(count) if count > 0) {} };
         // A server that does not close has what it needs.

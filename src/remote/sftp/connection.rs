@@ -1,11 +1,12 @@
 //! The SSH connection of a session: whose key is accepted, who logs in, and one deadline for every question.
 //!
-//! A host key is never trusted because it is the first one seen. When the server shows a key of another algorithm than
-//! those that are known, it is asked for its other keys before it is refused.
+//! A host key is trusted because it is the first one seen only where somebody has said so. When the server shows a key
+//! of another algorithm than those that are known, it is asked for its other keys before it is refused.
 
-use super::super::endpoint::{HostKeys, SftpEndpoint, SftpLogin};
+use super::super::endpoint::{SftpEndpoint, SftpLogin};
 use super::super::runtime::{OwnRuntime, QUIT_DEADLINE};
 use super::super::{Deadlines, FaultKind, Outcome, RemoteFault, socket};
+use super::host_keys::KnownKeys;
 use crate::disk::Disk;
 use russh::Disconnect;
 use russh::client::{AuthResult, Config, Handle, Handler, connect_stream};
@@ -16,7 +17,6 @@ use russh_sftp::client::error::Error;
 use russh_sftp::protocol::StatusCode;
 use secrecy::ExposeSecret;
 use std::io::Read;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -56,7 +56,9 @@ impl Connection {
     ) -> Result<(Self, Vec<String>), RemoteFault> {
         let login = Login::read(endpoint, disk)?;
         let runtime = OwnRuntime::start()?;
-        let mut ssh = runtime.in_time(deadlines.connect.as_std(), CONNECT, connect(endpoint))?;
+        let known = KnownKeys::of(endpoint, disk)?;
+        let (mut ssh, key) = runtime.in_time(deadlines.connect.as_std(), CONNECT, connect(endpoint, &known))?;
+        known.remember(&key, disk)?;
         runtime.in_time(deadlines.command.as_std(), LOGIN, log_in(&mut ssh, &endpoint.user, login))?;
         let (sftp, extensions) = runtime.in_time(deadlines.command.as_std(), CONNECT, open_channel(&ssh))?;
         let (command, sftp) = (deadlines.command.as_std(), Arc::new(sftp));
@@ -102,7 +104,7 @@ impl Connection {
 
 /// Decides about the key that a server shows, and remembers it.
 struct KeyCheck {
-    known: Arc<dyn Fn(&PublicKey) -> bool + Send + Sync>,
+    known: KnownKeys,
     shown: Arc<Mutex<Vec<PublicKey>>>,
 }
 
@@ -111,7 +113,7 @@ impl Handler for KeyCheck {
 
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
         let key = shown.public_key();
-        let is_known = (self.known)(&key);
+        let is_known = self.known.contains(&key);
         if let Ok(mut all) = self.shown.lock() {
             all.push(key);
         }
@@ -119,9 +121,8 @@ impl Handler for KeyCheck {
     }
 }
 
-/// Connects to a server that shows a known key, asking for the keys that it has.
-async fn connect(endpoint: &SftpEndpoint) -> Result<Handle<KeyCheck>, RemoteFault> {
-    let known = known_keys(endpoint)?;
+/// Connects to a server that shows a known key, asking for the keys that it has; with that key.
+async fn connect(endpoint: &SftpEndpoint, known: &KnownKeys) -> Result<(Handle<KeyCheck>, PublicKey), RemoteFault> {
     let shown: Arc<Mutex<Vec<PublicKey>>> = Arc::default();
     for _ in 0..KEYS_MAX {
         let mut config = Config { nodelay: true, ..Config::default() };
@@ -133,9 +134,12 @@ async fn connect(endpoint: &SftpEndpoint) -> Result<Handle<KeyCheck>, RemoteFaul
         }
         let socket = socket::connect_host(&endpoint.host, endpoint.port, endpoint.bind).await;
         let socket = socket.map_err(|error| unreachable(&error))?;
-        let handler = KeyCheck { known: Arc::clone(&known), shown: Arc::clone(&shown) };
+        let handler = KeyCheck { known: known.clone(), shown: Arc::clone(&shown) };
         match connect_stream(Arc::new(config), socket, handler).await {
-            Ok(ssh) => return Ok(ssh),
+            Ok(ssh) => {
+                let key = shown.lock().ok().and_then(|shown| shown.last().cloned());
+                return key.map(|key| (ssh, key)).ok_or_else(|| unknown(&[]));
+            }
             Err(russh::Error::UnknownKey) => {}
             // It has no key of the other algorithms.
             Err(russh::Error::NoCommonAlgo { .. }) if !seen.is_empty() => break,
@@ -146,9 +150,13 @@ async fn connect(endpoint: &SftpEndpoint) -> Result<Handle<KeyCheck>, RemoteFaul
         }
     }
     let shown = shown.lock().map(|shown| shown.clone()).unwrap_or_default();
+    Err(unknown(&shown))
+}
+
+fn unknown(shown: &[PublicKey]) -> RemoteFault {
     let prints: Vec<String> = shown.iter().map(|key| key.fingerprint(HashAlg::Sha256).to_string()).collect();
     let cause = format!("the server shows a key that is not known: {}", prints.join(" and "));
-    Err(RemoteFault::because(FaultKind::HostKey, CONNECT, Outcome::NotDone, cause))
+    RemoteFault::because(FaultKind::HostKey, CONNECT, Outcome::NotDone, cause)
 }
 
 /// RSA keys are one kind, however they sign.
@@ -160,34 +168,6 @@ fn unreachable(error: &std::io::Error) -> RemoteFault {
     let fault = RemoteFault::io(error, CONNECT, Outcome::NotDone);
     let kind = if fault.kind == FaultKind::Timeout { fault.kind } else { FaultKind::Unreachable };
     RemoteFault { kind, ..fault }
-}
-
-type KnownKeys = Arc<dyn Fn(&PublicKey) -> bool + Send + Sync>;
-
-fn known_keys(endpoint: &SftpEndpoint) -> Result<KnownKeys, RemoteFault> {
-    match &endpoint.host_keys {
-        HostKeys::Pinned(prints) => {
-            let prints = prints.clone();
-            Ok(Arc::new(move |key: &PublicKey| prints.contains(&key.fingerprint(HashAlg::Sha256).to_string())))
-        }
-        HostKeys::KnownHosts(path) => {
-            let keys = known_hosts(path, &endpoint.host, endpoint.port)?;
-            Ok(Arc::new(move |key: &PublicKey| keys.contains(key.key_data())))
-        }
-    }
-}
-
-fn known_hosts(path: &Path, host: &str, port: u16) -> Result<Vec<russh::keys::ssh_key::public::KeyData>, RemoteFault> {
-    let refused = |what: String| RemoteFault::because(FaultKind::HostKey, CONNECT, Outcome::NotDone, what);
-    if !path.is_file() {
-        return Err(refused(format!("there is no file {}", path.display())));
-    }
-    let found = russh::keys::known_hosts::known_host_keys_path(host, port, path);
-    let found = found.map_err(|error| refused(format!("{}: {error}", path.display())))?;
-    if found.is_empty() {
-        return Err(refused(format!("{} has no key of {host}, port {port}", path.display())));
-    }
-    Ok(found.into_iter().map(|(_, key)| key.key_data().clone()).collect())
 }
 
 /// How to log in, read and ready.
