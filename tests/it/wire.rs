@@ -169,11 +169,15 @@ fn charset(name: &str) -> NameCharset {
 
 #[test]
 fn names_lie_on_the_server_in_the_declared_charset() {
-    // The second byte of the last character is a backslash.
-    let gbk: (&str, &str, &[u8]) = ("gbk", "话单 誠", b"\xbb\xb0\xb5\xa5 \xd5\x5c");
+    // The second byte of the last character is a backslash, which Pure-FTPd takes in no name; or a bar.
+    let backslash: (&str, &str, &[u8]) = ("gbk", "话单 誠", b"\xbb\xb0\xb5\xa5 \xd5\x5c");
+    let bar: (&str, &str, &[u8]) = ("gbk", "话单 諀", b"\xbb\xb0\xb5\xa5 \xd5\x7c");
     let western: (&str, &str, &[u8]) = ("windows-1252", "Gespräche ü", b"Gespr\xe4che \xfc");
     for server in [TestServer::vsftpd(), TestServer::proftpd(), TestServer::pure_ftpd()] {
-        for (label, name, bytes) in [gbk, western] {
+        for (label, name, bytes) in [backslash, bar, western] {
+            if bytes.contains(&b'\\') && server.name == "Pure-FTPd" {
+                continue;
+            }
             let endpoint = changed(&server, |ftp| ftp.wire.charset = charset(label));
             let directory = server.base.join(&FileName::parse(name).expect("name"));
             let here = server.files.join(OsString::from_vec(bytes.to_vec()));
