@@ -14,6 +14,7 @@ pub mod local_dir;
 pub mod path;
 mod runtime;
 pub mod sftp;
+mod socket;
 pub mod survey;
 pub mod tls;
 

@@ -177,7 +177,9 @@ fn read_config(path: &Path, root: &Table<'_>, formats: &FormatLibrary, now: UtcT
     let reserve = root.size("reserve").map_or(64 << 20, |size| size.value);
     let sources = named_tables(root, "source", |table, id| source::read(path, table, id, formats), SourceId::parse);
     let finder = |name: &Placed<String>, problems: &Problems| formats.find(name, problems);
-    let partners = named_tables(root, "partner", |table, id| partner::read(path, table, id, &finder), PartnerId::parse);
+    let of_state = state.clone().unwrap_or_default();
+    let read_partner = |table, id| partner::read(path, &of_state, table, id, &finder);
+    let partners = named_tables(root, "partner", read_partner, PartnerId::parse);
     for (key, list) in [("source", sources.is_empty()), ("partner", partners.is_empty())] {
         if list && !root.has(key) {
             root.problems().add(root.place().error(format!("there is no [{key}.NAME]: nothing to do")));
@@ -298,6 +300,7 @@ fn check_feed(config: &Config, partner: &PartnerConfig, feed: &Arc<FeedDefinitio
     }
     problems.add_all(names::check_names(feed, now));
     partner::check_patterns(partner, feed, problems, now);
+    server::check_names(partner, feed, problems, now);
 }
 
 fn check_manifest_layout(feed: &FeedDefinition, layout: &Layout, problems: &Problems) {

@@ -1,13 +1,15 @@
 //! Where a partner's files go: which server, as whom. Passwords are kept apart and never printed.
 
 use super::ftp::FtpSession;
+use super::ftp::charset::NameCharset;
 use super::local_dir::LocalDirectory;
 use super::sftp::SftpSession;
-use super::tls::TlsRules;
+use super::tls::{LearntTls, TlsRules};
 use super::{Deadlines, Remote, RemoteFault, RemotePath};
 use crate::disk::Disk;
 use secrecy::SecretString;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -57,6 +59,31 @@ pub struct FtpEndpoint {
     pub user: String,
     /// The password; prints nothing.
     pub password: SecretString,
+    /// The local address of all connections; the machine chooses when nothing is said.
+    pub bind: Option<IpAddr>,
+    /// How the session goes over the network.
+    pub wire: Wire,
+}
+
+/// How an FTP session goes over the network.
+#[derive(Debug, Clone, Default)]
+pub struct Wire {
+    /// Who opens the data connections.
+    pub data: DataConnections,
+    /// The charset of names.
+    pub charset: NameCharset,
+    /// What earlier sessions have learnt; copies of an endpoint share it.
+    pub learnt: LearntTls,
+}
+
+/// Who opens the data connections, RFC 959, 3.3.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DataConnections {
+    /// We do: EPSV, else PASV.
+    #[default]
+    Passive,
+    /// The server does: PORT, by IPv6 EPRT.
+    Active,
 }
 
 /// An SFTP server and the account there.
@@ -72,6 +99,8 @@ pub struct SftpEndpoint {
     pub login: SftpLogin,
     /// What the server must show.
     pub host_keys: HostKeys,
+    /// The local address of the connection; the machine chooses when nothing is said.
+    pub bind: Option<IpAddr>,
 }
 
 /// How somebody logs in at an SFTP server.
@@ -90,6 +119,8 @@ pub enum HostKeys {
     Pinned(Vec<String>),
     /// Keys of the host in a file as OpenSSH keeps it.
     KnownHosts(PathBuf),
+    /// The first key that the host shows, which is remembered in this directory of ours.
+    FirstUse(PathBuf),
 }
 
 /// Why an endpoint's URL cannot be used.
@@ -219,7 +250,8 @@ fn parse_place(rest: &str) -> Result<Place, UrlFault> {
 fn parse_ftp(rest: &str, protection: fn(u16) -> Protection) -> Result<Address, UrlFault> {
     let Place { user, host, port, directory } = parse_place(rest)?;
     let (port, user) = (port.unwrap_or(FTP_PORT), user.unwrap_or_else(|| "anonymous".to_owned()));
-    let ftp = FtpEndpoint { protection: protection(port), host, port, user, password: SecretString::from("") };
+    let (protection, password) = (protection(port), SecretString::from(""));
+    let ftp = FtpEndpoint { protection, host, port, user, password, bind: None, wire: Wire::default() };
     Ok(Address { endpoint: Endpoint::Ftp(ftp), directory })
 }
 
@@ -228,7 +260,7 @@ fn parse_sftp(rest: &str) -> Result<Address, UrlFault> {
     let Place { user, host, port, directory } = parse_place(rest)?;
     let user = user.ok_or_else(|| fault("user", "is missing"))?;
     let (login, host_keys) = (SftpLogin::Password(SecretString::from("")), HostKeys::Pinned(Vec::new()));
-    let sftp = SftpEndpoint { host, port: port.unwrap_or(SSH_PORT), user, login, host_keys };
+    let sftp = SftpEndpoint { host, port: port.unwrap_or(SSH_PORT), user, login, host_keys, bind: None };
     Ok(Address { endpoint: Endpoint::Sftp(sftp), directory })
 }
 

@@ -4,10 +4,13 @@
 //! directory may be empty and successful, and `550` means many things. So transfers are binary, a directory is entered
 //! before it is listed, and replies are judged by their digits and, where digits are ambiguous, by their text.
 
+pub mod charset;
 mod control;
 mod facts;
 mod hash;
 pub mod listing;
+mod opening;
+mod passive;
 pub mod reply;
 
 use super::endpoint::FtpEndpoint;
@@ -72,7 +75,7 @@ impl FtpSession {
         let features = control.features()?;
         // Binary at once: in text mode servers change line ends, and some refuse to state sizes.
         control.exchange("login", "TYPE I", Outcome::NotDone)?.accepted("login")?;
-        if features.contains("UTF8") {
+        if features.contains("UTF8") && control.charset().is_utf8() {
             // Some servers know the feature and refuse the option; they keep bytes as they are.
             control.exchange("login", "OPTS UTF8 ON", Outcome::NotDone)?;
         }
@@ -129,11 +132,15 @@ impl FtpSession {
         loop {
             match self.control.read_lines(self.listing.verb(), self.deadlines.transfer_idle.as_std())? {
                 Ok(lines) => {
-                    return Ok(match self.listing {
-                        ListingCommand::Mlsd => lines.iter().filter_map(|line| listing::mlsd_entry(line)).collect(),
-                        ListingCommand::Nlst => lines.iter().filter_map(|line| listing::name_entry(line)).collect(),
-                        ListingCommand::List => lines.iter().filter_map(|line| listing::list_entry(line)).collect(),
-                    });
+                    let read = match self.listing {
+                        ListingCommand::Mlsd => listing::mlsd_entry,
+                        ListingCommand::Nlst => listing::name_entry,
+                        ListingCommand::List => listing::list_entry,
+                    };
+                    let charset = self.control.charset();
+                    let decoded =
+                        |entry: RemoteEntry| RemoteEntry { name: charset.decode_carried(&entry.name), ..entry };
+                    return Ok(lines.iter().filter_map(|line| read(line)).map(decoded).collect());
                 }
                 Err(refused) if refused.is_unknown_command() && self.listing == ListingCommand::Mlsd => {
                     self.listing = match self.size {
@@ -145,6 +152,33 @@ impl FtpSession {
                 Err(refused) if refused.says_no_files() => return Ok(Vec::new()),
                 Err(refused) => return Err(refused.fault("list", Outcome::NotDone)),
             }
+        }
+    }
+
+    fn list_directory(&mut self, directory: &RemotePath) -> Result<Vec<RemoteEntry>, RemoteFault> {
+        if directory.as_str() == "." {
+            return self.list_here();
+        }
+        let home = self.home()?;
+        self.control.exchange("list", &format!("CWD {directory}"), Outcome::NotDone)?.accepted("list")?;
+        let entries = self.list_here()?;
+        self.control.exchange("list", &format!("CWD {home}"), Outcome::NotDone)?.accepted("list")?;
+        Ok(entries)
+    }
+
+    fn send_file(
+        &mut self,
+        temporary: &RemotePath,
+        body: &mut dyn Read,
+        bytes: u64,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), RemoteFault> {
+        self.buffer.resize(WRITE_BYTES, 0);
+        let mut upload = self.control.begin_upload(temporary)?;
+        let sent = self.send(&mut upload, body, progress).and_then(|sent| check_length(sent, bytes));
+        match sent {
+            Ok(()) => self.control.finish_upload(upload, self.deadlines.final_reply(bytes)),
+            Err(fault) => Err(self.control.abandon_upload(upload, fault)),
         }
     }
 
@@ -213,14 +247,7 @@ impl Remote for FtpSession {
     }
 
     fn list(&mut self, directory: &RemotePath) -> Result<Vec<RemoteEntry>, RemoteFault> {
-        if directory.as_str() == "." {
-            return self.list_here();
-        }
-        let home = self.home()?;
-        self.control.exchange("list", &format!("CWD {directory}"), Outcome::NotDone)?.accepted("list")?;
-        let entries = self.list_here()?;
-        self.control.exchange("list", &format!("CWD {home}"), Outcome::NotDone)?.accepted("list")?;
-        Ok(entries)
+        self.list_directory(directory).inspect_err(|fault| self.control.learn_from(fault))
     }
 
     fn upload(
@@ -230,13 +257,7 @@ impl Remote for FtpSession {
         bytes: u64,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), RemoteFault> {
-        self.buffer.resize(WRITE_BYTES, 0);
-        let mut upload = self.control.begin_upload(temporary)?;
-        let sent = self.send(&mut upload, body, progress).and_then(|sent| check_length(sent, bytes));
-        match sent {
-            Ok(()) => self.control.finish_upload(upload, self.deadlines.final_reply(bytes)),
-            Err(fault) => Err(self.control.abandon_upload(upload, fault)),
-        }
+        self.send_file(temporary, body, bytes, progress).inspect_err(|fault| self.control.learn_from(fault))
     }
 
     fn read(&mut self, path: &RemotePath, sink: &mut dyn Write) -> Result<u64, RemoteFault> {
@@ -256,6 +277,7 @@ impl Remote for FtpSession {
 
     fn rename(&mut self, from: &RemotePath, to: &RemotePath) -> Result<(), RemoteFault> {
         const OPERATION: &str = "rename";
+        self.control.check_sendable(OPERATION, to.as_str())?;
         let from = self.control.exchange(OPERATION, &format!("RNFR {from}"), Outcome::NotDone)?;
         if from.code() != 350 {
             return Err(from.fault(OPERATION, Outcome::NotDone));

@@ -6,6 +6,7 @@
 
 mod connection;
 mod download;
+mod host_keys;
 mod upload;
 
 use super::endpoint::SftpEndpoint;
@@ -35,8 +36,8 @@ pub struct SftpSession {
 
 /// Which keys a server shows, whether one of them is known, and how one can log in there; with the fault that ended
 /// the look.
-pub(super) async fn survey(endpoint: &SftpEndpoint) -> (SshFacts, Result<(), RemoteFault>) {
-    connection::survey(endpoint).await
+pub(super) async fn survey(endpoint: &SftpEndpoint, disk: &dyn Disk) -> (SshFacts, Result<(), RemoteFault>) {
+    connection::survey(endpoint, disk).await
 }
 
 impl SftpSession {

@@ -6,12 +6,13 @@ use super::facts::{CertificateFacts, Reach, TlsFacts};
 use super::fault::clean_reply;
 use super::ftp::reply::Reply;
 use super::runtime::OwnRuntime;
-use super::tls::{TlsRules, TlsVersion, Witness};
-use super::{Deadlines, FaultKind, Outcome, RemoteFault, sftp};
+use super::tls::{TlsRules, TlsVersion, Witness, configure_with};
+use super::{Deadlines, FaultKind, Outcome, RemoteFault, sftp, socket};
 use crate::disk::Disk;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, ProtocolVersion};
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -34,9 +35,9 @@ pub fn survey(endpoint: &Endpoint, deadlines: &Deadlines, disk: &dyn Disk) -> Op
             match endpoint {
                 Endpoint::Ftp(ftp) => look_at_ftp(ftp, disk, &mut reach).await,
                 Endpoint::Sftp(ssh) => {
-                    let socket = open(&ssh.host, ssh.port, &mut reach).await?;
+                    let socket = open((&ssh.host, ssh.port), ssh.bind, &mut reach).await?;
                     reach.greeting = Some(identification(socket).await?);
-                    let (found, result) = sftp::survey(ssh).await;
+                    let (found, result) = sftp::survey(ssh, disk).await;
                     reach.ssh = Some(found);
                     result
                 }
@@ -49,7 +50,7 @@ pub fn survey(endpoint: &Endpoint, deadlines: &Deadlines, disk: &dyn Disk) -> Op
 }
 
 async fn look_at_ftp(ftp: &FtpEndpoint, disk: &dyn Disk, reach: &mut Reach) -> Result<(), RemoteFault> {
-    let mut socket = open(&ftp.host, ftp.port, reach).await?;
+    let mut socket = open((&ftp.host, ftp.port), ftp.bind, reach).await?;
     let (rules, is_implicit) = match &ftp.protection {
         Protection::None => {
             reach.greeting = Some(greeting(&mut socket).await?);
@@ -105,7 +106,7 @@ fn note(connection: &ClientConnection, facts: &mut TlsFacts) {
 async fn offers_1_3(ftp: &FtpEndpoint, rules: &TlsRules, is_implicit: bool, witness: &Arc<Witness>) -> bool {
     let rules = TlsRules { max: TlsVersion::V1_3, ..rules.clone() };
     let work = async {
-        let mut socket = open(&ftp.host, ftp.port, &mut Reach::default()).await?;
+        let mut socket = open((&ftp.host, ftp.port), ftp.bind, &mut Reach::default()).await?;
         if !is_implicit {
             greeting(&mut socket).await?;
         }
@@ -133,7 +134,7 @@ async fn secure(
             return Err(no_tls(format!("the server refuses TLS (AUTH TLS: {said})")));
         }
     }
-    let config = rules.configure_with(Arc::<Witness>::clone(witness))?;
+    let config = configure_with(rules.max, Arc::<Witness>::clone(witness))?;
     let name = ServerName::try_from(name.to_owned()).map_err(|error| no_tls(error.to_string()))?;
     let shaken = TlsConnector::from(Arc::new(config)).connect(name, socket).await;
     shaken.map_err(|error| no_tls(clean_reply(&error.to_string())))
@@ -147,15 +148,16 @@ fn broken(error: &io::Error) -> RemoteFault {
     RemoteFault::because(FaultKind::Unreachable, OPERATION, Outcome::NotDone, error.to_string())
 }
 
-async fn open(host: &str, port: u16, reach: &mut Reach) -> Result<TcpStream, RemoteFault> {
+async fn open((host, port): (&str, u16), bind: Option<IpAddr>, reach: &mut Reach) -> Result<TcpStream, RemoteFault> {
     let begun = Instant::now();
     let found: Vec<_> = lookup_host((host, port)).await.map_err(|error| broken(&error))?.collect();
     reach.look_up = Some(begun.elapsed());
-    reach.addresses = found.iter().map(std::net::SocketAddr::ip).collect();
-    let mut last = io::Error::other("the name has no address");
-    for address in found {
+    reach.addresses = found.iter().map(SocketAddr::ip).collect();
+    let mut last = io::Error::other("the name has no address that can be reached from here");
+    let fits = |address: &SocketAddr| bind.is_none_or(|bind| bind.is_ipv4() == address.is_ipv4());
+    for address in found.into_iter().filter(fits) {
         let begun = Instant::now();
-        match TcpStream::connect(address).await {
+        match socket::connect(address, bind).await {
             Ok(socket) => {
                 reach.connected = Some((address, begun.elapsed()));
                 return Ok(socket);

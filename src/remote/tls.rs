@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 mod witness;
 
@@ -60,27 +61,37 @@ pub enum TlsVersion {
     V1_3,
 }
 
+/// What sessions have learnt about a server's TLS. All copies share it, as long as the process runs.
+#[derive(Debug, Clone, Default)]
+pub struct LearntTls(Arc<AtomicBool>);
+
+impl LearntTls {
+    /// The highest version to offer where the rules allow `max`.
+    pub(super) fn highest(&self, max: TlsVersion) -> TlsVersion {
+        if self.0.load(Ordering::Relaxed) { TlsVersion::V1_2 } else { max }
+    }
+
+    /// From now on at most 1.2. True when that is new.
+    pub(super) fn avoid_newest(&self) -> bool {
+        !self.0.swap(true, Ordering::Relaxed)
+    }
+
+    /// The server does not want 1.2 either: back to what the rules allow.
+    pub(super) fn forget(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
 static UP_TO_1_2: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS12];
 static UP_TO_1_3: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
 
 impl TlsRules {
-    /// The configuration of one session.
+    /// The configuration of one session, with versions up to `highest`.
     ///
     /// # Errors
     /// [`RemoteFault`] of the kind `Tls` when the certificates that are to be trusted cannot be read.
-    pub(super) fn configure(&self, disk: &dyn Disk) -> Result<ClientConfig, RemoteFault> {
-        self.configure_with(self.verifier(disk)?)
-    }
-
-    /// The configuration of a session in which `verifier` decides about the server.
-    pub(super) fn configure_with(&self, verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, RemoteFault> {
-        let versions: &[_] = match self.max {
-            TlsVersion::V1_2 => &UP_TO_1_2,
-            TlsVersion::V1_3 => &UP_TO_1_3,
-        };
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-        let builder = builder.with_protocol_versions(versions).map_err(|error| untrusted(error.to_string()))?;
-        Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+    pub(super) fn configure(&self, highest: TlsVersion, disk: &dyn Disk) -> Result<ClientConfig, RemoteFault> {
+        configure_with(highest, self.verifier(disk)?)
     }
 
     /// Decides whether a server is trusted.
@@ -99,6 +110,20 @@ impl TlsRules {
     pub(super) fn name_for<'a>(&'a self, host: &'a str) -> &'a str {
         self.name.as_deref().unwrap_or(host)
     }
+}
+
+/// The configuration of a session with versions up to `highest`, in which `verifier` decides about the server.
+pub(super) fn configure_with(
+    highest: TlsVersion,
+    verifier: Arc<dyn ServerCertVerifier>,
+) -> Result<ClientConfig, RemoteFault> {
+    let versions: &[_] = match highest {
+        TlsVersion::V1_2 => &UP_TO_1_2,
+        TlsVersion::V1_3 => &UP_TO_1_3,
+    };
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder.with_protocol_versions(versions).map_err(|error| untrusted(error.to_string()))?;
+    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
 fn untrusted(cause: impl Into<String>) -> RemoteFault {

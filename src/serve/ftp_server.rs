@@ -201,13 +201,14 @@ impl UserDetail for Home {
 mod tests {
     use super::*;
     use crate::disk::RealDisk;
-    use crate::remote::endpoint::{FtpEndpoint, Protection};
+    use crate::remote::endpoint::{FtpEndpoint, Protection, Wire};
     use crate::remote::{Deadlines, Endpoint, FaultKind, Remote, RemoteFault, RemotePath};
 
     fn login(port: u16, user: &str, password: &str) -> Result<Box<dyn Remote>, RemoteFault> {
         let (user, password) = (user.to_owned(), SecretString::from(password));
         let protection = Protection::None;
-        let endpoint = FtpEndpoint { protection, host: "127.0.0.1".to_owned(), port, user, password };
+        let (host, wire) = ("127.0.0.1".to_owned(), Wire::default());
+        let endpoint = FtpEndpoint { protection, host, port, user, password, bind: None, wire };
         Endpoint::Ftp(endpoint).connect(&Deadlines::default(), Arc::new(RealDisk))
     }
 

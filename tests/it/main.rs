@@ -44,3 +44,4 @@ mod state_fixture;
 mod stopping_disk;
 mod tidy;
 mod verify;
+mod wire;

@@ -4,11 +4,12 @@ use crate::servers::ftp;
 use hourdrop::disk::RealDisk;
 use hourdrop::domain::ids::Sha256Digest;
 use hourdrop::domain::time::Length;
-use hourdrop::remote::{Deadlines, Remote, RemoteFault};
+use hourdrop::remote::endpoint::FtpEndpoint;
+use hourdrop::remote::{Deadlines, Endpoint, Remote, RemoteFault};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Barrier, Mutex, MutexGuard};
 use std::thread;
 
@@ -68,6 +69,14 @@ pub enum Quirk {
     RefuseEpsv,
     /// Announces an address of another network.
     WrongAddress,
+    /// Opens passive data connections on another address than its own, which it announces.
+    OtherMachine,
+    /// Where the server opens the data connections, somebody else is faster.
+    StrangerFirst,
+    /// Where the server opens the data connections, it does so from another address.
+    StrangerOnly,
+    /// States a login directory whose name would be another command.
+    ControlHome,
     /// Knows neither SIZE nor MLSD.
     NoSize,
     /// Lists nothing and states no sizes, though all works.
@@ -85,6 +94,10 @@ pub struct World {
     /// Names that came into being by a rename, with their content then.
     pub shown: Vec<(String, Vec<u8>)>,
     pub commands: Vec<String>,
+    /// From where connections came, or where they were let in.
+    pub peers: Vec<IpAddr>,
+    /// Streams that a stranger got hold of.
+    pub stolen: Vec<Vec<u8>>,
     /// How often the quirk still happens.
     left: u32,
 }
@@ -106,7 +119,8 @@ impl ScriptedServer {
             for connection in listener.incoming().flatten() {
                 let (world, two) = (Arc::clone(&shared), Arc::clone(&two));
                 thread::spawn(move || {
-                    Dialogue { quirk, world, two, data: None, from: None, cwd: String::new() }.run(connection);
+                    let cwd = String::new();
+                    Dialogue { quirk, world, two, data: None, active: None, from: None, cwd }.run(connection);
                 });
             }
         });
@@ -122,8 +136,23 @@ impl ScriptedServer {
     }
 
     pub fn connect(&self) -> Result<Box<dyn Remote>, RemoteFault> {
-        ftp(self.port, "hunter2").connect(&short_deadlines(), Arc::new(RealDisk))
+        self.connect_with(|_| ())
     }
+
+    pub fn connect_with(&self, change: impl FnOnce(&mut FtpEndpoint)) -> Result<Box<dyn Remote>, RemoteFault> {
+        let Endpoint::Ftp(mut endpoint) = ftp(self.port, "hunter2") else { panic!("an FTP server") };
+        change(&mut endpoint);
+        Endpoint::Ftp(endpoint).connect(&short_deadlines(), Arc::new(RealDisk))
+    }
+}
+
+/// Connects from a given address of this machine.
+fn connect_from(own: Ipv4Addr, target: SocketAddr) -> TcpStream {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("socket");
+    bind(&socket, &SocketAddr::from((own, 0))).expect("bind");
+    connect(&socket, &target).expect("connection");
+    TcpStream::from(socket)
 }
 
 fn short_deadlines() -> Deadlines {
@@ -143,6 +172,8 @@ struct Dialogue {
     world: Arc<Mutex<World>>,
     two: Arc<Barrier>,
     data: Option<TcpListener>,
+    /// Where the client waits for the data connection.
+    active: Option<SocketAddr>,
     from: Option<String>,
     cwd: String,
 }
@@ -172,6 +203,7 @@ impl Dialogue {
     }
 
     fn run(mut self, mut connection: TcpStream) {
+        self.note_peer(&connection);
         let mut reader = BufReader::new(connection.try_clone().expect("socket"));
         if self.acts(Quirk::Full) {
             drop(connection.write_all(b"421 Too many connections.\r\n"));
@@ -201,20 +233,28 @@ impl Dialogue {
             "PASS" if self.acts(Quirk::LimitAtLogin) => reply("530 Sorry, maximum number of clients reached"),
             "PASS" if self.acts(Quirk::ShoutPassword) => Next::Reply(format!("530 \u{1b}[31mwrong: {argument}\u{7}")),
             "PASS" => reply("230 welcome"),
-            "FEAT" if matches!(self.quirk, Quirk::WrongAddress | Quirk::NoSize) => reply("500 what?"),
+            "FEAT" if matches!(self.quirk, Quirk::WrongAddress | Quirk::OtherMachine | Quirk::NoSize) => {
+                reply("500 what?")
+            }
             "FEAT" if self.quirk == Quirk::GarbleStoreAndHash => {
                 reply("211-Features:\r\n EPSV\r\n SIZE\r\n HASH SHA-1*;MD5\r\n XSHA256\r\n211 End")
             }
             "FEAT" => reply("211-Features:\r\n EPSV\r\n MLST size*;type*;\r\n SIZE\r\n UTF8\r\n211 End"),
+            "PWD" if self.quirk == Quirk::ControlHome => reply("257 \"/a\rDELE b\" is current"),
             "PWD" => reply("257 \"/\" is current"),
             "CWD" if argument == "/" => self.enter(""),
             "CWD" if argument == "out" => self.enter("out/"),
             "CWD" => reply("550 no such directory"),
             "EPSV" if self.quirk == Quirk::RefuseEpsv => reply("522 not today"),
             "EPSV" => Next::Reply(format!("229 Entering Extended Passive Mode (|||{}|)", self.listen())),
+            "PORT" => self.port(argument),
             "PASV" => {
-                let (port, host) =
-                    (self.listen(), if self.quirk == Quirk::WrongAddress { "10,99,99,99" } else { "127,0,0,1" });
+                let port = self.listen();
+                let host = match self.quirk {
+                    Quirk::WrongAddress => "10,99,99,99",
+                    Quirk::OtherMachine => "127,0,0,3",
+                    _ => "127,0,0,1",
+                };
                 Next::Reply(format!("227 Entering Passive Mode ({host},{},{})", port / 256, port % 256))
             }
             "RETR" => self.retrieve(argument, connection),
@@ -251,14 +291,58 @@ impl Dialogue {
     }
 
     fn listen(&mut self) -> u16 {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listener");
+        let address = if self.quirk == Quirk::OtherMachine { Ipv4Addr::new(127, 0, 0, 3) } else { Ipv4Addr::LOCALHOST };
+        let listener = TcpListener::bind((address, 0)).expect("listener");
         let port = listener.local_addr().expect("address").port();
         self.data = Some(listener);
         port
     }
 
+    fn port(&mut self, argument: &str) -> Next {
+        let numbers: Vec<u8> = argument.split(',').map(|number| number.parse().expect("a number")).collect();
+        let [a, b, c, d, high, low] = numbers[..] else { panic!("PORT {argument}") };
+        self.active = Some(SocketAddr::from(([a, b, c, d], u16::from_be_bytes([high, low]))));
+        reply("200 fine")
+    }
+
+    fn note_peer(&self, connection: &TcpStream) {
+        let peer = connection.peer_addr().expect("peer").ip();
+        self.world().peers.push(peer);
+    }
+
+    /// Connects from another address and keeps what arrives there.
+    fn steal(&self, target: SocketAddr) {
+        let mut stream = connect_from(Ipv4Addr::new(127, 0, 0, 9), target);
+        let world = Arc::clone(&self.world);
+        thread::spawn(move || {
+            let mut got = Vec::new();
+            drop(stream.read_to_end(&mut got));
+            world.lock().expect("world").stolen.push(got);
+        });
+    }
+
+    /// Opens the data connection of a client that waits for it.
+    fn open(&self, target: SocketAddr, connection: &mut TcpStream) -> Option<TcpStream> {
+        if matches!(self.quirk, Quirk::StrangerFirst | Quirk::StrangerOnly) {
+            self.steal(target);
+        }
+        connection.write_all(b"150 here\r\n").ok()?;
+        if self.quirk == Quirk::StrangerOnly {
+            // Until the client gives up.
+            drop(connection.read(&mut [0; 64]));
+            return None;
+        }
+        TcpStream::connect(target).ok()
+    }
+
     fn accept(&mut self, connection: &mut TcpStream) -> Option<TcpStream> {
+        if let Some(target) = self.active.take() {
+            let data = self.open(target, connection)?;
+            self.note_peer(&data);
+            return Some(data);
+        }
         let (data, _) = self.data.take()?.accept().ok()?;
+        self.note_peer(&data);
         connection.write_all(b"150 here\r\n").ok()?;
         Some(data)
     }

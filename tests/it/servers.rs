@@ -2,7 +2,7 @@
 //! end of the test. `tests/servers/fetch` unpacks them; a server that is missing fails the test and says so.
 
 use hourdrop::domain::ids::Sha256Digest;
-use hourdrop::remote::endpoint::{FtpEndpoint, HostKeys, Protection, SftpEndpoint, SftpLogin};
+use hourdrop::remote::endpoint::{FtpEndpoint, HostKeys, Protection, SftpEndpoint, SftpLogin, Wire};
 use hourdrop::remote::tls::{TlsRules, Trust};
 use hourdrop::remote::{Endpoint, RemotePath};
 use hourdrop::serve::{DemoServer, DemoUser};
@@ -82,7 +82,12 @@ impl TestServer {
 
     /// vsftpd with uploads by anybody. It insists on a root directory that cannot be written.
     pub fn vsftpd() -> Self {
-        Self::vsftpd_with("vsftpd", None, "")
+        Self::vsftpd_configured("")
+    }
+
+    /// The same with more lines in its configuration.
+    pub fn vsftpd_configured(more: &str) -> Self {
+        Self::vsftpd_with("vsftpd", None, more)
     }
 
     /// vsftpd with room for so many sessions of one address.
@@ -136,12 +141,17 @@ impl TestServer {
 
     /// `ProFTPD` with a user of its own.
     pub fn proftpd() -> Self {
-        Self::proftpd_with("ProFTPD", None, "")
+        Self::proftpd_configured("")
     }
 
     /// `ProFTPD` that computes hashes when it is asked (HASH and XSHA256).
     pub fn proftpd_with_hashes() -> Self {
         Self::proftpd_with("ProFTPD with hashes", None, "LoadModule mod_digest.c\n")
+    }
+
+    /// The same with more lines in its configuration.
+    pub fn proftpd_configured(more: &str) -> Self {
+        Self::proftpd_with("ProFTPD", None, more)
     }
 
     /// `ProFTPD` that wants TLS, and every data connection with the TLS session of the control connection.
@@ -215,6 +225,11 @@ impl TestServer {
 
     /// OpenSSH's own server with a user of its own, who may log in with a password or a key.
     pub fn openssh(keys: &SshKeys) -> Self {
+        Self::openssh_configured(keys, "")
+    }
+
+    /// The same with more lines in its configuration.
+    pub fn openssh_configured(keys: &SshKeys, more: &str) -> Self {
         let dir = open_dir();
         let files = dir.path().join("files");
         fs::create_dir(&files).expect("directory");
@@ -241,7 +256,7 @@ impl TestServer {
             let text = format!(
                 "Port {port}\nListenAddress 127.0.0.1\n{host_keys}PidFile {dir}/pid\n\
                  AuthorizedKeysFile {authorized}\nPasswordAuthentication yes\nKbdInteractiveAuthentication no\n\
-                 UsePAM no\nStrictModes no\nSubsystem sftp internal-sftp\n",
+                 UsePAM no\nStrictModes no\nSubsystem sftp internal-sftp\n{more}",
                 dir = dir.path().display(),
                 authorized = authorized.display()
             );
@@ -412,7 +427,8 @@ impl SshKeys {
 
 /// An account on 127.0.0.1, by SSH.
 pub fn sftp(port: u16, login: SftpLogin, host_keys: HostKeys) -> Endpoint {
-    Endpoint::Sftp(SftpEndpoint { host: "127.0.0.1".to_owned(), port, user: USER.to_owned(), login, host_keys })
+    let (host, user) = ("127.0.0.1".to_owned(), USER.to_owned());
+    Endpoint::Sftp(SftpEndpoint { host, port, user, login, host_keys, bind: None })
 }
 
 /// An account on 127.0.0.1.
@@ -422,8 +438,8 @@ pub fn ftp(port: u16, password: &str) -> Endpoint {
 
 fn ftp_as(user: &str, port: u16, password: &str) -> Endpoint {
     let password = SecretString::from(password);
-    let protection = Protection::None;
-    Endpoint::Ftp(FtpEndpoint { protection, host: "127.0.0.1".to_owned(), port, user: user.to_owned(), password })
+    let (protection, host, wire) = (Protection::None, "127.0.0.1".to_owned(), Wire::default());
+    Endpoint::Ftp(FtpEndpoint { protection, host, port, user: user.to_owned(), password, bind: None, wire })
 }
 
 /// A port that nobody listens on now.

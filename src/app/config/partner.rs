@@ -57,14 +57,16 @@ pub struct PartnerConfig {
 
 pub(super) fn read(
     config: &Path,
+    state: &Path,
     table: Table<'_>,
     id: PartnerId,
     formats: &FormatFinder<'_>,
 ) -> Option<PartnerConfig> {
     let mut address = read_address(config, &table);
     server::read_tls(config, &table, address.as_mut());
+    server::read_wire(&table, address.as_mut());
     let password = SecretReference::read(config, &table, "password");
-    server::read_ssh(config, &table, address.as_mut());
+    server::read_ssh(config, state, &table, address.as_mut());
     if address.as_ref().is_some_and(|a| server::wants_password(&a.endpoint)) && !table.has("password") {
         let hint = "write password = { env = \"NAME\" }, { file = \"/path\" } or { credential = \"name\" }";
         let message = format!("partner {id} needs a `password`");
@@ -74,6 +76,7 @@ pub(super) fn read(
     let picks_up = read_patterns(&table);
     let pickup = table.table("pickup").map(read_pickup);
     let temporary_dir = table.text("temporary_dir").map(|text| text.value);
+    server::check_sendable(&table, address.as_ref(), temporary_dir.as_deref());
     let rules = [("hold", InDoubtRule::Hold), ("resend", InDoubtRule::Resend)];
     let in_doubt = table.choice("in_doubt", &rules).map(|rule| rule.value).unwrap_or_default();
     let check = table.choice("verify", &ContentCheck::WORDS).map(|check| check.value).unwrap_or_default();

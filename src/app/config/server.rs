@@ -1,10 +1,17 @@
-//! What a partner's server must prove, and how to log in there: `tls`, `host_key`, `known_hosts`, `key`.
+//! What a partner's server must prove, how to log in there, and how a session goes over the network: `tls`, `host_key`,
+//! `known_hosts`, `key`, `data`, `bind`, `charset`.
 
-use crate::document::{Placed, Table};
+use super::PartnerConfig;
+use crate::document::{Placed, Problems, Table};
 use crate::domain::ids::Sha256Digest;
-use crate::remote::endpoint::{HostKeys, Protection, SftpLogin};
+use crate::domain::time::UtcTime;
+use crate::feed::definition::FeedDefinition;
+use crate::feed::names;
+use crate::remote::endpoint::{DataConnections, HostKeys, Protection, SftpLogin};
+use crate::remote::ftp::charset::NameCharset;
 use crate::remote::tls::{TlsRules, TlsVersion, Trust};
 use crate::remote::{Address, Endpoint};
+use std::net::IpAddr;
 use std::path::Path;
 
 /// `tls = { … }`: whom an `ftps://` server must be, and how it is spoken to.
@@ -52,7 +59,7 @@ pub(super) fn wants_password(endpoint: &Endpoint) -> bool {
 }
 
 /// `key`, `host_key` and `known_hosts`: how to log in by SSH, and what the server must show.
-pub(super) fn read_ssh(config: &Path, table: &Table<'_>, address: Option<&mut Address>) {
+pub(super) fn read_ssh(config: &Path, state: &Path, table: &Table<'_>, address: Option<&mut Address>) {
     let file = |path: Placed<String>| super::resolve(config, &path.value);
     let (key, known_hosts) = (table.text("key").map(file), table.text("known_hosts").map(file));
     let pins = table.texts("host_key");
@@ -76,6 +83,11 @@ pub(super) fn read_ssh(config: &Path, table: &Table<'_>, address: Option<&mut Ad
     }
     let hint = "ssh-keyscan HOST | ssh-keygen -lf - prints fingerprints; compare them with what the partner says";
     sftp.host_keys = match (pins, known_hosts) {
+        (Some(pins), None) if matches!(pins.as_slice(), [only] if only.value == "first-use") => {
+            let message = "the first host key that the server shows is trusted, whoever shows it";
+            table.problems().add(table.place_of("host_key").warning(message, hint));
+            HostKeys::FirstUse(state.join("host_keys"))
+        }
         (Some(pins), None) => {
             for pin in pins.iter().filter(|pin| !pin.value.starts_with("SHA256:")) {
                 table.problems().add(pin.place.error_with_hint("a host key is pinned as \"SHA256:…\"", hint));
@@ -94,6 +106,84 @@ pub(super) fn read_ssh(config: &Path, table: &Table<'_>, address: Option<&mut Ad
             return;
         }
     };
+}
+
+/// `data`, `bind` and `charset`: how a session goes over the network.
+pub(super) fn read_wire(table: &Table<'_>, address: Option<&mut Address>) {
+    let ways = [("passive", DataConnections::Passive), ("active", DataConnections::Active)];
+    let data = table.choice("data", &ways).map(|data| data.value);
+    let bind = table.text("bind").and_then(|bind| read_bind(table, &bind));
+    let charset = table.text("charset").and_then(|charset| read_charset(table, &charset));
+    let refuse = |keys: &[&str], schemes: &str| {
+        for key in keys.iter().filter(|key| table.has(key)) {
+            table.problems().add(table.place_of(key).error(format!("`{key}` is for {schemes} only")));
+        }
+    };
+    match address.map(|address| &mut address.endpoint) {
+        Some(Endpoint::Ftp(ftp)) => {
+            ftp.wire.data = data.unwrap_or_default();
+            ftp.wire.charset = charset.unwrap_or_default();
+            ftp.bind = bind;
+            if bind.is_some() && matches!(ftp.protection, Protection::Implicit(_)) {
+                let hint = "use `tls = { mode = \"explicit\" }` with the server's ordinary port, or leave `bind` out";
+                let message = "`bind` cannot be used with TLS from the first byte";
+                table.problems().add(table.place_of("bind").error_with_hint(message, hint));
+            }
+        }
+        Some(Endpoint::Sftp(sftp)) => {
+            sftp.bind = bind;
+            refuse(&["data", "charset"], "ftp:// and ftps://");
+        }
+        Some(Endpoint::LocalDir { .. }) => {
+            refuse(&["data", "charset"], "ftp:// and ftps://");
+            refuse(&["bind"], "ftp://, ftps:// and sftp://");
+        }
+        None => {}
+    }
+}
+
+fn read_bind(table: &Table<'_>, text: &Placed<String>) -> Option<IpAddr> {
+    let address = text.value.parse().ok();
+    if address.is_none() {
+        let hint = "write an address of this machine, such as \"192.0.2.10\"; `ip addr` shows them";
+        table.problems().add(text.place.error_with_hint("`bind` is not an IP address", hint));
+    }
+    address
+}
+
+fn read_charset(table: &Table<'_>, text: &Placed<String>) -> Option<NameCharset> {
+    let charset = NameCharset::parse(&text.value);
+    if charset.is_none() {
+        let message = format!("`{}` is no charset for names on an FTP server", text.value);
+        let hint =
+            "write \"utf-8\", \"gbk\", \"gb18030\", \"windows-1252\" or another name of the WHATWG encoding standard";
+        table.problems().add(text.place.error_with_hint(message, hint));
+    }
+    charset
+}
+
+/// What is sent besides the names of files must be in the charset, too: user and directories.
+pub(super) fn check_sendable(table: &Table<'_>, address: Option<&Address>, temporary_dir: Option<&str>) {
+    let Some((address, Endpoint::Ftp(ftp))) = address.map(|address| (address, &address.endpoint)) else { return };
+    let sent = [("deliver", ftp.user.as_str()), ("deliver", address.directory.as_str())];
+    for (key, text) in sent.into_iter().chain(temporary_dir.map(|dir| ("temporary_dir", dir))) {
+        if let Err(reason) = ftp.wire.charset.encode(text) {
+            table.problems().add(table.place_of(key).error(format!("`{}` {reason}", text.escape_debug())));
+        }
+    }
+}
+
+/// Proves that the partner's charset has every character of the names we give.
+pub(super) fn check_names(partner: &PartnerConfig, feed: &FeedDefinition, problems: &Problems, now: UtcTime) {
+    let Endpoint::Ftp(ftp) = &partner.address.endpoint else { return };
+    let facts = names::facts(feed, feed.period.partition_at(now), now);
+    for (template, place) in names::templates(feed) {
+        let Ok(name) = names::file_name(template, &facts) else { continue };
+        if let Err(reason) = ftp.wire.charset.encode(name.as_str()) {
+            let hint = "change the name, or the partner's `charset`";
+            problems.add(place.error_with_hint(format!("`{name}` {reason}"), hint));
+        }
+    }
 }
 
 /// `sha256:` and 64 hexadecimal digits, with or without colons between the bytes, as `openssl x509 -fingerprint` prints.

@@ -240,7 +240,8 @@ fn failed(fault: &RemoteFault) -> Mark {
         | FaultKind::HostKey
         | FaultKind::Denied
         | FaultKind::NotFound
-        | FaultKind::Protocol => Mark::Fail,
+        | FaultKind::Protocol
+        | FaultKind::Unsupported => Mark::Fail,
     }
 }
 

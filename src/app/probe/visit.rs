@@ -227,3 +227,45 @@ impl Read for Pattern {
         Ok(buffer.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::disk::RealDisk;
+    use std::io::Write;
+
+    #[test]
+    fn a_name_that_is_taken_is_neither_written_nor_removed() {
+        let dir = tempfile::tempdir().expect("directory");
+        let foreign = dir.path().join("probe-1.tmp");
+        std::fs::File::create(&foreign).and_then(|mut file| file.write_all(b"not ours")).expect("write");
+        let mut visit = Visit {
+            endpoint: Endpoint::LocalDir { path: dir.path().to_owned() },
+            deadlines: Deadlines::default(),
+            disk: Arc::new(RealDisk),
+            clock: Arc::new(SystemClock),
+            session: None,
+            logins_left: LOGINS_MAX,
+            ours: Vec::new(),
+        };
+        let path = RemotePath::parse("probe-1.tmp").expect("path");
+        assert!(visit.write(&path, 5).fault().is_some());
+        assert_eq!(visit.remove(&path), Tried::Not);
+        assert_eq!(visit.clean_up(), []);
+        assert_eq!(std::fs::read(&foreign).expect("read"), b"not ours");
+    }
+
+    #[test]
+    fn names_carry_the_mark_of_the_store_and_are_told_from_others() {
+        let out = RemotePath::parse("out").expect("path");
+        let names = Names::new(&StoreMark::parse("0123abcd").expect("mark"), None, &out);
+        for path in [names.first(), names.second(), names.unusual(), names.hidden(), names.transfer(0)] {
+            assert!(names.is_ours(path.name()) && path.parent() == out, "{path}");
+        }
+        for other in ["CDR_01.dat", "CDR_01.dat.0123abce-1.tmp", "CDR.0123abcd-1.tmp.dat", ".0123abcd"] {
+            assert!(!names.is_ours(other), "{other}");
+        }
+        assert!(names.is_ours("CDR_01.dat.0123abcd-12.tmp"));
+    }
+}

@@ -11,8 +11,9 @@ use crate::format::dialect::{Dialect, FormatKind, LineEnd};
 use crate::format::spec::FormatSpec;
 use crate::intake::files::{FinishedRule, KnownContent, ThenRule};
 use crate::remote::Endpoint;
-use crate::remote::endpoint::{HostKeys, Protection, SftpLogin};
+use crate::remote::endpoint::{DataConnections, FtpEndpoint, HostKeys, Protection, SftpLogin};
 use crate::remote::tls::{TlsVersion, Trust};
+use std::net::IpAddr;
 
 /// Topic and statement, in the order of a record's way.
 pub fn feed(
@@ -232,6 +233,22 @@ fn protected(protection: &Protection) -> (&'static str, String) {
     ("ftps", format!(" (TLS {version}{mode}, certificate {trust})"))
 }
 
+/// What differs from how sessions usually go.
+fn on_the_wire(ftp: &FtpEndpoint) -> String {
+    let mut words = leaves_from(ftp.bind);
+    if ftp.wire.data == DataConnections::Active {
+        words.push_str(", data connections opened by the server");
+    }
+    if !ftp.wire.charset.is_utf8() {
+        words.push_str(&format!(", names in {}", ftp.wire.charset.name()));
+    }
+    words
+}
+
+fn leaves_from(bind: Option<IpAddr>) -> String {
+    bind.map_or_else(String::new, |address| format!(", from {address}"))
+}
+
 fn delivers(partner: &PartnerConfig, feed: &FeedDefinition) -> String {
     if feed.shadow {
         return "nothing: shadow = true seals and archives only".to_owned();
@@ -240,7 +257,8 @@ fn delivers(partner: &PartnerConfig, feed: &FeedDefinition) -> String {
         Endpoint::Ftp(ftp) => {
             let port = if ftp.port == 21 { String::new() } else { format!(":{}", ftp.port) };
             let (scheme, how) = protected(&ftp.protection);
-            format!("to {} on {scheme}://{}@{}{port}{how}", directory(partner), ftp.user, ftp.host)
+            let wire = on_the_wire(ftp);
+            format!("to {} on {scheme}://{}@{}{port}{how}{wire}", directory(partner), ftp.user, ftp.host)
         }
         Endpoint::Sftp(sftp) => {
             let port = if sftp.port == 22 { String::new() } else { format!(":{}", sftp.port) };
@@ -248,12 +266,14 @@ fn delivers(partner: &PartnerConfig, feed: &FeedDefinition) -> String {
                 HostKeys::Pinned(pins) if pins.len() == 1 => "host key pinned".to_owned(),
                 HostKeys::Pinned(pins) => format!("{} host keys pinned", pins.len()),
                 HostKeys::KnownHosts(path) => format!("host keys from {}", path.display()),
+                HostKeys::FirstUse(_) => "the first host key it shows".to_owned(),
             };
             let key = match &sftp.login {
                 SftpLogin::Password(_) => String::new(),
                 SftpLogin::Key(path) => format!(", private key {}", path.display()),
             };
-            format!("to {} on sftp://{}@{}{port} ({keys}{key})", directory(partner), sftp.user, sftp.host)
+            let (directory, from) = (directory(partner), leaves_from(sftp.bind));
+            format!("to {directory} on sftp://{}@{}{port} ({keys}{key}){from}", sftp.user, sftp.host)
         }
         Endpoint::LocalDir { path } => format!("to the directory {}", path.display()),
     };

@@ -16,7 +16,12 @@ impl Reply {
     /// The digits are read here because the client library knows only some codes.
     #[must_use]
     pub fn read(body: &[u8]) -> Option<Self> {
-        let body = String::from_utf8_lossy(body);
+        Self::parse(&String::from_utf8_lossy(body))
+    }
+
+    /// The same of a reply that was decoded.
+    #[must_use]
+    pub fn parse(body: &str) -> Option<Self> {
         let (digits, rest) = body.split_at_checked(3)?;
         if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
@@ -53,12 +58,6 @@ impl Reply {
     #[must_use]
     pub const fn is_unknown_command(&self) -> bool {
         matches!(self.code, 500 | 502 | 504)
-    }
-
-    /// The server refuses this way to open a data connection, RFC 2428.
-    #[must_use]
-    pub const fn refuses_passive_mode(&self) -> bool {
-        matches!(self.code, 500..=504 | 522)
     }
 
     /// The way some servers list an empty directory.

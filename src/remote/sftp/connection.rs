@@ -1,12 +1,13 @@
 //! The SSH connection of a session: whose key is accepted, who logs in, and one deadline for every question.
 //!
-//! A host key is never trusted because it is the first one seen. When the server shows a key of another algorithm than
-//! those that are known, it is asked for its other keys before it is refused.
+//! A host key is trusted because it is the first one seen only where somebody has said so. When the server shows a key
+//! of another algorithm than those that are known, it is asked for its other keys before it is refused.
 
-use super::super::endpoint::{HostKeys, SftpEndpoint, SftpLogin};
+use super::super::endpoint::{SftpEndpoint, SftpLogin};
 use super::super::facts::{HostKeyFacts, SshFacts};
 use super::super::runtime::{OwnRuntime, QUIT_DEADLINE};
-use super::super::{Deadlines, FaultKind, Outcome, RemoteFault};
+use super::super::{Deadlines, FaultKind, Outcome, RemoteFault, socket};
+use super::host_keys::KnownKeys;
 use crate::disk::Disk;
 use russh::client::{AuthResult, Config, Handle, Handler, connect_stream};
 use russh::keys::ssh_key::{Algorithm, HashAlg, PublicKey};
@@ -17,10 +18,8 @@ use russh_sftp::client::error::Error;
 use russh_sftp::protocol::StatusCode;
 use secrecy::ExposeSecret;
 use std::io::Read;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 const CONNECT: &str = "connect";
 const LOGIN: &str = "login";
@@ -58,9 +57,10 @@ impl Connection {
     ) -> Result<(Self, Vec<String>), RemoteFault> {
         let login = Login::read(endpoint, disk)?;
         let runtime = OwnRuntime::start()?;
-        let mut ssh = runtime.in_time(deadlines.connect.as_std(), CONNECT, async {
-            connect(endpoint, &known_keys(endpoint)?, &Arc::default()).await
-        })?;
+        let (known, shown) = (KnownKeys::of(endpoint, disk)?, ShownKeys::default());
+        let connecting = connect(endpoint, &known, &shown);
+        let (mut ssh, key) = runtime.in_time(deadlines.connect.as_std(), CONNECT, connecting)?;
+        known.remember(&key, disk)?;
         runtime.in_time(deadlines.command.as_std(), LOGIN, log_in(&mut ssh, &endpoint.user, login))?;
         let (sftp, extensions) = runtime.in_time(deadlines.command.as_std(), CONNECT, open_channel(&ssh))?;
         let (command, sftp) = (deadlines.command.as_std(), Arc::new(sftp));
@@ -110,7 +110,6 @@ struct KeyCheck {
     shown: ShownKeys,
 }
 
-type KnownKeys = Arc<dyn Fn(&PublicKey) -> bool + Send + Sync>;
 type ShownKeys = Arc<Mutex<Vec<PublicKey>>>;
 
 impl Handler for KeyCheck {
@@ -118,7 +117,7 @@ impl Handler for KeyCheck {
 
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
         let key = shown.public_key();
-        let is_known = (self.known)(&key);
+        let is_known = self.known.contains(&key);
         if let Ok(mut all) = self.shown.lock() {
             all.push(key);
         }
@@ -128,12 +127,12 @@ impl Handler for KeyCheck {
 
 /// Looks at the keys of a server and, when one is known, at the ways to log in. When no known key can be read, all keys
 /// are looked at.
-pub(super) async fn survey(endpoint: &SftpEndpoint) -> (SshFacts, Result<(), RemoteFault>) {
-    let (known, unreadable): (KnownKeys, _) = match known_keys(endpoint) {
+pub(super) async fn survey(endpoint: &SftpEndpoint, disk: &dyn Disk) -> (SshFacts, Result<(), RemoteFault>) {
+    let (known, unreadable) = match KnownKeys::of(endpoint, disk) {
         Ok(known) => (known, None),
-        Err(fault) => (Arc::new(|_: &PublicKey| false), Some(fault)),
+        Err(fault) => (KnownKeys::Prints(Vec::new()), Some(fault)),
     };
-    let shown: ShownKeys = Arc::default();
+    let shown = ShownKeys::default();
     let connected = connect(endpoint, &known, &shown).await;
     let facts_of = |key: &PublicKey| HostKeyFacts {
         kind: key.algorithm().to_string(),
@@ -142,7 +141,7 @@ pub(super) async fn survey(endpoint: &SftpEndpoint) -> (SshFacts, Result<(), Rem
     let keys = shown.lock().map(|shown| shown.iter().map(facts_of).collect()).unwrap_or_default();
     let mut facts = SshFacts { keys, is_known: connected.is_ok(), methods: Vec::new() };
     let result = match connected {
-        Ok(mut ssh) => {
+        Ok((mut ssh, _)) => {
             if let Ok(AuthResult::Failure { remaining_methods, .. }) = ssh.authenticate_none(&endpoint.user).await {
                 facts.methods = method_names(&remaining_methods);
             }
@@ -155,12 +154,12 @@ pub(super) async fn survey(endpoint: &SftpEndpoint) -> (SshFacts, Result<(), Rem
     (facts, result)
 }
 
-/// Connects to a server that shows a known key, asking for the keys that it has.
+/// Connects to a server that shows a known key, asking for the keys that it has; with that key.
 async fn connect(
     endpoint: &SftpEndpoint,
     known: &KnownKeys,
     shown: &ShownKeys,
-) -> Result<Handle<KeyCheck>, RemoteFault> {
+) -> Result<(Handle<KeyCheck>, PublicKey), RemoteFault> {
     for _ in 0..KEYS_MAX {
         let mut config = Config { nodelay: true, ..Config::default() };
         let seen: Vec<PublicKey> = shown.lock().map(|shown| shown.clone()).unwrap_or_default();
@@ -169,12 +168,14 @@ async fn connect(
         if config.preferred.key.is_empty() {
             break;
         }
-        let address = (endpoint.host.as_str(), endpoint.port);
-        let socket = TcpStream::connect(address).await.map_err(|error| unreachable(&error))?;
-        socket.set_nodelay(true).map_err(|error| unreachable(&error))?;
-        let handler = KeyCheck { known: Arc::clone(known), shown: Arc::clone(shown) };
+        let socket = socket::connect_host(&endpoint.host, endpoint.port, endpoint.bind).await;
+        let socket = socket.map_err(|error| unreachable(&error))?;
+        let handler = KeyCheck { known: known.clone(), shown: Arc::clone(shown) };
         match connect_stream(Arc::new(config), socket, handler).await {
-            Ok(ssh) => return Ok(ssh),
+            Ok(ssh) => {
+                let key = shown.lock().ok().and_then(|shown| shown.last().cloned());
+                return key.map(|key| (ssh, key)).ok_or_else(|| unknown(&[]));
+            }
             Err(russh::Error::UnknownKey) => {}
             // It has no key of the other algorithms.
             Err(russh::Error::NoCommonAlgo { .. }) if !seen.is_empty() => break,
@@ -185,9 +186,13 @@ async fn connect(
         }
     }
     let shown = shown.lock().map(|shown| shown.clone()).unwrap_or_default();
+    Err(unknown(&shown))
+}
+
+fn unknown(shown: &[PublicKey]) -> RemoteFault {
     let prints: Vec<String> = shown.iter().map(|key| key.fingerprint(HashAlg::Sha256).to_string()).collect();
     let cause = format!("the server shows a key that is not known: {}", prints.join(" and "));
-    Err(RemoteFault::because(FaultKind::HostKey, CONNECT, Outcome::NotDone, cause))
+    RemoteFault::because(FaultKind::HostKey, CONNECT, Outcome::NotDone, cause)
 }
 
 /// RSA keys are one kind, however they sign.
@@ -199,32 +204,6 @@ fn unreachable(error: &std::io::Error) -> RemoteFault {
     let fault = RemoteFault::io(error, CONNECT, Outcome::NotDone);
     let kind = if fault.kind == FaultKind::Timeout { fault.kind } else { FaultKind::Unreachable };
     RemoteFault { kind, ..fault }
-}
-
-fn known_keys(endpoint: &SftpEndpoint) -> Result<KnownKeys, RemoteFault> {
-    match &endpoint.host_keys {
-        HostKeys::Pinned(prints) => {
-            let prints = prints.clone();
-            Ok(Arc::new(move |key: &PublicKey| prints.contains(&key.fingerprint(HashAlg::Sha256).to_string())))
-        }
-        HostKeys::KnownHosts(path) => {
-            let keys = known_hosts(path, &endpoint.host, endpoint.port)?;
-            Ok(Arc::new(move |key: &PublicKey| keys.contains(key.key_data())))
-        }
-    }
-}
-
-fn known_hosts(path: &Path, host: &str, port: u16) -> Result<Vec<russh::keys::ssh_key::public::KeyData>, RemoteFault> {
-    let refused = |what: String| RemoteFault::because(FaultKind::HostKey, CONNECT, Outcome::NotDone, what);
-    if !path.is_file() {
-        return Err(refused(format!("there is no file {}", path.display())));
-    }
-    let found = russh::keys::known_hosts::known_host_keys_path(host, port, path);
-    let found = found.map_err(|error| refused(format!("{}: {error}", path.display())))?;
-    if found.is_empty() {
-        return Err(refused(format!("{} has no key of {host}, port {port}", path.display())));
-    }
-    Ok(found.into_iter().map(|(_, key)| key.key_data().clone()).collect())
 }
 
 /// How to log in, read and ready.

@@ -19,6 +19,7 @@ impl Control {
         sink: &mut dyn Write,
     ) -> Result<u64, RemoteFault> {
         const OPERATION: &str = "read";
+        self.check_sendable(OPERATION, path.as_str())?;
         let opened = self.open_transfer(OPERATION, Outcome::NotDone, &async |stream: &mut Stream| {
             stream.retr_as_stream(path.as_str()).await
         })?;
@@ -26,7 +27,7 @@ impl Control {
         let received = self.receive(&mut transfer, OPERATION, deadlines.transfer_idle.as_std(), &mut |piece| {
             sink.write_all(piece).map_err(|error| RemoteFault::of_sink(&error))
         })?;
-        self.finish(transfer, OPERATION, deadlines.final_reply(received), Outcome::NotDone)?
+        self.finish(transfer.finish(), OPERATION, deadlines.final_reply(received), Outcome::NotDone)?
             .map_err(|refused| refused.fault(OPERATION, Outcome::NotDone))?;
         Ok(received)
     }
