@@ -8,4 +8,5 @@ pub mod delivery;
 pub mod disposition;
 pub mod ids;
 pub mod period;
+pub mod quiet;
 pub mod time;

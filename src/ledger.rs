@@ -7,6 +7,7 @@
 pub mod batches;
 pub mod checked_rows;
 pub mod clock;
+pub mod contact;
 pub mod copy;
 pub mod delivery;
 pub mod doubt;

@@ -4,6 +4,7 @@
 //! `formats/` beside the configuration. Secrets are references; their values are read when they are needed.
 
 mod partner;
+mod schedule;
 mod secret;
 mod server;
 mod source;

@@ -11,6 +11,7 @@
 
 mod cli_reports;
 mod clock_jumps;
+mod control_proxy;
 mod damaged_archive;
 mod delivering;
 mod delivery_crash;
@@ -24,6 +25,8 @@ mod one_fault;
 mod open_files;
 mod operator;
 mod policies;
+mod quiet_times;
+mod reactions;
 mod readme;
 mod recover;
 mod remote_suite;

@@ -1,10 +1,12 @@
 //! `[partner.NAME]`: who receives, where, and what is expected of them.
 
+use super::schedule;
 use super::secret::SecretReference;
 use super::server;
 use crate::deliver::InDoubtRule;
 use crate::document::{Placed, Problems, Table, Value};
 use crate::domain::ids::{FeedId, FeedName, FileName, PartnerId};
+use crate::domain::quiet::QuietTimes;
 use crate::domain::time::{Length, UtcTime};
 use crate::feed::definition::{FeedDefinition, FormatFinder};
 use crate::feed::names;
@@ -39,6 +41,8 @@ pub struct PartnerConfig {
     pub temporary_dir: Option<String>,
     /// What is done with a file of which nobody can say whether it arrived.
     pub in_doubt: InDoubtRule,
+    /// When nothing is sent to it.
+    pub quiet: Option<QuietTimes>,
     /// Limits of every operation.
     pub deadlines: Deadlines,
     /// Its feeds.
@@ -66,6 +70,7 @@ pub(super) fn read(
     let temporary_dir = table.text("temporary_dir").map(|text| text.value);
     let rules = [("hold", InDoubtRule::Hold), ("resend", InDoubtRule::Resend)];
     let in_doubt = table.choice("in_doubt", &rules).map(|rule| rule.value).unwrap_or_default();
+    let quiet = table.table("quiet").and_then(schedule::read_quiet);
     let deadlines = read_deadlines(&table);
     let feeds = read_feeds(&table, &id, formats);
     table.finish();
@@ -77,6 +82,7 @@ pub(super) fn read(
         pickup,
         temporary_dir,
         in_doubt,
+        quiet,
         deadlines,
         feeds: feeds.into_iter().collect::<Option<_>>()?,
     })

@@ -1,0 +1,119 @@
+//! One batch in a session: what the ledger is told, and when.
+
+use super::fault::SendFault;
+use super::gate::Gate;
+use super::session::Tally;
+use super::wait::lacks_room;
+use super::{DeliveryContext, damage};
+use crate::app::config::PartnerConfig;
+use crate::deliver::{
+    BatchFault, BatchOutcome, DeliverFault, FileToDeliver, Surroundings, TemporaryPlace, deliver_batch,
+};
+use crate::domain::delivery::{DeliveryFact, FileState};
+use crate::domain::disposition::Disposition;
+use crate::domain::time::Length;
+use crate::ledger::LedgerFault;
+use crate::ledger::delivery::{BatchToSend, FileToSend};
+use crate::remote::{Remote, RemotePath};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::Read;
+
+/// Where a session sends to, and under which rules.
+pub(super) struct Target<'t> {
+    /// The partner.
+    pub partner: &'t PartnerConfig,
+    /// The directory there.
+    pub directory: &'t RemotePath,
+    /// Where files lie until they are complete.
+    pub temporary: TemporaryPlace,
+    /// Says whether the next file may be begun.
+    pub gate: &'t Gate<'t>,
+}
+
+/// Sends one batch. False when it cannot go on now: a file is held, or a person has ordered something else, or no file
+/// may be begun.
+pub(super) fn send_batch(
+    context: &DeliveryContext,
+    target: &Target<'_>,
+    session: &mut dyn Remote,
+    batch: &BatchToSend,
+    tally: &mut Tally,
+) -> Result<bool, SendFault> {
+    let Target { partner, directory, temporary, gate } = target;
+    let to_deliver = |file: &FileToSend| FileToDeliver {
+        name: file.name.clone(),
+        directory: (*directory).clone(),
+        temporary: temporary.clone(),
+        store: context.mark.clone(),
+        bytes: file.bytes,
+        state: file.state.clone(),
+        in_doubt: partner.in_doubt,
+    };
+    let files = batch.files.iter().filter(|file| file.state != FileState::Void);
+    let (parts, manifest): (Vec<&FileToSend>, Vec<&FileToSend>) = files.partition(|file| file.part.0 > 0);
+    let parts: Vec<FileToDeliver> = parts.into_iter().map(to_deliver).collect();
+    let manifest: Option<FileToDeliver> = manifest.into_iter().next().map(to_deliver);
+    let states: RefCell<BTreeMap<i64, FileState>> = RefCell::default();
+    let row_of = |file: &FileToDeliver| batch.files.iter().find(|known| known.name == file.name);
+    let mut record = |file: &FileToDeliver, fact: DeliveryFact| -> Result<(), LedgerFault> {
+        let Some(row) = row_of(file) else { return Ok(()) };
+        let state = states.borrow().get(&row.row).cloned().unwrap_or_else(|| row.state.clone());
+        let mut ledger = context.ledger.lock();
+        let begins = matches!(fact, DeliveryFact::UploadIntended { .. });
+        if begins && (!gate.lets_begin() || ledger.rests(&batch.id.feed)?) {
+            return Err(LedgerFault::Overtaken { name: file.name.to_string() });
+        }
+        let next = ledger.record_delivery(batch, row, &state, &fact, context.clock.now())?;
+        drop(ledger);
+        if fact == DeliveryFact::RenameIntended {
+            // Only what the archive's log names may have been seen by the partner, should the ledger be lost.
+            context.ledger.tell(context.clock.now())?;
+        }
+        if let FileState::Delivered { proof } = &next {
+            tracing::info!(partner = %partner.id, file = %file.name, bytes = file.bytes, how = proof.how.as_str(), "file delivered");
+            context.progress.delivered(partner.id.as_str(), file.name.as_str());
+            tally.files += 1;
+        }
+        if let FileState::Held { reason, .. } = &next {
+            tracing::warn!(partner = %partner.id, file = %file.name, ?reason, "file held");
+        }
+        damage::report(context, row, &next)?;
+        states.borrow_mut().insert(row.row, next);
+        Ok(())
+    };
+    let mut open = |file: &FileToDeliver| -> std::io::Result<Box<dyn Read>> {
+        let row = row_of(file).ok_or(std::io::ErrorKind::NotFound)?;
+        Ok(Box::new(context.archive.open_proved(&row.archive_path, row.bytes, row.sha256)?))
+    };
+    let mut pause = |look: u32| {
+        let (never, silent) = std::sync::mpsc::channel::<()>();
+        context.clock.wait(Length::from_seconds(u64::from(look.min(5))), &silent);
+        drop(never);
+    };
+    let (clock, mut sent) = (context.clock.as_ref(), |_bytes: u64| {});
+    let mut surroundings = Surroundings { clock, pause: &mut pause, progress: &mut sent };
+    if batch.files.iter().any(|file| matches!(file.state, FileState::Renaming { .. })) {
+        // The rename may be sent again, and whoever intended it may have had no room to tell the archive's log.
+        context.ledger.tell(context.clock.now())?;
+    }
+    let done = deliver_batch(session, &parts, manifest.as_ref(), &mut open, &mut record, &mut surroundings);
+    match done {
+        Ok(BatchOutcome::Delivered) => {
+            tally.batches += 1;
+            Ok(true)
+        }
+        Ok(BatchOutcome::Stopped { .. }) => Ok(false),
+        // A person has ordered something else meanwhile, or no file may be begun now.
+        Err(BatchFault { fault: DeliverFault::Record(LedgerFault::Overtaken { .. }), .. }) => Ok(false),
+        Err(fault) => Err(why(context, &fault)),
+    }
+}
+
+fn why(context: &DeliveryContext, fault: &BatchFault<LedgerFault>) -> SendFault {
+    // The reserve was given up for it, or somebody makes room: the files go on from what is recorded.
+    let makes_room = matches!(&fault.fault, DeliverFault::Record(ledger) if lacks_room(context, ledger));
+    let disposition = if makes_room { Disposition::Retry } else { fault.fault.disposition() };
+    let kind = if let DeliverFault::Remote(remote) = &fault.fault { Some(remote.kind) } else { None };
+    SendFault::Batch { what: fault.to_string(), disposition, kind }
+}

@@ -1,0 +1,96 @@
+//! One session with a partner's server.
+
+use super::DeliveryContext;
+use super::batch::{Target, send_batch};
+use super::fault::SendFault;
+use super::gate::Gate;
+use super::sweep::{remove_parts, sweep};
+use crate::app::ahead::files_ahead;
+use crate::app::config::PartnerConfig;
+use crate::deliver::TemporaryPlace;
+use crate::domain::disposition::Disposition;
+use crate::ledger::delivery::BatchToSend;
+use crate::remote::{Address, Remote, RemoteEntry, RemotePath};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What was delivered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Whole batches.
+    pub batches: u64,
+    /// Files, also of batches that are not whole yet.
+    pub files: u64,
+}
+
+/// Sends all work, feed by feed. `compared` says whether what lies there was compared with the ledger.
+pub(super) fn send(
+    context: &DeliveryContext,
+    partner: &PartnerConfig,
+    address: &Address,
+    work: &[Vec<BatchToSend>],
+    gate: &Gate<'_>,
+    compared: &mut bool,
+    tally: &mut Tally,
+) -> Result<(), SendFault> {
+    let mut session = open(context, partner, address)?;
+    let directory = &address.directory;
+    session.create_dir(directory)?;
+    if !*compared {
+        refuse_ahead(context, partner, &session.list(directory)?)?;
+        *compared = true;
+    }
+    let temporary = temporary_place(partner, session.as_mut())?;
+    let target = Target { partner, directory, temporary, gate };
+    sweep(context, partner, session.as_mut())?;
+    for batch in work.iter().flatten() {
+        if context.stop.load(Ordering::Relaxed) || !gate.lets_begin() {
+            return Ok(());
+        }
+        if !send_batch(context, &target, session.as_mut(), batch, tally)? {
+            // The feed is held or rests; the next look leaves it out.
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Takes away what uploads that broke off have left, in a session of its own.
+pub(super) fn clear(
+    context: &DeliveryContext,
+    partner: &PartnerConfig,
+    address: &Address,
+    work: &[Vec<BatchToSend>],
+) -> Result<(), SendFault> {
+    remove_parts(context, work, open(context, partner, address)?.as_mut())
+}
+
+fn open(context: &DeliveryContext, partner: &PartnerConfig, address: &Address) -> Result<Box<dyn Remote>, SendFault> {
+    let mut endpoint = address.endpoint.clone();
+    if let Some(password) = &partner.password {
+        endpoint = endpoint.with_password(password.reveal()?);
+    }
+    Ok(endpoint.connect(&partner.deadlines, Arc::clone(&context.disk))?)
+}
+
+fn temporary_place(partner: &PartnerConfig, session: &mut dyn Remote) -> Result<TemporaryPlace, SendFault> {
+    let Some(path) = &partner.temporary_dir else { return Ok(TemporaryPlace::Beside) };
+    let path = RemotePath::parse(path).map_err(|fault| SendFault::Batch {
+        what: format!("temporary_dir: {fault}"),
+        disposition: Disposition::Stop,
+        kind: None,
+    })?;
+    session.create_dir(&path)?;
+    Ok(TemporaryPlace::Directory { path, private: false })
+}
+
+/// Once in a process, before anything is uploaded: what lies at the partner must not be ahead of the ledger.
+fn refuse_ahead(context: &DeliveryContext, partner: &PartnerConfig, listing: &[RemoteEntry]) -> Result<(), SendFault> {
+    let ledger = context.ledger.lock();
+    for feed in partner.feeds.iter().filter(|feed| !feed.shadow) {
+        if let Some(ahead) = files_ahead(&ledger, feed, listing)?.into_iter().next() {
+            return Err(SendFault::Ahead(Box::new(ahead)));
+        }
+    }
+    Ok(())
+}
