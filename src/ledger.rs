@@ -13,6 +13,7 @@ pub mod delivery;
 pub mod doubt;
 mod facts;
 pub mod intake;
+pub mod leftovers;
 pub mod lost;
 pub mod mend;
 pub mod operator;

@@ -2,17 +2,17 @@
 
 use crate::document::{Placed, Table};
 use crate::domain::ids::Sha256Digest;
-use crate::remote::endpoint::{HostKeys, Protection, SftpLogin};
+use crate::remote::endpoint::{HostKeys, Protection, SftpEndpoint, SftpLogin};
 use crate::remote::tls::{TlsRules, TlsVersion, Trust};
 use crate::remote::{Address, Endpoint};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// `tls = { … }`: whom an `ftps://` server must be, and how it is spoken to.
-pub(super) fn read_tls(config: &Path, table: &Table<'_>, address: Option<&mut Address>) {
+/// `tls = { … }`: whom an `ftps://` server must be, and how it is spoken to. It is the same for all that are one.
+pub(super) fn read_tls(config: &Path, table: &Table<'_>, addresses: &mut [Address]) {
     let Some(inner) = table.table("tls") else { return };
-    let protection = address.and_then(|address| match &mut address.endpoint {
-        Endpoint::Ftp(ftp) => Some(&mut ftp.protection),
-        Endpoint::Sftp(_) | Endpoint::LocalDir { .. } => None,
+    let protections = addresses.iter_mut().filter_map(|address| match &mut address.endpoint {
+        Endpoint::Ftp(ftp) if ftp.protection != Protection::None => Some(&mut ftp.protection),
+        Endpoint::Ftp(_) | Endpoint::Sftp(_) | Endpoint::LocalDir { .. } => None,
     });
     let mut rules = TlsRules { name: inner.text("name").map(|name| name.value), ..TlsRules::default() };
     let versions = [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
@@ -31,15 +31,16 @@ pub(super) fn read_tls(config: &Path, table: &Table<'_>, address: Option<&mut Ad
     };
     let mode = inner.choice("mode", &[("explicit", false), ("implicit", true)]);
     inner.finish();
-    match protection {
-        Some(protection) if *protection != Protection::None => {
-            let is_implicit = mode.map_or(matches!(protection, Protection::Implicit(_)), |mode| mode.value);
-            *protection = if is_implicit { Protection::Implicit(rules) } else { Protection::Explicit(rules) };
-        }
-        Some(_) | None => {
-            let hint = "write ftps:// in `deliver`, or leave `tls` out";
-            table.problems().add(table.place_of("tls").error_with_hint("`tls` is for ftps:// only", hint));
-        }
+    let mut is_used = false;
+    for protection in protections {
+        let is_implicit = mode.as_ref().map_or(matches!(protection, Protection::Implicit(_)), |mode| mode.value);
+        let rules = rules.clone();
+        *protection = if is_implicit { Protection::Implicit(rules) } else { Protection::Explicit(rules) };
+        is_used = true;
+    }
+    if !is_used {
+        let hint = "write ftps:// in `deliver`, or leave `tls` out";
+        table.problems().add(table.place_of("tls").error_with_hint("`tls` is for ftps:// only", hint));
     }
 }
 
@@ -51,49 +52,66 @@ pub(super) fn wants_password(endpoint: &Endpoint) -> bool {
     }
 }
 
-/// `key`, `host_key` and `known_hosts`: how to log in by SSH, and what the server must show.
-pub(super) fn read_ssh(config: &Path, table: &Table<'_>, address: Option<&mut Address>) {
+/// `key`, `host_key` and `known_hosts`: how to log in by SSH, and what the server must show. A key is tried where it can
+/// be, and a password elsewhere.
+pub(super) fn read_ssh(config: &Path, table: &Table<'_>, addresses: &mut [Address]) {
     let file = |path: Placed<String>| super::resolve(config, &path.value);
     let (key, known_hosts) = (table.text("key").map(file), table.text("known_hosts").map(file));
     let pins = table.texts("host_key");
-    let sftp = match address.map(|address| &mut address.endpoint) {
-        Some(Endpoint::Sftp(sftp)) => sftp,
-        other => {
-            let used = ["key", "host_key", "known_hosts"].into_iter().find(|key| table.has(key));
-            if let (Some(key), true) = (used, other.is_some()) {
-                let message = format!("`{key}` is for sftp:// only");
-                table.problems().add(table.place_of(key).error(message));
-            }
-            return;
+    let needs_password = addresses.iter().any(|address| matches!(address.endpoint, Endpoint::Ftp(_)));
+    let is_known = !addresses.is_empty();
+    let mut servers: Vec<&mut SftpEndpoint> = addresses.iter_mut().filter_map(sftp_of).collect();
+    if servers.is_empty() {
+        let used = ["key", "host_key", "known_hosts"].into_iter().find(|key| table.has(key));
+        if let (Some(key), true) = (used, is_known) {
+            let message = format!("`{key}` is for sftp:// only");
+            table.problems().add(table.place_of(key).error(message));
         }
-    };
+        return;
+    }
     if let Some(path) = key {
-        sftp.login = SftpLogin::Key(path);
-        if table.has("password") {
+        servers.iter_mut().for_each(|sftp| sftp.login = SftpLogin::Key(path.clone()));
+        if table.has("password") && !needs_password {
             let message = "`key` and `password` exclude each other";
             table.problems().add(table.place_of("password").error(message));
         }
     }
+    let Some(host_keys) = read_host_keys(table, pins, known_hosts) else { return };
+    servers.into_iter().for_each(|sftp| sftp.host_keys = host_keys.clone());
+}
+
+const fn sftp_of(address: &mut Address) -> Option<&mut SftpEndpoint> {
+    match &mut address.endpoint {
+        Endpoint::Sftp(sftp) => Some(sftp),
+        Endpoint::Ftp(_) | Endpoint::LocalDir { .. } => None,
+    }
+}
+
+fn read_host_keys(
+    table: &Table<'_>,
+    pins: Option<Vec<Placed<String>>>,
+    known_hosts: Option<PathBuf>,
+) -> Option<HostKeys> {
     let hint = "ssh-keyscan HOST | ssh-keygen -lf - prints fingerprints; compare them with what the partner says";
-    sftp.host_keys = match (pins, known_hosts) {
+    match (pins, known_hosts) {
         (Some(pins), None) => {
             for pin in pins.iter().filter(|pin| !pin.value.starts_with("SHA256:")) {
                 table.problems().add(pin.place.error_with_hint("a host key is pinned as \"SHA256:…\"", hint));
             }
-            HostKeys::Pinned(pins.into_iter().map(|pin| pin.value).collect())
+            Some(HostKeys::Pinned(pins.into_iter().map(|pin| pin.value).collect()))
         }
-        (None, Some(path)) => HostKeys::KnownHosts(path),
+        (None, Some(path)) => Some(HostKeys::KnownHosts(path)),
         (Some(_), Some(_)) => {
             let message = "`host_key` and `known_hosts` exclude each other";
             table.problems().add(table.place_of("known_hosts").error(message));
-            return;
+            None
         }
         (None, None) => {
             let message = "an SFTP server must prove who it is: write `host_key` or `known_hosts`";
             table.problems().add(table.place_of("deliver").error_with_hint(message, hint));
-            return;
+            None
         }
-    };
+    }
 }
 
 /// `sha256:` and 64 hexadecimal digits, with or without colons between the bytes, as `openssl x509 -fingerprint` prints.

@@ -9,8 +9,9 @@ use crate::app::config::PartnerConfig;
 use crate::deliver::{
     BatchFault, BatchOutcome, DeliverFault, FileToDeliver, Surroundings, TemporaryPlace, deliver_batch,
 };
-use crate::domain::delivery::{DeliveryFact, FileState};
+use crate::domain::delivery::{DeliveryFact, FileState, Proof};
 use crate::domain::disposition::Disposition;
+use crate::domain::place;
 use crate::domain::time::Length;
 use crate::ledger::LedgerFault;
 use crate::ledger::delivery::{BatchToSend, FileToSend};
@@ -18,11 +19,14 @@ use crate::remote::{Remote, RemotePath};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::sync::Arc;
 
 /// Where a session sends to, and under which rules.
 pub(super) struct Target<'t> {
     /// The partner.
     pub partner: &'t PartnerConfig,
+    /// Which of its servers.
+    pub server: usize,
     /// The directory there.
     pub directory: &'t RemotePath,
     /// Where files lie until they are complete.
@@ -40,14 +44,14 @@ pub(super) fn send_batch(
     batch: &BatchToSend,
     tally: &mut Tally,
 ) -> Result<bool, SendFault> {
-    let Target { partner, directory, temporary, gate } = target;
+    let Target { partner, server, directory, temporary, gate } = target;
     let to_deliver = |file: &FileToSend| FileToDeliver {
         name: file.name.clone(),
         directory: (*directory).clone(),
         temporary: temporary.clone(),
         store: context.mark.clone(),
         bytes: file.bytes,
-        state: file.state.clone(),
+        state: bare(&file.state),
         in_doubt: partner.in_doubt,
     };
     let files = batch.files.iter().filter(|file| file.state != FileState::Void);
@@ -58,6 +62,7 @@ pub(super) fn send_batch(
     let row_of = |file: &FileToDeliver| batch.files.iter().find(|known| known.name == file.name);
     let mut record = |file: &FileToDeliver, fact: DeliveryFact| -> Result<(), LedgerFault> {
         let Some(row) = row_of(file) else { return Ok(()) };
+        let fact = kept(partner, *server, fact);
         let state = states.borrow().get(&row.row).cloned().unwrap_or_else(|| row.state.clone());
         let mut ledger = context.ledger.lock();
         let begins = matches!(fact, DeliveryFact::UploadIntended { .. });
@@ -108,6 +113,28 @@ pub(super) fn send_batch(
         Err(BatchFault { fault: DeliverFault::Record(LedgerFault::Overtaken { .. }), .. }) => Ok(false),
         Err(fault) => Err(why(context, &fault)),
     }
+}
+
+/// The state with paths as the server knows them.
+fn bare(state: &FileState) -> FileState {
+    let mut state = state.clone();
+    if let FileState::Uploading { temporary, .. }
+    | FileState::Uploaded { temporary, .. }
+    | FileState::Renaming { temporary, .. } = &mut state
+    {
+        *temporary = Arc::from(place::split(temporary).1);
+    }
+    state
+}
+
+/// The fact with paths as the ledger keeps them.
+fn kept(partner: &PartnerConfig, server: usize, mut fact: DeliveryFact) -> DeliveryFact {
+    if let DeliveryFact::UploadIntended { temporary: path, .. }
+    | DeliveryFact::RenameConfirmed(Proof { name: path, .. }) = &mut fact
+    {
+        *path = partner.kept_path(server, path);
+    }
+    fact
 }
 
 fn why(context: &DeliveryContext, fault: &BatchFault<LedgerFault>) -> SendFault {

@@ -4,6 +4,7 @@ use super::DeliveryContext;
 use super::batch::{Target, send_batch};
 use super::fault::SendFault;
 use super::gate::Gate;
+use super::route::give_up_elsewhere;
 use super::sweep::{remove_parts, sweep};
 use crate::app::ahead::files_ahead;
 use crate::app::config::PartnerConfig;
@@ -27,7 +28,7 @@ pub(super) struct Tally {
 pub(super) fn send(
     context: &DeliveryContext,
     partner: &PartnerConfig,
-    address: &Address,
+    (server, address): (usize, &Address),
     work: &[Vec<BatchToSend>],
     gate: &Gate<'_>,
     compared: &mut bool,
@@ -41,10 +42,14 @@ pub(super) fn send(
         *compared = true;
     }
     let temporary = temporary_place(partner, session.as_mut())?;
-    let target = Target { partner, directory, temporary, gate };
-    sweep(context, partner, session.as_mut())?;
+    let target = Target { partner, server, directory, temporary, gate };
+    sweep(context, partner, server, session.as_mut())?;
     for batch in work.iter().flatten() {
         if context.stop.load(Ordering::Relaxed) || !gate.lets_begin() {
+            return Ok(());
+        }
+        if give_up_elsewhere(context, partner, server, batch)? {
+            // It is another batch now.
             return Ok(());
         }
         if !send_batch(context, &target, session.as_mut(), batch, tally)? {
@@ -59,10 +64,10 @@ pub(super) fn send(
 pub(super) fn clear(
     context: &DeliveryContext,
     partner: &PartnerConfig,
-    address: &Address,
+    (server, address): (usize, &Address),
     work: &[Vec<BatchToSend>],
 ) -> Result<(), SendFault> {
-    remove_parts(context, work, open(context, partner, address)?.as_mut())
+    remove_parts(context, partner, server, work, open(context, partner, address)?.as_mut())
 }
 
 fn open(context: &DeliveryContext, partner: &PartnerConfig, address: &Address) -> Result<Box<dyn Remote>, SendFault> {
