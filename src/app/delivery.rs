@@ -16,6 +16,7 @@ mod route;
 mod sender;
 mod session;
 mod sweep;
+mod unpicked;
 mod wait;
 
 use super::config::{Config, PartnerConfig};

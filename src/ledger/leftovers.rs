@@ -1,4 +1,5 @@
-//! Temporary files of ours that lie at a partner and are not needed any more, until they are removed there.
+//! What lies at a partner: files that were delivered, and temporary files that are not needed any more, until they are
+//! removed there.
 //!
 //! A file's own row remembers the temporary name of its last attempt. What an attempt left at a server that cannot be
 //! reached, when the next one is made at another, has a row of `store`. That is no part of the copy beside the archive: a
@@ -8,10 +9,24 @@ use super::delivery::{BatchToSend, FileToSend, change_file, expect_state};
 use super::{Fact, Ledger, LedgerFault, Result, append_fact, run};
 use crate::disk::SyncPoint;
 use crate::domain::delivery::{DeliveryFact, FileState};
-use crate::domain::ids::FeedId;
+use crate::domain::ids::{FeedId, PartnerId};
 use crate::domain::time::UtcTime;
 
 impl Ledger {
+    /// Which of these names are files that were delivered to a partner.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn delivered_among(&self, partner: &PartnerId, names: &[&str]) -> Result<Vec<String>> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let query = "SELECT f.name FROM file f JOIN batch b ON b.id = f.batch
+                     WHERE f.state = 'delivered' AND substr(b.feed, 1, length(?1)) = ?1
+                     AND f.name IN (SELECT value FROM json_each(?2))";
+        self.rows(query, [format!("{partner}/"), serde_json::json!(names).to_string()], |row| row.get(0))
+    }
+
     /// Temporary names of void and settled files of a feed that may still lie at the partner: row, name and path.
     ///
     /// # Errors
@@ -42,9 +57,10 @@ impl Ledger {
     pub fn leave_behind(&mut self, batch: &BatchToSend, file: &FileToSend, place: &str, now: UtcTime) -> Result<()> {
         let state = &file.state;
         let fact = DeliveryFact::UploadAbandoned;
-        let next = match state {
-            FileState::Pending { .. } => state.clone(),
-            begun => begun.clone().apply(&fact).map_err(|fault| LedgerFault::Row(fault.to_string()))?,
+        let next = if matches!(state, FileState::Pending { .. }) {
+            state.clone()
+        } else {
+            state.clone().apply(&fact).map_err(|fault| LedgerFault::Row(fault.to_string()))?
         };
         self.transact(SyncPoint::LedgerOutcome, |t| {
             expect_state(t, file.row, state)?;

@@ -45,6 +45,8 @@ pub struct PartnerConfig {
     pub in_doubt: InDoubtRule,
     /// When nothing is sent to it.
     pub quiet: Option<QuietTimes>,
+    /// So many files of ours may lie unpicked in its directory.
+    pub remote_files_max: Option<u64>,
     /// Limits of every operation.
     pub deadlines: Deadlines,
     /// Its feeds.
@@ -104,6 +106,7 @@ pub(super) fn read(
     let rules = [("hold", InDoubtRule::Hold), ("resend", InDoubtRule::Resend)];
     let in_doubt = table.choice("in_doubt", &rules).map(|rule| rule.value).unwrap_or_default();
     let quiet = table.table("quiet").and_then(schedule::read_quiet);
+    let remote_files_max = schedule::read_files_max(&table);
     let deadlines = read_deadlines(&table);
     let feeds = read_feeds(&table, &id, formats);
     table.finish();
@@ -118,6 +121,7 @@ pub(super) fn read(
         temporary_dir,
         in_doubt,
         quiet,
+        remote_files_max,
         deadlines,
         feeds: feeds.into_iter().collect::<Option<_>>()?,
     })

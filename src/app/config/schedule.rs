@@ -1,8 +1,14 @@
-//! When a partner is sent something: `quiet`.
+//! When a partner is sent something, and how much of it: `quiet`, `remote_files_max`.
 
 use crate::document::Table;
 use crate::domain::quiet::{DaySpan, QuietTimes};
 use crate::feed::definition::read_zone;
+
+/// `remote_files_max`: how many files of ours may lie unpicked in the partner's directory.
+pub(super) fn read_files_max(table: &Table<'_>) -> Option<u64> {
+    let number = table.integer("remote_files_max", 1..i64::from(u32::MAX))?;
+    u64::try_from(number.value).ok()
+}
 
 /// `quiet = { zone = "Asia/Shanghai", times = ["01:50-02:20"] }`
 pub(super) fn read_quiet(table: Table<'_>) -> Option<QuietTimes> {

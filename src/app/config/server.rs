@@ -70,14 +70,18 @@ pub(super) fn read_ssh(config: &Path, table: &Table<'_>, addresses: &mut [Addres
         return;
     }
     if let Some(path) = key {
-        servers.iter_mut().for_each(|sftp| sftp.login = SftpLogin::Key(path.clone()));
+        for sftp in &mut servers {
+            sftp.login = SftpLogin::Key(path.clone());
+        }
         if table.has("password") && !needs_password {
             let message = "`key` and `password` exclude each other";
             table.problems().add(table.place_of("password").error(message));
         }
     }
     let Some(host_keys) = read_host_keys(table, pins, known_hosts) else { return };
-    servers.into_iter().for_each(|sftp| sftp.host_keys = host_keys.clone());
+    for sftp in servers {
+        sftp.host_keys = host_keys.clone();
+    }
 }
 
 const fn sftp_of(address: &mut Address) -> Option<&mut SftpEndpoint> {

@@ -71,6 +71,9 @@ pub(super) fn send_batch(
         }
         let next = ledger.record_delivery(batch, row, &state, &fact, context.clock.now())?;
         drop(ledger);
+        if begins {
+            gate.begun();
+        }
         if fact == DeliveryFact::RenameIntended {
             // Only what the archive's log names may have been seen by the partner, should the ledger be lost.
             context.ledger.tell(context.clock.now())?;

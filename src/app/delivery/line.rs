@@ -2,6 +2,7 @@
 
 use super::reaction::reaction_to;
 use super::report::Trouble;
+use super::session::Memory;
 use super::wait::Due;
 use crate::clock::Clock;
 use crate::domain::time::Length;
@@ -9,8 +10,8 @@ use crate::domain::time::Length;
 /// The way to one server.
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    /// What lies there was compared with the ledger.
-    pub compared: bool,
+    /// What is known of its directory.
+    pub memory: Memory,
     failures: u32,
     next_try: Option<Due>,
     trouble: Option<Trouble>,

@@ -27,6 +27,10 @@ const QUIET_LOOK: Length = Length::from_seconds(60);
 /// A wait for one server is not longer than this where there is work for others meanwhile.
 const OTHERS_LOOK: Length = Length::from_seconds(30);
 
+/// So often a directory is listed again that holds as many files as it may.
+const PICKUP_LOOK: Length = Length::from_seconds(25);
+const PICKUP_LOOK_MIN: Length = Length::from_seconds(5);
+
 /// What follows a turn.
 enum Next {
     Again,
@@ -42,6 +46,8 @@ struct Round {
     failed: bool,
     /// A session broke that had delivered something.
     broke: bool,
+    /// The directory of the last server holds as many files as it may.
+    full: bool,
 }
 
 /// A partner's thread.
@@ -101,7 +107,7 @@ impl<'c> Sender<'c> {
         let mut round = Round::default();
         for server in 0..self.servers.len() {
             self.try_server(server, &gate, &mut round)?;
-            if round.broke {
+            if round.broke || round.full {
                 break;
             }
         }
@@ -110,6 +116,9 @@ impl<'c> Sender<'c> {
         }
         let work = self.work()?;
         self.tell(&round, &work);
+        if round.full {
+            return Ok(self.wait_for_pickup());
+        }
         if round.broke || round.reached.is_some() {
             return Ok(Next::Again);
         }
@@ -125,12 +134,12 @@ impl<'c> Sender<'c> {
             return Ok(());
         }
         let (mut tally, at) = (Tally::default(), (server, *address));
-        let sent = session::send(self.context, self.partner, at, &work, gate, &mut line.compared, &mut tally);
+        let sent = session::send(self.context, self.partner, at, &work, gate, &mut line.memory, &mut tally);
         self.outcome.delivered += tally.batches;
         let trouble = match sent {
             Ok(()) => {
                 line.reached();
-                round.reached = Some(server);
+                (round.reached, round.full) = (Some(server), gate.is_full());
                 return Ok(());
             }
             Err(fault) if fault.stops() => return Err(fault),
@@ -165,7 +174,7 @@ impl<'c> Sender<'c> {
 
     /// Says how it stands after a round.
     fn tell(&mut self, round: &Round, work: &[Vec<BatchToSend>]) {
-        let stuck = self.stuck(work).cloned();
+        let stuck = self.stuck(work);
         if let Some((trouble, left)) = stuck {
             if round.failed {
                 self.reporter.failing(&trouble, self.context.clock.now().after(left));
@@ -173,13 +182,32 @@ impl<'c> Sender<'c> {
             self.outcome.fault = Some(trouble.what);
             return;
         }
-        if let Some(server) = round.reached {
+        if let (Some(server), Some(max), true) = (round.reached, self.partner.remote_files_max, round.full) {
+            let why = format!("the partner's directory holds {max} of {max} files, waiting");
+            self.reporter.waiting(&self.endpoint(server), why.clone(), None);
+            self.reporter.well();
+            self.outcome.fault = Some(why);
+        } else if let Some(server) = round.reached {
             let before = self.servers.iter().take(server).find_map(|(_, line)| line.trouble());
             let instead_of = before.map(|trouble| trouble.what.clone());
-            let endpoint = self.servers.get(server).map(|(address, _)| address.endpoint.to_string());
-            self.reporter.reached(&endpoint.unwrap_or_default(), instead_of);
+            self.reporter.reached(&self.endpoint(server), instead_of);
             self.reporter.well();
         }
+    }
+
+    fn endpoint(&self, server: usize) -> String {
+        self.servers.get(server).map_or_else(String::new, |(address, _)| address.endpoint.to_string())
+    }
+
+    /// The partner takes files away when it likes; somebody who wakes us is no reason to look all the time.
+    fn wait_for_pickup(&self) -> Next {
+        if !wait(self.context, self.until, PICKUP_LOOK_MIN, self.wake) {
+            return Next::Ended;
+        }
+        if matches!(self.until, Until::Stopped) && !self.context.stop.load(Ordering::Relaxed) {
+            self.context.clock.wait(PICKUP_LOOK, self.wake);
+        }
+        Next::Again
     }
 
     /// What stands between a feed's next batch and every server that it may go to, and how long until the next try.

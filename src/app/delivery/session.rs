@@ -6,14 +6,25 @@ use super::fault::SendFault;
 use super::gate::Gate;
 use super::route::give_up_elsewhere;
 use super::sweep::{remove_parts, sweep};
+use super::unpicked::KnownNames;
 use crate::app::ahead::files_ahead;
 use crate::app::config::PartnerConfig;
 use crate::deliver::TemporaryPlace;
+use crate::domain::delivery::FileState;
 use crate::domain::disposition::Disposition;
 use crate::ledger::delivery::BatchToSend;
 use crate::remote::{Address, Remote, RemoteEntry, RemotePath};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// What is remembered of a server's directory from one session to the next.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// It was compared with the ledger.
+    is_compared: bool,
+    /// Names there.
+    names: KnownNames,
+}
 
 /// What was delivered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,28 +35,32 @@ pub(super) struct Tally {
     pub files: u64,
 }
 
-/// Sends all work, feed by feed. `compared` says whether what lies there was compared with the ledger.
+/// Sends all work, feed by feed.
 pub(super) fn send(
     context: &DeliveryContext,
     partner: &PartnerConfig,
     (server, address): (usize, &Address),
     work: &[Vec<BatchToSend>],
     gate: &Gate<'_>,
-    compared: &mut bool,
+    memory: &mut Memory,
     tally: &mut Tally,
 ) -> Result<(), SendFault> {
     let mut session = open(context, partner, address)?;
     let directory = &address.directory;
     session.create_dir(directory)?;
-    if !*compared {
-        refuse_ahead(context, partner, &session.list(directory)?)?;
-        *compared = true;
+    if !memory.is_compared || partner.remote_files_max.is_some() {
+        let listing = session.list(directory)?;
+        if !memory.is_compared {
+            refuse_ahead(context, partner, &listing)?;
+            memory.is_compared = true;
+        }
+        gate.set_room(room(context, partner, &mut memory.names, &listing, work)?);
     }
     let temporary = temporary_place(partner, session.as_mut())?;
     let target = Target { partner, server, directory, temporary, gate };
     sweep(context, partner, server, session.as_mut())?;
     for batch in work.iter().flatten() {
-        if context.stop.load(Ordering::Relaxed) || !gate.lets_begin() {
+        if context.stop.load(Ordering::Relaxed) || gate.quiet_until().is_some() {
             return Ok(());
         }
         if give_up_elsewhere(context, partner, server, batch)? {
@@ -58,6 +73,23 @@ pub(super) fn send(
         }
     }
     Ok(())
+}
+
+/// How many files may be begun until the directory holds as many of ours as it may. What was uploaded before counts as if
+/// it lay there already.
+fn room(
+    context: &DeliveryContext,
+    partner: &PartnerConfig,
+    names: &mut KnownNames,
+    listing: &[RemoteEntry],
+    work: &[Vec<BatchToSend>],
+) -> Result<Option<u64>, SendFault> {
+    let Some(max) = partner.remote_files_max else { return Ok(None) };
+    let unpicked = names.unpicked(&context.ledger.lock(), &partner.id, listing)?.len();
+    let is_underway = |state: &FileState| matches!(state, FileState::Uploaded { .. } | FileState::Renaming { .. });
+    let files = work.iter().flatten().flat_map(|batch| &batch.files);
+    let underway = files.filter(|file| is_underway(&file.state)).count();
+    Ok(Some(max.saturating_sub((unpicked + underway) as u64)))
 }
 
 /// Takes away what uploads that broke off have left, in a session of its own.

@@ -269,8 +269,8 @@ fn delivers(partner: &PartnerConfig, feed: &FeedDefinition) -> String {
         let within = rule.within.map(|length| format!(" within {length}")).unwrap_or_default();
         format!("; the partner shows that it took a file: {}{within}", rule.by)
     });
-    let standby: String = partner.standby.iter().map(|other| format!("; then {}", other.endpoint)).collect();
-    format!("{place}{}{standby}{temporary}{}", password.unwrap_or_default(), pickup.unwrap_or_default())
+    let standby: Vec<String> = partner.standby.iter().map(|other| format!("; then {}", other.endpoint)).collect();
+    format!("{place}{}{}{temporary}{}", password.unwrap_or_default(), standby.concat(), pickup.unwrap_or_default())
 }
 
 fn directory(partner: &PartnerConfig) -> String {
