@@ -8,4 +8,6 @@ pub mod delivery;
 pub mod disposition;
 pub mod ids;
 pub mod period;
+pub mod place;
+pub mod quiet;
 pub mod time;

@@ -7,11 +7,13 @@
 pub mod batches;
 pub mod checked_rows;
 pub mod clock;
+pub mod contact;
 pub mod copy;
 pub mod delivery;
 pub mod doubt;
 mod facts;
 pub mod intake;
+pub mod leftovers;
 pub mod lost;
 pub mod mend;
 pub mod operator;

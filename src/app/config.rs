@@ -3,7 +3,9 @@
 //! [`Config`] is what `app` works with; each layer below sees only the policy made for it. Formats are files in
 //! `formats/` beside the configuration. Secrets are references; their values are read when they are needed.
 
+mod endpoints;
 mod partner;
+mod schedule;
 mod secret;
 mod server;
 mod source;

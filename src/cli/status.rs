@@ -1,14 +1,16 @@
 //! `status`: one screen about everything, and what needs a person.
 
+mod partners;
+
 use super::arguments::StatusArguments;
 use super::operator::argument_of;
 use super::table::{counted, grouped, left, right, size, table};
 use super::times::Face;
 use super::{Answer, Context, Failure, exit};
 use crate::app::clock_watch;
-use crate::app::config::Config;
+use crate::app::config::{Config, PartnerConfig};
 use crate::app::report::books;
-use crate::app::report::status::{FeedStatus, Need, NextClose, StatusReport, status};
+use crate::app::report::status::{FeedStatus, Need, NextClose, PartnerStatus, StatusReport, status};
 use crate::app::space::{RoomReport, room_report};
 use crate::disk::Room;
 use crate::domain::ids::FeedId;
@@ -31,6 +33,7 @@ pub fn run(context: &Context, arguments: &StatusArguments) -> Result<Answer, Fai
     let mut report = status(&books, sources, alarms, context.now());
     if let Some(ledger) = &ledger {
         (report.paused, report.held_back) = (ledger.paused()?, ledger.held_back()?);
+        report.partners = partner_states(&config, ledger)?;
     }
     let screen = Screen {
         report: &report,
@@ -46,6 +49,14 @@ pub fn run(context: &Context, arguments: &StatusArguments) -> Result<Answer, Fai
     }
     let code = if report.needs.is_empty() { exit::DONE } else { exit::INCOMPLETE };
     Ok(Answer { text: screen.text(), json: vec![screen.json()], notes, exit: code, ..Answer::default() })
+}
+
+fn partner_states(config: &Config, ledger: &Ledger) -> Result<Vec<PartnerStatus>, Failure> {
+    let state = |partner: &PartnerConfig| {
+        let contact = ledger.contact(partner.id.as_str())?;
+        Ok(PartnerStatus { name: partner.id.to_string(), contact })
+    };
+    config.partners.iter().map(state).collect()
 }
 
 /// What is wrong with the clock; empty when it is right.
@@ -91,6 +102,7 @@ impl Screen<'_> {
         if !self.report.sources.is_empty() {
             text.push_str(&self.sources());
         }
+        text.push_str(&partners::text(&self.report.partners, self.own_face()));
         if needs > 0 {
             text.push_str("NEEDS YOU\n");
             for (need, number) in self.report.needs.iter().zip(1..) {
@@ -292,6 +304,7 @@ impl Screen<'_> {
             "state": self.state.display().to_string(),
             "feeds": self.report.feeds.iter().map(feed).collect::<Vec<_>>(),
             "sources": self.report.sources.iter().map(source).collect::<Vec<_>>(),
+            "partners": self.report.partners.iter().map(|partner| partners::json(partner, face)).collect::<Vec<_>>(),
             "needs_you": self.report.needs.iter().map(need).collect::<Vec<_>>(),
             "paused": self.report.paused.iter().map(paused).collect::<Vec<_>>(),
             "held_back": self.report.held_back.iter().map(held_back).collect::<Vec<_>>(),

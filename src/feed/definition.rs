@@ -323,18 +323,23 @@ fn read_template(text: &Placed<String>, problems: &Problems) -> Option<Template>
     Template::parse(&text.value).map_err(|fault| problems.add(text.place.error(format!("file name: {fault}")))).ok()
 }
 
+/// A zone, or a problem with advice.
+pub(crate) fn read_zone(text: &Placed<String>, problems: &Problems) -> Option<Zone> {
+    Zone::parse(&text.value).or_else(|| {
+        let mut problem = text.place.error(format!("unknown time zone \"{}\"", text.value));
+        problem.hint = crate::document::nearest(&text.value, Zone::names())
+            .map(|name| format!("did you mean \"{name}\"?"))
+            .or_else(|| Some("write an IANA name such as \"Asia/Shanghai\", \"UTC\" or \"+08:00\"".to_owned()));
+        problems.add(problem);
+        None
+    })
+}
+
 fn read_period(table: &Table<'_>) -> Option<Period> {
     let zone_text = table.text("zone");
     let zone = match &zone_text {
         None => Some(Zone::UTC),
-        Some(text) => Zone::parse(&text.value).or_else(|| {
-            let mut problem = text.place.error(format!("unknown time zone \"{}\"", text.value));
-            problem.hint = crate::document::nearest(&text.value, Zone::names())
-                .map(|name| format!("did you mean \"{name}\"?"))
-                .or_else(|| Some("write an IANA name such as \"Asia/Shanghai\", \"UTC\" or \"+08:00\"".to_owned()));
-            table.problems().add(problem);
-            None
-        }),
+        Some(text) => read_zone(text, table.problems()),
     };
     let length = table.length("period");
     let place = table.place_of("period");

@@ -44,6 +44,9 @@ pub struct FileToSend {
     pub sha256: Sha256Digest,
     /// How far it is.
     pub state: FileState,
+    /// Path of the temporary name of the last attempt, until it is known that nothing of it lies there and that it was
+    /// not renamed.
+    pub temporary: Option<String>,
 }
 
 impl Ledger {
@@ -118,6 +121,7 @@ impl Ledger {
                     bytes: state.bytes,
                     sha256: Sha256Digest::parse(&sha256).ok_or_else(|| LedgerFault::Row("sha256".to_owned()))?,
                     state: state.read()?,
+                    temporary: state.temporary,
                 })
             })
             .collect()
@@ -145,32 +149,6 @@ impl Ledger {
             follow_files(t, batch.row, &batch.id, now)
         })?;
         Ok(next)
-    }
-
-    /// Temporary names of void and settled files of a feed that may still lie at the partner: row, name and path.
-    ///
-    /// # Errors
-    /// [`LedgerFault`].
-    pub fn leftovers(&self, feed: &FeedId) -> Result<Vec<(i64, String, String)>> {
-        let query = "SELECT f.id, f.name, f.temporary FROM file f JOIN batch b ON b.id = f.batch
-                     WHERE b.feed = ?1 AND f.state IN ('void', 'delivered') AND f.temporary IS NOT NULL";
-        let mut found: Vec<(i64, String, String)> =
-            self.rows(query, [feed.to_string()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        // What was written under its final name is the file itself, not a leftover.
-        found.retain(|(_, name, path)| path.rsplit('/').next() != Some(name));
-        Ok(found)
-    }
-
-    /// Records that the temporary name of a void or settled file does not lie at the partner any more.
-    ///
-    /// # Errors
-    /// [`LedgerFault`].
-    pub fn record_swept(&mut self, feed: &FeedId, file: i64, name: &str, now: UtcTime) -> Result<()> {
-        self.transact(SyncPoint::LedgerOutcome, |t| {
-            run(t, "UPDATE main.file SET temporary = NULL WHERE id = ?1", [file])?;
-            let subject = format!("{feed} {name}");
-            append_fact(t, Fact { at: now, kind: "temporary-removed", subject: &subject, detail: "" })
-        })
     }
 }
 
@@ -335,9 +313,10 @@ impl StoredState {
 }
 
 pub(super) fn store_state(t: &Transaction<'_>, file: i64, state: &FileState) -> Result<()> {
-    // What a person holds, ends or settles may have left its temporary file at the partner: its path is kept.
+    // What a person holds, ends or settles may have left its temporary file at the partner, and what may have been
+    // renamed may be seen there: its path is kept.
     let update = "UPDATE main.file SET state = ?2, attempt = coalesce(?3, attempt), exposed = coalesce(?4, exposed),
-                  temporary = CASE WHEN ?10 THEN temporary ELSE ?5 END, reason = ?6, proof_name = ?7, verified = ?8,
+                  temporary = CASE WHEN ?10 OR state = 'held' AND ?5 IS NULL THEN temporary ELSE ?5 END, reason = ?6, proof_name = ?7, verified = ?8,
                   delivered_at = ?9 WHERE id = ?1";
     let (attempt, temporary, reason, proof) = match state {
         FileState::Pending { next } => (Some(next), None, None, None),
@@ -351,7 +330,8 @@ pub(super) fn store_state(t: &Transaction<'_>, file: i64, state: &FileState) -> 
         FileState::Void => (None, None, None, None),
     };
     let by_person = proof.is_some_and(|proof| proof.how == Verified::Person);
-    let keeps_temporary = by_person || matches!(state, FileState::Held { .. } | FileState::Void);
+    let exposed = matches!(state, FileState::Pending { next } if next.exposed);
+    let keeps_temporary = by_person || exposed || matches!(state, FileState::Held { .. } | FileState::Void);
     let doubted = matches!(state, FileState::Held { reason: HeldReason::InDoubt, .. });
     let name = proof.map(|p| p.name.as_ref());
     let how = proof.map(|p| p.how.as_str()).or_else(|| doubted.then_some(ABSENCE));

@@ -199,11 +199,12 @@ impl Endpoint {
         Ok(Address { endpoint, directory: RemotePath::login_directory() })
     }
 
-    /// This endpoint with a password; a local directory has none.
+    /// This endpoint with a password; a local directory has none, and whoever logs in with a key needs none.
     #[must_use]
     pub fn with_password(self, password: SecretString) -> Self {
         match self {
             Self::Ftp(ftp) => Self::Ftp(FtpEndpoint { password, ..ftp }),
+            Self::Sftp(sftp) if matches!(sftp.login, SftpLogin::Key(_)) => Self::Sftp(sftp),
             Self::Sftp(sftp) => Self::Sftp(SftpEndpoint { login: SftpLogin::Password(password), ..sftp }),
             Self::LocalDir { path } => Self::LocalDir { path },
         }

@@ -95,7 +95,7 @@ fn a_server_without_hashes_gets_nothing_and_the_alarm_says_what_to_write() {
     give_calls(&site);
     let report = once(&config, NOW);
     let alarm = report.alarms.first().expect("an alarm");
-    assert_eq!((alarm.code.as_str(), fs::read_dir(&server.files).expect("directory").count()), ("HD0206", 0));
+    assert_eq!((alarm.code.as_str(), fs::read_dir(&server.files).expect("directory").count()), ("HD0210", 0));
     assert!(alarm.message.contains("verify = \"read-back\""), "{}", alarm.message);
     let text = fs::read_to_string(&config).expect("configuration");
     site.write("hourdrop.toml", text.replace("\"hash\"", "\"read-back\""));

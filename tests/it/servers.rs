@@ -297,6 +297,14 @@ impl TestServer {
         self.name.ends_with("with hashes") || matches!(self.running, Running::Nothing(_))
     }
 
+    /// The process group of the server, for [`end_group`].
+    pub fn group(&self) -> u32 {
+        match &self.running {
+            Running::Process(process, _) => process.0.id(),
+            Running::Nothing(_) | Running::Inside(..) => panic!("{} is no process", self.name),
+        }
+    }
+
     /// Whether the server still runs.
     pub fn is_running(&mut self) -> bool {
         match &mut self.running {
@@ -498,11 +506,14 @@ struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Servers fork for each connection: the whole process group ends.
-        let group = format!("-{}", self.0.id());
-        drop(Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status());
+        end_group(self.0.id());
         drop(self.0.wait());
     }
+}
+
+/// Ends a server at once. Servers fork for each connection: the whole process group ends.
+pub fn end_group(group: u32) {
+    drop(Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).stderr(Stdio::null()).status());
 }
 
 /// Starts a server on a free port. Somebody else may take the port in between; then another one is tried.

@@ -2,14 +2,16 @@
 
 use super::secret::SecretReference;
 use super::server;
+use super::{endpoints, schedule};
 use crate::deliver::InDoubtRule;
 use crate::document::{Placed, Problems, Table, Value};
 use crate::domain::delivery::ContentCheck;
 use crate::domain::ids::{FeedId, FeedName, FileName, PartnerId};
+use crate::domain::place;
+use crate::domain::quiet::QuietTimes;
 use crate::domain::time::{Length, UtcTime};
 use crate::feed::definition::{FeedDefinition, FormatFinder};
 use crate::feed::names;
-use crate::remote::endpoint::Protection;
 use crate::remote::{Address, Deadlines, Endpoint};
 use std::path::Path;
 use std::sync::Arc;
@@ -31,8 +33,10 @@ pub struct PickupRule {
 pub struct PartnerConfig {
     /// Its name.
     pub id: PartnerId,
-    /// Its server and directory.
+    /// Its server and directory, the first of several.
     pub address: Address,
+    /// The servers that stand in for it, in order.
+    pub standby: Vec<Address>,
     /// Where the password is.
     pub password: Option<SecretReference>,
     /// The partner's own patterns.
@@ -49,10 +53,45 @@ pub struct PartnerConfig {
     pub check: ContentCheck,
     /// What is done with a file of which nobody can say whether it arrived.
     pub in_doubt: InDoubtRule,
+    /// When nothing is sent to it.
+    pub quiet: Option<QuietTimes>,
+    /// So many files of ours may lie unpicked in its directory.
+    pub remote_files_max: Option<u64>,
     /// Limits of every operation.
     pub deadlines: Deadlines,
     /// Its feeds.
     pub feeds: Vec<Arc<FeedDefinition>>,
+}
+
+impl PartnerConfig {
+    /// Its servers, in the order in which they are tried.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        std::iter::once(&self.address).chain(&self.standby)
+    }
+
+    /// How the ledger calls one of its servers.
+    #[must_use]
+    pub fn server_label(&self, server: usize) -> String {
+        self.addresses().nth(server).map_or_else(String::new, label)
+    }
+
+    /// A path at one of its servers as the ledger keeps it: with several, the server stands before it.
+    #[must_use]
+    pub fn kept_path(&self, server: usize, path: &str) -> Arc<str> {
+        let label = (!self.standby.is_empty()).then(|| self.server_label(server));
+        place::at_server(label.as_deref(), path)
+    }
+
+    /// Which of its servers a path that the ledger keeps is at; `None` when that one is not configured any more.
+    #[must_use]
+    pub fn server_of(&self, kept: &str) -> Option<usize> {
+        let (found, _) = place::split(kept);
+        found.map_or(Some(0), |found| self.addresses().position(|address| label(address) == found))
+    }
+}
+
+pub(super) fn label(address: &Address) -> String {
+    place::server_label(&address.endpoint.to_string())
 }
 
 pub(super) fn read(
@@ -62,32 +101,36 @@ pub(super) fn read(
     id: PartnerId,
     formats: &FormatFinder<'_>,
 ) -> Option<PartnerConfig> {
-    let mut address = read_address(config, &table);
-    server::read_tls(config, &table, address.as_mut());
-    server::read_wire(&table, address.as_mut());
+    let mut addresses = endpoints::read(config, &table);
+    server::read_tls(config, &table, &mut addresses);
+    server::read_wire(&table, &mut addresses);
     let password = SecretReference::read(config, &table, "password");
-    server::read_ssh(config, state, &table, address.as_mut());
-    if address.as_ref().is_some_and(|a| server::wants_password(&a.endpoint)) && !table.has("password") {
+    server::read_ssh(config, state, &table, &mut addresses);
+    if addresses.iter().any(|a| server::wants_password(&a.endpoint)) && !table.has("password") {
         let hint = "write password = { env = \"NAME\" }, { file = \"/path\" } or { credential = \"name\" }";
         let message = format!("partner {id} needs a `password`");
         table.problems().add(table.place_of("deliver").error_with_hint(message, hint));
     }
-    look_around(&table, address.as_ref(), password.as_ref());
+    look_around(&table, &addresses, password.as_ref());
     let picks_up = read_patterns(&table);
     let pickup = table.table("pickup").map(read_pickup);
     let temporary_dir = table.text("temporary_dir").map(|text| text.value);
-    server::check_sendable(&table, address.as_ref(), temporary_dir.as_deref());
+    server::check_sendable(&table, &addresses, temporary_dir.as_deref());
     let rules = [("hold", InDoubtRule::Hold), ("resend", InDoubtRule::Resend)];
     let in_doubt = table.choice("in_doubt", &rules).map(|rule| rule.value).unwrap_or_default();
     let check = table.choice("verify", &ContentCheck::WORDS).map(|check| check.value).unwrap_or_default();
     let connections = table.integer("connections", 1..CONNECTIONS_MAX + 1).and_then(|n| usize::try_from(n.value).ok());
+    let quiet = table.table("quiet").and_then(schedule::read_quiet);
+    let remote_files_max = schedule::read_files_max(&table);
     let deadlines = read_deadlines(&table);
     let feeds = read_feeds(&table, &id, formats);
     let rename = read_rename(&table, &feeds);
     table.finish();
+    let mut addresses = addresses.into_iter();
     Some(PartnerConfig {
         id,
-        address: address?,
+        address: addresses.next()?,
+        standby: addresses.collect(),
         password,
         picks_up,
         pickup,
@@ -96,38 +139,20 @@ pub(super) fn read(
         connections: connections.unwrap_or(1),
         check,
         in_doubt,
+        quiet,
+        remote_files_max,
         deadlines,
         feeds: feeds.into_iter().collect::<Option<_>>()?,
     })
 }
 
-fn read_address(config: &Path, table: &Table<'_>) -> Option<Address> {
-    let mut text = table.required_text("deliver")?;
-    if !text.value.contains("://") && !text.value.starts_with('/') {
-        let path = super::resolve(config, &text.value);
-        text.value = std::path::absolute(&path).unwrap_or(path).display().to_string();
-    }
-    match Endpoint::parse_url(&text.value) {
-        Ok(address) => {
-            if matches!(&address.endpoint, Endpoint::Ftp(ftp) if ftp.protection == Protection::None) {
-                let message = "plain FTP shows password and records to everyone on the way";
-                let hint = "fine on a private line: the `ftp://` in the address counts as consent";
-                table.problems().add(text.place.warning(message, hint));
-            }
-            Some(address)
-        }
-        Err(fault) => {
-            table.problems().add(text.place.error(fault.to_string()));
-            None
-        }
-    }
-}
-
 /// What is right in itself may be missing on this machine: the directory, the secret.
-fn look_around(table: &Table<'_>, address: Option<&Address>, password: Option<&SecretReference>) {
-    if let Some(Endpoint::LocalDir { path }) = address.map(|address| &address.endpoint)
-        && !path.is_dir()
-    {
+fn look_around(table: &Table<'_>, addresses: &[Address], password: Option<&SecretReference>) {
+    for address in addresses {
+        let Endpoint::LocalDir { path } = &address.endpoint else { continue };
+        if path.is_dir() {
+            continue;
+        }
         let message = format!("there is no directory {}", path.display());
         let hint = "make it, or mount what belongs there: it is never created, so nothing is written into an empty mount point";
         table.problems().add(table.place_of("deliver").warning(message, hint));

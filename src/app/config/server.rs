@@ -7,19 +7,19 @@ use crate::domain::ids::Sha256Digest;
 use crate::domain::time::UtcTime;
 use crate::feed::definition::FeedDefinition;
 use crate::feed::names;
-use crate::remote::endpoint::{DataConnections, HostKeys, Protection, SftpLogin};
+use crate::remote::endpoint::{DataConnections, HostKeys, Protection, SftpEndpoint, SftpLogin};
 use crate::remote::ftp::charset::NameCharset;
 use crate::remote::tls::{TlsRules, TlsVersion, Trust};
 use crate::remote::{Address, Endpoint};
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// `tls = { … }`: whom an `ftps://` server must be, and how it is spoken to.
-pub(super) fn read_tls(config: &Path, table: &Table<'_>, address: Option<&mut Address>) {
+/// `tls = { … }`: whom an `ftps://` server must be, and how it is spoken to. It is the same for all that are one.
+pub(super) fn read_tls(config: &Path, table: &Table<'_>, addresses: &mut [Address]) {
     let Some(inner) = table.table("tls") else { return };
-    let protection = address.and_then(|address| match &mut address.endpoint {
-        Endpoint::Ftp(ftp) => Some(&mut ftp.protection),
-        Endpoint::Sftp(_) | Endpoint::LocalDir { .. } => None,
+    let protections = addresses.iter_mut().filter_map(|address| match &mut address.endpoint {
+        Endpoint::Ftp(ftp) if ftp.protection != Protection::None => Some(&mut ftp.protection),
+        Endpoint::Ftp(_) | Endpoint::Sftp(_) | Endpoint::LocalDir { .. } => None,
     });
     let mut rules = TlsRules { name: inner.text("name").map(|name| name.value), ..TlsRules::default() };
     let versions = [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
@@ -38,15 +38,16 @@ pub(super) fn read_tls(config: &Path, table: &Table<'_>, address: Option<&mut Ad
     };
     let mode = inner.choice("mode", &[("explicit", false), ("implicit", true)]);
     inner.finish();
-    match protection {
-        Some(protection) if *protection != Protection::None => {
-            let is_implicit = mode.map_or(matches!(protection, Protection::Implicit(_)), |mode| mode.value);
-            *protection = if is_implicit { Protection::Implicit(rules) } else { Protection::Explicit(rules) };
-        }
-        Some(_) | None => {
-            let hint = "write ftps:// in `deliver`, or leave `tls` out";
-            table.problems().add(table.place_of("tls").error_with_hint("`tls` is for ftps:// only", hint));
-        }
+    let mut is_used = false;
+    for protection in protections {
+        let is_implicit = mode.as_ref().map_or(matches!(protection, Protection::Implicit(_)), |mode| mode.value);
+        let rules = rules.clone();
+        *protection = if is_implicit { Protection::Implicit(rules) } else { Protection::Explicit(rules) };
+        is_used = true;
+    }
+    if !is_used {
+        let hint = "write ftps:// in `deliver`, or leave `tls` out";
+        table.problems().add(table.place_of("tls").error_with_hint("`tls` is for ftps:// only", hint));
     }
 }
 
@@ -58,87 +59,112 @@ pub(super) fn wants_password(endpoint: &Endpoint) -> bool {
     }
 }
 
-/// `key`, `host_key` and `known_hosts`: how to log in by SSH, and what the server must show.
-pub(super) fn read_ssh(config: &Path, state: &Path, table: &Table<'_>, address: Option<&mut Address>) {
+/// `key`, `host_key` and `known_hosts`: how to log in by SSH, and what the server must show. A key is tried where it can
+/// be, and a password elsewhere.
+pub(super) fn read_ssh(config: &Path, state: &Path, table: &Table<'_>, addresses: &mut [Address]) {
     let file = |path: Placed<String>| super::resolve(config, &path.value);
     let (key, known_hosts) = (table.text("key").map(file), table.text("known_hosts").map(file));
     let pins = table.texts("host_key");
-    let sftp = match address.map(|address| &mut address.endpoint) {
-        Some(Endpoint::Sftp(sftp)) => sftp,
-        other => {
-            let used = ["key", "host_key", "known_hosts"].into_iter().find(|key| table.has(key));
-            if let (Some(key), true) = (used, other.is_some()) {
-                let message = format!("`{key}` is for sftp:// only");
-                table.problems().add(table.place_of(key).error(message));
-            }
-            return;
+    let needs_password = addresses.iter().any(|address| matches!(address.endpoint, Endpoint::Ftp(_)));
+    let is_known = !addresses.is_empty();
+    let mut servers: Vec<&mut SftpEndpoint> = addresses.iter_mut().filter_map(sftp_of).collect();
+    if servers.is_empty() {
+        let used = ["key", "host_key", "known_hosts"].into_iter().find(|key| table.has(key));
+        if let (Some(key), true) = (used, is_known) {
+            let message = format!("`{key}` is for sftp:// only");
+            table.problems().add(table.place_of(key).error(message));
         }
-    };
+        return;
+    }
     if let Some(path) = key {
-        sftp.login = SftpLogin::Key(path);
-        if table.has("password") {
+        for sftp in &mut servers {
+            sftp.login = SftpLogin::Key(path.clone());
+        }
+        if table.has("password") && !needs_password {
             let message = "`key` and `password` exclude each other";
             table.problems().add(table.place_of("password").error(message));
         }
     }
+    let Some(host_keys) = read_host_keys(state, table, pins, known_hosts) else { return };
+    for sftp in servers {
+        sftp.host_keys = host_keys.clone();
+    }
+}
+
+const fn sftp_of(address: &mut Address) -> Option<&mut SftpEndpoint> {
+    match &mut address.endpoint {
+        Endpoint::Sftp(sftp) => Some(sftp),
+        Endpoint::Ftp(_) | Endpoint::LocalDir { .. } => None,
+    }
+}
+
+fn read_host_keys(
+    state: &Path,
+    table: &Table<'_>,
+    pins: Option<Vec<Placed<String>>>,
+    known_hosts: Option<PathBuf>,
+) -> Option<HostKeys> {
     let hint = "ssh-keyscan HOST | ssh-keygen -lf - prints fingerprints; compare them with what the partner says";
-    sftp.host_keys = match (pins, known_hosts) {
+    match (pins, known_hosts) {
         (Some(pins), None) if matches!(pins.as_slice(), [only] if only.value == "first-use") => {
             let message = "the first host key that the server shows is trusted, whoever shows it";
             table.problems().add(table.place_of("host_key").warning(message, hint));
-            HostKeys::FirstUse(state.join("host_keys"))
+            Some(HostKeys::FirstUse(state.join("host_keys")))
         }
         (Some(pins), None) => {
             for pin in pins.iter().filter(|pin| !pin.value.starts_with("SHA256:")) {
                 table.problems().add(pin.place.error_with_hint("a host key is pinned as \"SHA256:…\"", hint));
             }
-            HostKeys::Pinned(pins.into_iter().map(|pin| pin.value).collect())
+            Some(HostKeys::Pinned(pins.into_iter().map(|pin| pin.value).collect()))
         }
-        (None, Some(path)) => HostKeys::KnownHosts(path),
+        (None, Some(path)) => Some(HostKeys::KnownHosts(path)),
         (Some(_), Some(_)) => {
             let message = "`host_key` and `known_hosts` exclude each other";
             table.problems().add(table.place_of("known_hosts").error(message));
-            return;
+            None
         }
         (None, None) => {
             let message = "an SFTP server must prove who it is: write `host_key` or `known_hosts`";
             table.problems().add(table.place_of("deliver").error_with_hint(message, hint));
-            return;
+            None
         }
-    };
+    }
 }
 
 /// `data`, `bind` and `charset`: how a session goes over the network.
-pub(super) fn read_wire(table: &Table<'_>, address: Option<&mut Address>) {
+pub(super) fn read_wire(table: &Table<'_>, addresses: &mut [Address]) {
     let ways = [("passive", DataConnections::Passive), ("active", DataConnections::Active)];
     let data = table.choice("data", &ways).map(|data| data.value);
     let bind = table.text("bind").and_then(|bind| read_bind(table, &bind));
     let charset = table.text("charset").and_then(|charset| read_charset(table, &charset));
-    let refuse = |keys: &[&str], schemes: &str| {
-        for key in keys.iter().filter(|key| table.has(key)) {
-            table.problems().add(table.place_of(key).error(format!("`{key}` is for {schemes} only")));
-        }
-    };
-    match address.map(|address| &mut address.endpoint) {
-        Some(Endpoint::Ftp(ftp)) => {
-            ftp.wire.data = data.unwrap_or_default();
-            ftp.wire.charset = charset.unwrap_or_default();
-            ftp.bind = bind;
-            if bind.is_some() && matches!(ftp.protection, Protection::Implicit(_)) {
-                let hint = "use `tls = { mode = \"explicit\" }` with the server's ordinary port, or leave `bind` out";
-                let message = "`bind` cannot be used with TLS from the first byte";
-                table.problems().add(table.place_of("bind").error_with_hint(message, hint));
+    let mut taken = [("data", false), ("charset", false), ("bind", false)];
+    for address in addresses {
+        let takes: &[&str] = match &mut address.endpoint {
+            Endpoint::Ftp(ftp) => {
+                ftp.wire.data = data.unwrap_or_default();
+                ftp.wire.charset = charset.unwrap_or_default();
+                ftp.bind = bind;
+                if bind.is_some() && matches!(ftp.protection, Protection::Implicit(_)) {
+                    let hint =
+                        "use `tls = { mode = \"explicit\" }` with the server's ordinary port, or leave `bind` out";
+                    let message = "`bind` cannot be used with TLS from the first byte";
+                    table.problems().add(table.place_of("bind").error_with_hint(message, hint));
+                }
+                &["data", "charset", "bind"]
             }
+            Endpoint::Sftp(sftp) => {
+                sftp.bind = bind;
+                &["bind"]
+            }
+            Endpoint::LocalDir { .. } => &[],
+        };
+        for (key, is_taken) in &mut taken {
+            *is_taken |= takes.contains(key);
         }
-        Some(Endpoint::Sftp(sftp)) => {
-            sftp.bind = bind;
-            refuse(&["data", "charset"], "ftp:// and ftps://");
-        }
-        Some(Endpoint::LocalDir { .. }) => {
-            refuse(&["data", "charset"], "ftp:// and ftps://");
-            refuse(&["bind"], "ftp://, ftps:// and sftp://");
-        }
-        None => {}
+    }
+    for (key, _) in taken.iter().filter(|(key, is_taken)| table.has(key) && !is_taken) {
+        let schemes = if *key == "bind" { "ftp://, ftps:// and sftp://" } else { "ftp:// and ftps://" };
+        table.problems().add(table.place_of(key).error(format!("`{key}` is for {schemes} only")));
     }
 }
 
@@ -163,19 +189,26 @@ fn read_charset(table: &Table<'_>, text: &Placed<String>) -> Option<NameCharset>
 }
 
 /// What is sent besides the names of files must be in the charset, too: user and directories.
-pub(super) fn check_sendable(table: &Table<'_>, address: Option<&Address>, temporary_dir: Option<&str>) {
-    let Some((address, Endpoint::Ftp(ftp))) = address.map(|address| (address, &address.endpoint)) else { return };
-    let sent = [("deliver", ftp.user.as_str()), ("deliver", address.directory.as_str())];
-    for (key, text) in sent.into_iter().chain(temporary_dir.map(|dir| ("temporary_dir", dir))) {
-        if let Err(reason) = ftp.wire.charset.encode(text) {
-            table.problems().add(table.place_of(key).error(format!("`{}` {reason}", text.escape_debug())));
+pub(super) fn check_sendable(table: &Table<'_>, addresses: &[Address], temporary_dir: Option<&str>) {
+    let key = if table.has("endpoints") { "endpoints" } else { "deliver" };
+    for address in addresses {
+        let Endpoint::Ftp(ftp) = &address.endpoint else { continue };
+        let sent = [(key, ftp.user.as_str()), (key, address.directory.as_str())];
+        for (key, text) in sent.into_iter().chain(temporary_dir.map(|dir| ("temporary_dir", dir))) {
+            if let Err(reason) = ftp.wire.charset.encode(text) {
+                table.problems().add(table.place_of(key).error(format!("`{}` {reason}", text.escape_debug())));
+            }
         }
     }
 }
 
 /// Proves that the partner's charset has every character of the names we give.
 pub(super) fn check_names(partner: &PartnerConfig, feed: &FeedDefinition, problems: &Problems, now: UtcTime) {
-    let Endpoint::Ftp(ftp) = &partner.address.endpoint else { return };
+    let ftp = partner.addresses().find_map(|address| match &address.endpoint {
+        Endpoint::Ftp(ftp) => Some(ftp),
+        Endpoint::Sftp(_) | Endpoint::LocalDir { .. } => None,
+    });
+    let Some(ftp) = ftp else { return };
     let facts = names::facts(feed, feed.period.partition_at(now), now);
     for (template, place) in names::templates(feed) {
         let Ok(name) = names::file_name(template, &facts) else { continue };

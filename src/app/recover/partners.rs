@@ -6,7 +6,7 @@ use crate::app::config::PartnerConfig;
 use crate::domain::delivery::Verified;
 use crate::domain::ids::{FeedId, FileName};
 use crate::ledger::Ledger;
-use crate::remote::RemoteEntry;
+use crate::remote::{Address, RemoteEntry};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -14,28 +14,33 @@ impl Recovery<'_> {
     /// Asks every partner. One that does not answer is reported; its numbers are looked at before the next delivery.
     pub(super) fn ask_partners(&mut self, ledger: &mut Ledger) -> Result<(), RecoverFault> {
         for partner in &self.config.partners {
-            match self.listing(partner) {
-                Ok(listing) => self.learn_from(ledger, partner, &listing)?,
-                Err(why) => self.report.not_asked.push(format!("{}: {why}", partner.id)),
+            for (server, address) in partner.addresses().enumerate() {
+                match self.listing(partner, address) {
+                    Ok(listing) => self.learn_from(ledger, (partner, server), &listing)?,
+                    Err(why) if partner.standby.is_empty() => {
+                        self.report.not_asked.push(format!("{}: {why}", partner.id));
+                    }
+                    Err(why) => self.report.not_asked.push(format!("{}: {}: {why}", partner.id, address.endpoint)),
+                }
             }
         }
         Ok(())
     }
 
-    fn listing(&self, partner: &PartnerConfig) -> Result<Vec<RemoteEntry>, String> {
-        let mut endpoint = partner.address.endpoint.clone();
+    fn listing(&self, partner: &PartnerConfig, address: &Address) -> Result<Vec<RemoteEntry>, String> {
+        let mut endpoint = address.endpoint.clone();
         if let Some(password) = &partner.password {
             endpoint = endpoint.with_password(password.reveal().map_err(|fault| fault.to_string())?);
         }
         let disk = Arc::clone(&self.world.disk);
         let mut session = endpoint.connect(&partner.deadlines, disk).map_err(|fault| fault.to_string())?;
-        session.list(&partner.address.directory).map_err(|fault| fault.to_string())
+        session.list(&address.directory).map_err(|fault| fault.to_string())
     }
 
     fn learn_from(
         &mut self,
         ledger: &mut Ledger,
-        partner: &PartnerConfig,
+        (partner, server): (&PartnerConfig, usize),
         listing: &[RemoteEntry],
     ) -> Result<(), RecoverFault> {
         for feed in partner.feeds.iter().filter(|feed| !feed.shadow) {
@@ -64,7 +69,7 @@ impl Recovery<'_> {
                     )
                 })?;
             }
-            self.settle_seen(ledger, partner, &feed.id, listing)?;
+            self.settle_seen(ledger, (partner, server), &feed.id, listing)?;
             if let Some(file) = ahead.first() {
                 // These hours, or these numbers, went to the partner in a time that is forgotten.
                 let reason = format!("{} lies at the partner, and this ledger does not know it", file.file);
@@ -80,7 +85,7 @@ impl Recovery<'_> {
     fn settle_seen(
         &mut self,
         ledger: &mut Ledger,
-        partner: &PartnerConfig,
+        (partner, server): (&PartnerConfig, usize),
         feed: &FeedId,
         listing: &[RemoteEntry],
     ) -> Result<(), RecoverFault> {
@@ -90,7 +95,11 @@ impl Recovery<'_> {
             };
             let mut files = batch.files.iter().filter(|file| !file.state.is_delivered());
             if files.all(|file| lies_there(file.name.as_str(), file.bytes)) {
-                let place = |name: &FileName| partner.address.directory.join(name).to_shared();
+                let directory = partner.addresses().nth(server).map(|address| &address.directory);
+                let place = |name: &FileName| {
+                    let path = directory.map_or_else(|| name.to_string(), |dir| dir.join(name).as_str().to_owned());
+                    partner.kept_path(server, &path)
+                };
                 ledger.settle(&batch, &place, Verified::EarlierRename, "seen at the partner", self.now)?;
                 self.report.settled += 1;
             }

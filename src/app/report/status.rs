@@ -11,6 +11,7 @@ use crate::domain::ids::{FeedId, Revision};
 use crate::domain::period::Partition;
 use crate::domain::time::{Length, UtcTime};
 use crate::feed::definition::{CloseRule, FeedDefinition};
+use crate::ledger::contact::Contact;
 use crate::ledger::intake::Alarm;
 use crate::ledger::operator::{HeldBack, Paused};
 use crate::ledger::reports::SourceTotals;
@@ -98,6 +99,15 @@ pub enum Need {
     },
 }
 
+/// How the way to a partner is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartnerStatus {
+    /// The partner.
+    pub name: String,
+    /// How its server was met last; `None` when it was never asked.
+    pub contact: Option<Contact>,
+}
+
 /// How everything is doing.
 #[derive(Debug, Clone)]
 pub struct StatusReport {
@@ -107,6 +117,8 @@ pub struct StatusReport {
     pub feeds: Vec<FeedStatus>,
     /// The sources that gave something.
     pub sources: Vec<SourceTotals>,
+    /// The partners of the configuration.
+    pub partners: Vec<PartnerStatus>,
     /// What needs a person.
     pub needs: Vec<Need>,
     /// What rests because a person said so.
@@ -132,7 +144,7 @@ pub fn status(books: &[FeedBook], sources: Vec<SourceTotals>, alarms: Vec<Alarm>
         }));
         feeds.push(feed);
     }
-    StatusReport { now, feeds, sources, needs, paused: Vec::new(), held_back: Vec::new() }
+    StatusReport { now, feeds, sources, partners: Vec::new(), needs, paused: Vec::new(), held_back: Vec::new() }
 }
 
 fn feed_status(book: &FeedBook, hours: &[Hour<'_>], now: UtcTime) -> FeedStatus {

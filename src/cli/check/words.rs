@@ -296,7 +296,9 @@ fn delivers(partner: &PartnerConfig, feed: &FeedDefinition) -> String {
         let within = rule.within.map(|length| format!(" within {length}")).unwrap_or_default();
         format!("; the partner shows that it took a file: {}{within}", rule.by)
     });
-    format!("{place}{}{temporary}{check}{}", password.unwrap_or_default(), pickup.unwrap_or_default())
+    let standby: Vec<String> = partner.standby.iter().map(|other| format!("; then {}", other.endpoint)).collect();
+    let (password, standby) = (password.unwrap_or_default(), standby.concat());
+    format!("{place}{password}{standby}{temporary}{check}{}", pickup.unwrap_or_default())
 }
 
 fn directory(partner: &PartnerConfig) -> String {

@@ -1,0 +1,151 @@
+//! One session with a partner's server.
+
+use super::DeliveryContext;
+use super::batch::{Target, send_batch};
+use super::fault::SendFault;
+use super::gate::Gate;
+use super::route::give_up_elsewhere;
+use super::sweep::{remove_parts, sweep};
+use super::unpicked::KnownNames;
+use crate::app::ahead::files_ahead;
+use crate::app::config::PartnerConfig;
+use crate::deliver::{MoreSessions, TemporaryPlace};
+use crate::domain::delivery::FileState;
+use crate::domain::disposition::Disposition;
+use crate::ledger::delivery::BatchToSend;
+use crate::remote::{Address, Endpoint, Remote, RemoteEntry, RemoteFault, RemotePath};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What is remembered of a server's directory from one session to the next.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// It was compared with the ledger.
+    is_compared: bool,
+    /// Names there.
+    names: KnownNames,
+}
+
+/// What was delivered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Whole batches.
+    pub batches: u64,
+    /// Files, also of batches that are not whole yet.
+    pub files: u64,
+}
+
+/// Sends all work, feed by feed.
+pub(super) fn send(
+    context: &DeliveryContext,
+    partner: &PartnerConfig,
+    (server, address): (usize, &Address),
+    work: &[Vec<BatchToSend>],
+    gate: &Gate<'_>,
+    memory: &mut Memory,
+    tally: &mut Tally,
+) -> Result<(), SendFault> {
+    let endpoint = with_secret(partner, address)?;
+    let mut session = open_endpoint(context, partner, &endpoint)?;
+    let directory = &address.directory;
+    session.create_dir(directory)?;
+    if !memory.is_compared || partner.remote_files_max.is_some() {
+        let listing = session.list(directory)?;
+        if !memory.is_compared {
+            refuse_ahead(context, partner, &listing)?;
+            memory.is_compared = true;
+        }
+        gate.set_room(room(context, partner, &mut memory.names, &listing, work)?);
+    }
+    let temporary = temporary_place(partner, session.as_mut())?;
+    let open_more = || open_endpoint(context, partner, &endpoint);
+    let more = MoreSessions::new(partner.connections.saturating_sub(1), &open_more);
+    let target = Target { partner, server, directory, temporary, gate, more: &more };
+    sweep(context, partner, server, session.as_mut())?;
+    for batch in work.iter().flatten() {
+        if context.stop.load(Ordering::Relaxed) || gate.quiet_until().is_some() {
+            return Ok(());
+        }
+        if give_up_elsewhere(context, partner, server, batch)? {
+            // It is another batch now.
+            return Ok(());
+        }
+        if !send_batch(context, &target, session.as_mut(), batch, tally)? {
+            // The feed is held or rests; the next look leaves it out.
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// How many files may be begun until the directory holds as many of ours as it may. What was uploaded before counts as if
+/// it lay there already.
+fn room(
+    context: &DeliveryContext,
+    partner: &PartnerConfig,
+    names: &mut KnownNames,
+    listing: &[RemoteEntry],
+    work: &[Vec<BatchToSend>],
+) -> Result<Option<u64>, SendFault> {
+    let Some(max) = partner.remote_files_max else { return Ok(None) };
+    let unpicked = names.unpicked(&context.ledger.lock(), &partner.id, listing)?.len();
+    let is_underway = |state: &FileState| matches!(state, FileState::Uploaded { .. } | FileState::Renaming { .. });
+    let files = work.iter().flatten().flat_map(|batch| &batch.files);
+    let underway = files.filter(|file| is_underway(&file.state)).count();
+    Ok(Some(max.saturating_sub((unpicked + underway) as u64)))
+}
+
+/// Takes away what uploads that broke off have left, in a session of its own.
+pub(super) fn clear(
+    context: &DeliveryContext,
+    partner: &PartnerConfig,
+    (server, address): (usize, &Address),
+    work: &[Vec<BatchToSend>],
+) -> Result<(), SendFault> {
+    remove_parts(context, partner, server, work, open(context, partner, address)?.as_mut())
+}
+
+fn open(context: &DeliveryContext, partner: &PartnerConfig, address: &Address) -> Result<Box<dyn Remote>, SendFault> {
+    Ok(open_endpoint(context, partner, &with_secret(partner, address)?)?)
+}
+
+fn with_secret(partner: &PartnerConfig, address: &Address) -> Result<Endpoint, SendFault> {
+    let endpoint = address.endpoint.clone();
+    Ok(match &partner.password {
+        Some(password) => endpoint.with_password(password.reveal()?),
+        None => endpoint,
+    })
+}
+
+fn open_endpoint(
+    context: &DeliveryContext,
+    partner: &PartnerConfig,
+    endpoint: &Endpoint,
+) -> Result<Box<dyn Remote>, RemoteFault> {
+    endpoint.connect(&partner.deadlines, Arc::clone(&context.disk))
+}
+
+fn temporary_place(partner: &PartnerConfig, session: &mut dyn Remote) -> Result<TemporaryPlace, SendFault> {
+    if !partner.rename {
+        return Ok(TemporaryPlace::Nowhere);
+    }
+    let Some(path) = &partner.temporary_dir else { return Ok(TemporaryPlace::Beside) };
+    let path = RemotePath::parse(path).map_err(|fault| SendFault::Batch {
+        what: format!("temporary_dir: {fault}"),
+        disposition: Disposition::Stop,
+        kind: None,
+    })?;
+    session.create_dir(&path)?;
+    Ok(TemporaryPlace::Directory { path, private: false })
+}
+
+/// Once in a process, before anything is uploaded: what lies at the partner must not be ahead of the ledger.
+fn refuse_ahead(context: &DeliveryContext, partner: &PartnerConfig, listing: &[RemoteEntry]) -> Result<(), SendFault> {
+    let ledger = context.ledger.lock();
+    for feed in partner.feeds.iter().filter(|feed| !feed.shadow) {
+        if let Some(ahead) = files_ahead(&ledger, feed, listing)?.into_iter().next() {
+            return Err(SendFault::Ahead(Box::new(ahead)));
+        }
+    }
+    Ok(())
+}
