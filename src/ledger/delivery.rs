@@ -46,6 +46,28 @@ pub struct FileToSend {
     pub state: FileState,
 }
 
+impl FileToSend {
+    /// Whether the partner may see it at any moment, or sees it already: its rename was announced, or it is being written
+    /// under its final name.
+    #[must_use]
+    pub fn may_be_shown(&self) -> bool {
+        match &self.state {
+            FileState::Renaming { .. } => true,
+            FileState::Uploading { temporary, .. } => is_final(temporary, self.name.as_str()),
+            FileState::Pending { .. }
+            | FileState::Uploaded { .. }
+            | FileState::Delivered { .. }
+            | FileState::Held { .. }
+            | FileState::Void => false,
+        }
+    }
+}
+
+/// Whether the path of an upload is that of the final name.
+fn is_final(path: &str, name: &str) -> bool {
+    path.rsplit('/').next() == Some(name)
+}
+
 impl Ledger {
     /// The next batches of a feed that are not delivered, in sealing order, at most `limit`.
     ///
@@ -157,7 +179,7 @@ impl Ledger {
         let mut found: Vec<(i64, String, String)> =
             self.rows(query, [feed.to_string()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         // What was written under its final name is the file itself, not a leftover.
-        found.retain(|(_, name, path)| path.rsplit('/').next() != Some(name));
+        found.retain(|(_, name, path)| !is_final(path, name));
         Ok(found)
     }
 
