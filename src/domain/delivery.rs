@@ -360,7 +360,10 @@ impl FileState {
             (Uploading { attempt, .. }, Fact::Conflict { .. }) if attempt.exposed => {
                 held(HeldReason::Conflict, attempt.next())
             }
-            (Uploading { attempt, .. }, Fact::InDoubt) if attempt.exposed => held(HeldReason::InDoubt, attempt.next()),
+            // As below: what may be shown at any moment is doubted when it is held.
+            (Uploading { attempt, .. }, Fact::InDoubt | Fact::HoldOrdered) if attempt.exposed => {
+                held(HeldReason::InDoubt, attempt.next())
+            }
             (Uploading { attempt, .. }, Fact::Resent) if attempt.exposed => Ok(Pending { next: attempt.next() }),
 
             (Uploaded { attempt, temporary }, Fact::RenameIntended) => Ok(Renaming { attempt, temporary }),
@@ -469,7 +472,7 @@ mod tests {
             pending            U2 -  -  -  -  -  C2  -   B2  -   -   H2  -  -  V
             pending, exposed   U2e - -  -  -  D  C2e -   B2e -   -   H2e -  -  V
             uploading          -  -  V2 P3 -  -  -   -   B3  -   -   H3  -  -  V
-            uploading, exposed -  -  V2e P3e - -  C3e ?3e B3e P3e -  H3e -  -  V
+            uploading, exposed -  -  V2e P3e - -  C3e ?3e B3e P3e -  ?3e -  -  V
             uploaded           -  -  -  P3 R2 -  C3  -   -   -   -   H3  -  -  V
             uploaded, exposed  -  -  -  P3e R2e D C3e -  -   -   -   H3e -  -  V
             renaming           -  -  -  -  -  D  C3e ?3e -   P3e P3e ?3e -  -  -

@@ -10,6 +10,7 @@ use crate::domain::batch::{BatchFact, BatchId, BatchState};
 use crate::domain::delivery::{ABSENCE, Attempt, ContentCheck, DeliveryFact, FileState, HeldReason, Proof, Verified};
 use crate::domain::ids::{FeedId, FileName, PartNumber, Revision, Sha256Digest};
 use crate::domain::period::Partition;
+use crate::domain::place;
 use crate::domain::time::UtcTime;
 use rusqlite::{Transaction, params};
 use std::sync::Arc;
@@ -47,6 +48,28 @@ pub struct FileToSend {
     /// Path of the temporary name of the last attempt, until it is known that nothing of it lies there and that it was
     /// not renamed.
     pub temporary: Option<String>,
+}
+
+impl FileToSend {
+    /// Whether the partner may see it at any moment, or sees it already: its rename was announced, or it is being written
+    /// under its final name.
+    #[must_use]
+    pub fn may_be_shown(&self) -> bool {
+        match &self.state {
+            FileState::Renaming { .. } => true,
+            FileState::Uploading { temporary, .. } => is_final(temporary, self.name.as_str()),
+            FileState::Pending { .. }
+            | FileState::Uploaded { .. }
+            | FileState::Delivered { .. }
+            | FileState::Held { .. }
+            | FileState::Void => false,
+        }
+    }
+}
+
+/// Whether the path of an upload is that of the final name.
+pub(super) fn is_final(path: &str, name: &str) -> bool {
+    place::split(path).1.rsplit('/').next() == Some(name)
 }
 
 impl Ledger {

@@ -5,12 +5,11 @@
 //! reached, when the next one is made at another, has a row of `store`. That is no part of the copy beside the archive: a
 //! ledger that is built from it forgets what lies there.
 
-use super::delivery::{BatchToSend, FileToSend, change_file, expect_state};
+use super::delivery::{BatchToSend, FileToSend, change_file, expect_state, is_final};
 use super::{Fact, Ledger, LedgerFault, Result, append_fact, run};
 use crate::disk::SyncPoint;
 use crate::domain::delivery::{DeliveryFact, FileState};
 use crate::domain::ids::{FeedId, PartnerId};
-use crate::domain::place;
 use crate::domain::time::UtcTime;
 
 impl Ledger {
@@ -38,7 +37,7 @@ impl Ledger {
         let mut found: Vec<(i64, String, String)> =
             self.rows(query, [feed.to_string()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         // What was written under its final name is the file itself, not a leftover.
-        found.retain(|(_, name, path)| place::split(path).1.rsplit('/').next() != Some(name));
+        found.retain(|(_, name, path)| !is_final(path, name));
         Ok(found)
     }
 

@@ -419,6 +419,24 @@ fn what_a_void_file_left_at_the_partner_is_removed_with_the_next_connection() {
     assert!(ledger(&site).leftovers(&voice()).expect("rows").is_empty());
 }
 
+#[test]
+fn what_a_void_file_left_under_its_final_name_is_not_removed() {
+    let site = Site::new();
+    let config = sealed_and_waiting(&site);
+    let name = "HX_2024110302_00001.dat";
+    site.write(&format!("drop/huaxin/{name}"), "perhaps ours");
+    sql(&site, &format!("UPDATE file SET state = 'uploading', exposed = 1, temporary = '{name}' WHERE id = 1"));
+    // The partner may have it: nobody says that it never comes, before it is held as one in doubt.
+    say(&config, &Order::Void(of_hour(0))).expect_err("refused");
+    say(&config, &Order::Hold(of_file(name))).expect("held");
+    let rows = ledger(&site).file_rows(&voice()).expect("rows");
+    assert!(rows.iter().any(|row| row.name == name && row.reason.as_deref() == Some("in doubt")), "{rows:?}");
+    say(&config, &Order::Void(of_hour(0))).expect("void");
+    go_on(&config);
+    once(&config, NOW);
+    assert!(site.path("drop/huaxin").join(name).exists());
+}
+
 /// The first file of the three hours was renamed by an attempt whose reply was lost; nothing of it is there.
 fn in_doubt(site: &Site, rule: &str) -> PathBuf {
     let config = sealed_and_waiting(site);

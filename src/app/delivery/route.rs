@@ -63,7 +63,7 @@ fn shown_at(file: &FileToSend) -> Option<&str> {
     }
 }
 
-/// What was being renamed at a server that is no more cannot be looked for: a person settles it.
+/// What was being shown at a server that is no more cannot be looked for: a person settles it.
 pub(super) fn doubt_the_gone(
     context: &DeliveryContext,
     partner: &PartnerConfig,
@@ -71,7 +71,8 @@ pub(super) fn doubt_the_gone(
 ) -> Result<bool, SendFault> {
     let mut doubted = false;
     for file in &batch.files {
-        if let FileState::Renaming { temporary, .. } = &file.state
+        if let FileState::Renaming { temporary, .. } | FileState::Uploading { temporary, .. } = &file.state
+            && file.may_be_shown()
             && partner.server_of(temporary).is_none()
         {
             let server = place::split(temporary).0.unwrap_or_default();

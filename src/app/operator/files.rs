@@ -93,7 +93,7 @@ pub(super) fn void(ledger: &Ledger, feed: &FeedId, name: &str) -> Result<Judged,
     if file.state.is_delivered() {
         return Ok(Err(ended(name, Some("delivered"))));
     }
-    if matches!(file.state, FileState::Renaming { .. }) {
+    if file.may_be_shown() {
         return Ok(Err(on_its_way(file)));
     }
     let manifest = batch.files.iter().find(|other| other.part.0 == 0 && other.state != FileState::Void);

@@ -119,8 +119,8 @@ pub(super) fn void(
 ) -> Result<Judged, LedgerFault> {
     let batches = on_the_way(ledger, feed, hour)?;
     if !batches.is_empty() {
-        let renaming = |file: &&FileToSend| matches!(file.state, FileState::Renaming { .. });
-        if let Some(file) = batches.iter().flat_map(|batch| &batch.files).find(renaming) {
+        let shown = |file: &&FileToSend| file.may_be_shown();
+        if let Some(file) = batches.iter().flat_map(|batch| &batch.files).find(shown) {
             return Ok(Err(on_its_way(file)));
         }
         let open = |file: &FileToSend| !file.state.is_delivered() && file.state != FileState::Void;
