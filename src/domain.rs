@@ -8,4 +8,5 @@ pub mod delivery;
 pub mod disposition;
 pub mod ids;
 pub mod period;
+pub mod pickup;
 pub mod time;
