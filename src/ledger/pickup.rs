@@ -61,6 +61,7 @@ pub struct PickupChange {
     pub fact: PickupFact,
 }
 
+/// The columns that hold what is known of a file; see [`read_pickup`].
 const PICKUP: &str = "p.state, p.first_seen, p.last_seen, p.first_missed, p.taken_at, p.how, p.modified, p.unique_fact";
 
 impl Ledger {
@@ -91,7 +92,7 @@ impl Ledger {
         let rows = self.rows(&query, [batch], |row| {
             let texts: (String, String) = (row.get(10)?, row.get(12)?);
             let bytes = unsigned(row.get::<_, Option<i64>>(11)?.unwrap_or(0));
-            Ok((read_pickup(row)?, row.get::<_, i64>(8)?, PartNumber(row.get(9)?), texts, bytes, row.get(13)?))
+            Ok((read_pickup(row, 0)?, row.get::<_, i64>(8)?, PartNumber(row.get(9)?), texts, bytes, row.get(13)?))
         })?;
         rows.into_iter()
             .map(|(pickup, row, part, (name, state), bytes, delivered_at): (_, _, _, _, _, Option<i64>)| {
@@ -205,28 +206,29 @@ impl Ledger {
 }
 
 /// The columns of [`PICKUP`]; words are parsed later.
-struct StoredPickup {
+pub(super) struct StoredPickup {
     state: Option<String>,
     how: Option<String>,
     rest: Pickup,
 }
 
-fn read_pickup(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredPickup> {
+/// Reads the columns of [`PICKUP`], of which `first` is the place of the first.
+pub(super) fn read_pickup(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<StoredPickup> {
     let time = |column: usize| row.get::<_, Option<i64>>(column).map(|nanos| nanos.map(UtcTime::from_nanos));
     let rest = Pickup {
         state: PickupState::Unseen,
-        first_seen: time(1)?,
-        last_seen: time(2)?,
-        first_missed: time(3)?,
-        taken_at: time(4)?,
+        first_seen: time(first + 1)?,
+        last_seen: time(first + 2)?,
+        first_missed: time(first + 3)?,
+        taken_at: time(first + 4)?,
         how: None,
-        stamp: Stamp { modified: time(6)?, unique: row.get::<_, Option<String>>(7)?.map(Arc::from) },
+        stamp: Stamp { modified: time(first + 6)?, unique: row.get::<_, Option<String>>(first + 7)?.map(Arc::from) },
     };
-    Ok(StoredPickup { state: row.get(0)?, how: row.get(5)?, rest })
+    Ok(StoredPickup { state: row.get(first)?, how: row.get(first + 5)?, rest })
 }
 
 impl StoredPickup {
-    fn finish(self) -> Result<Pickup> {
+    pub(super) fn finish(self) -> Result<Pickup> {
         let unreadable = |what: &str, word: &str| LedgerFault::Row(format!("{what} `{word}`"));
         let state =
             self.state.as_deref().map(|word| PickupState::parse(word).ok_or_else(|| unreadable("pickup", word)));
@@ -237,7 +239,9 @@ impl StoredPickup {
 
 fn pickup_of(t: &Transaction<'_>, file: i64) -> Result<Pickup> {
     let query = format!("SELECT {PICKUP} FROM pickup p WHERE p.file = ?1");
-    let found = row(t.prepare_cached(&query).and_then(|mut found| found.query_row([file], read_pickup).optional()))?;
+    let found = row(t
+        .prepare_cached(&query)
+        .and_then(|mut found| found.query_row([file], |row| read_pickup(row, 0)).optional()))?;
     found.map_or_else(|| Ok(Pickup::default()), StoredPickup::finish)
 }
 
