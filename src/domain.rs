@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O or reads a clock. `chrono` is named in [`period`] only.
 
+pub mod answer;
 pub mod batch;
 pub mod counter;
 pub mod delivery;

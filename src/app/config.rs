@@ -3,12 +3,14 @@
 //! [`Config`] is what `app` works with; each layer below sees only the policy made for it. Formats are files in
 //! `formats/` beside the configuration. Secrets are references; their values are read when they are needed.
 
+mod answers;
 mod partner;
 mod pickup;
 mod secret;
 mod server;
 mod source;
 
+pub use answers::AnswerRule;
 pub use partner::PartnerConfig;
 pub use pickup::{PickupRule, PickupWay};
 pub use secret::{SecretFault, SecretReference};

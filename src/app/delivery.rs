@@ -7,6 +7,7 @@
 mod damage;
 
 use super::ahead::{Ahead, files_ahead};
+use super::answers::gate;
 use super::config::{Config, PartnerConfig};
 use super::pickup::Watch;
 use super::progress::Progress;
@@ -144,6 +145,10 @@ pub fn deliver_partner(
                 report(context, &partner.id, None);
             }
             outcome.fault = watch.look_alone(context, partner, outcome.delivered, || connect(context, partner));
+            // An answer that was found may let the next batch go.
+            if has_work(context, partner) {
+                continue;
+            }
             match until {
                 Until::Delivered(_) => return outcome,
                 Until::Stopped => {
@@ -237,9 +242,14 @@ fn work_for(context: &DeliveryContext, partner: &PartnerConfig) -> Result<Vec<Ve
                 return Ok(Vec::new());
             }
             let batches = ledger.batches_to_send(&feed.id, BATCHES_AT_ONCE)?;
-            Ok(batches.into_iter().take_while(|batch| !is_held(batch)).collect())
+            let batches = batches.into_iter().take_while(|batch| !is_held(batch)).collect();
+            gate(&ledger, partner, &feed.id, batches)
         })
         .collect()
+}
+
+fn has_work(context: &DeliveryContext, partner: &PartnerConfig) -> bool {
+    work_for(context, partner).is_ok_and(|work| work.iter().any(|batches| !batches.is_empty()))
 }
 
 fn is_held(batch: &BatchToSend) -> bool {

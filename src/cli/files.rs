@@ -5,6 +5,7 @@ use super::table::{grouped, left, right, table};
 use super::times::{Face, parse_time};
 use super::{Answer, Context, Failure, exit};
 use crate::app::report::FeedBook;
+use crate::domain::answer::Verdict;
 use crate::domain::pickup::{PickupState, Taken};
 use crate::domain::time::{Length, UtcTime};
 use crate::ledger::reports::FileRow;
@@ -147,6 +148,7 @@ pub fn file_json(book: &FeedBook, face: Face, file: &FileRow) -> Value {
         "first_missed_at": time(file.pickup.first_missed),
         "picked_up_at": time(file.pickup.taken_at),
         "picked_up_after_seconds": pickup_latency(file).map(Length::seconds),
+        "answer": file.answer.map(Verdict::word),
         "pickup_evidence": file.pickup.how.map(Taken::as_str),
     })
 }

@@ -6,6 +6,7 @@ use super::times::{Face, parse_day, parse_time, rough};
 use super::{Answer, Context, Failure, exit};
 use crate::app::report::FeedBook;
 use crate::app::report::hours::{Completeness, Hour, HourLine, Standing, Taking, completeness, hours, lines};
+use crate::domain::answer::Verdict;
 use crate::domain::batch::{BatchState, HourCounts};
 use crate::domain::counter::Sequence;
 use crate::domain::period::{Partition, Zone};
@@ -212,6 +213,7 @@ impl Screen<'_, '_> {
                 "reason": line.reason,
                 "source_incomplete": line.source_incomplete,
                 "delivered_at": line.delivered_at.map(|at| self.face.iso(at.seconds())),
+                "answer": line.answer.map(Verdict::word),
                 "picked_up_files": line.taken.files,
                 "picked_up_at": line.taken.last_at.filter(|_| line.taken.waiting == 0).map(|at| self.face.iso(at.seconds())),
                 "unpicked_files": if self.book.expects_pickup { Some(line.taken.waiting) } else { None },
@@ -251,7 +253,12 @@ fn note(line: &HourLine) -> String {
             BatchState::Void => format!("VOID {}", line.reason.as_deref().unwrap_or_default()),
         },
     };
-    format!("{said}{incomplete}{lost}").trim().to_owned()
+    let answer = match line.answer {
+        Some(Verdict::Rejected) => "  REJECTED by the partner",
+        Some(Verdict::Accepted | Verdict::Settled) => "  accepted",
+        None => "",
+    };
+    format!("{said}{answer}{incomplete}{lost}").trim().to_owned()
 }
 
 /// How much of a time has to be said to tell the shown hours apart.

@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 
 /// Tables that are copied, with their keys. Alarms stand only as long as their reason and are raised again; the time of
 /// the last look at a partner's directory is that of the next one soon.
-const COPIED: [(&str, &[&str]); 18] = [
+const COPIED: [(&str, &[&str]); 20] = [
     ("definition", &["hash"]),
     ("feed_version", &["feed", "from_second"]),
     ("feed", &["feed"]),
@@ -24,6 +24,8 @@ const COPIED: [(&str, &[&str]); 18] = [
     ("batch", &["id"]),
     ("file", &["id"]),
     ("pickup", &["file"]),
+    ("answer", &["id"]),
+    ("verdict", &["file"]),
     ("input", &["id"]),
     ("position", &["source", "input"]),
     ("source", &["source"]),

@@ -3,6 +3,7 @@
 use super::batches::{apply, parse_state, subject};
 use super::{Fact, Ledger, LedgerFault, Result, append_fact, row, run, unsigned};
 use crate::disk::SyncPoint;
+use crate::domain::answer::Verdict;
 use crate::domain::batch::{BatchFact, BatchId, BatchState};
 use crate::domain::ids::{FeedId, FileName, PartNumber, PartnerId, Revision};
 use crate::domain::period::Partition;
@@ -189,13 +190,19 @@ impl Ledger {
         Ok(Some(feed))
     }
 
-    /// Nothing more is to be done for the batches of a feed that are picked up.
+    /// Nothing more is to be done for the batches of a feed that are picked up; of a partner that answers, for those that
+    /// are accepted.
     ///
     /// # Errors
     /// [`LedgerFault`]; nothing was recorded then.
-    pub fn retire_picked_up(&mut self, feed: &FeedId, at: UtcTime) -> Result<()> {
+    pub fn retire_picked_up(&mut self, feed: &FeedId, answers: bool, at: UtcTime) -> Result<()> {
         let query = "SELECT id FROM batch WHERE feed = ?1 AND state = 'picked up' ORDER BY +id LIMIT 1000";
-        let batches: Vec<i64> = self.rows(query, [feed.to_string()], |row| row.get(0))?;
+        let mut batches = Vec::new();
+        for batch in self.rows(query, [feed.to_string()], |row| row.get::<_, i64>(0))? {
+            if !answers || self.batch_verdict(batch)? == Some(Verdict::Accepted) {
+                batches.push(batch);
+            }
+        }
         if batches.is_empty() {
             return Ok(());
         }

@@ -4,6 +4,7 @@ use super::batches::parse_state;
 use super::batches::rows::{read_sequence, read_totals};
 use super::pickup::read_pickup;
 use super::{Ledger, LedgerFault, Result, unsigned};
+use crate::domain::answer::Verdict;
 use crate::domain::batch::{BatchState, HourCounts};
 use crate::domain::counter::Sequence;
 use crate::domain::ids::{FeedId, Lsn, PartNumber, Revision, SourceId};
@@ -95,6 +96,8 @@ pub struct FileRow {
     pub delivered_at: Option<UtcTime>,
     /// What became of it at the partner.
     pub pickup: Pickup,
+    /// What the partner answered.
+    pub answer: Option<Verdict>,
 }
 
 impl FileRow {
@@ -199,7 +202,8 @@ const BATCH: &str = "SELECT start_second, end_second, revision, state, reason, f
 const FILE: &str = "SELECT b.start_second, b.end_second, b.revision, f.part, f.name, f.cycle, f.number, f.records,
     f.bytes, f.sha256, f.first_event, f.last_event, f.totals, f.archive_path, f.state, f.attempt, f.reason, f.verified,
     f.delivered_at, f.resent, p.state, p.first_seen, p.last_seen, p.first_missed, p.taken_at, p.how, p.modified,
-    p.unique_fact FROM file f JOIN batch b ON b.id = f.batch LEFT JOIN pickup p ON p.file = f.id WHERE b.feed = ?1
+    p.unique_fact, v.state FROM file f JOIN batch b ON b.id = f.batch LEFT JOIN pickup p ON p.file = f.id
+    LEFT JOIN verdict v ON v.file = f.id WHERE b.feed = ?1
     ORDER BY b.start_second, b.revision, f.part = 0, f.part";
 const QUARANTINE: &str = "SELECT id, source, feed, start_second, input, record, line, byte, reason, length(raw), at,
     state FROM quarantine WHERE (?1 IS NULL OR feed = ?1) AND (?2 IS NULL OR source = ?2) AND (?3 IS NULL OR id = ?3)
@@ -450,5 +454,6 @@ fn read_file(row: &rusqlite::Row<'_>) -> rusqlite::Result<FileRow> {
         delivered_at: time(row.get(18)?),
         resent: row.get(19)?,
         pickup: Pickup::default(),
+        answer: row.get::<_, Option<String>>(28)?.and_then(|word| Verdict::parse(&word)),
     })
 }

@@ -148,6 +148,33 @@ CREATE TABLE pickup (                   -- what became of delivered files in the
     modified, unique_fact)) STORED
 );
 
+CREATE TABLE answer (                   -- answer files of partners that were read
+  id          INTEGER PRIMARY KEY,
+  partner     TEXT NOT NULL,
+  name        TEXT NOT NULL,
+  bytes       INTEGER NOT NULL,
+  sha256      TEXT NOT NULL,
+  modified    INTEGER,                  -- what the listing stated
+  unique_fact TEXT,
+  path        TEXT NOT NULL,            -- where it is kept, below the archive
+  code        TEXT,                     -- of the alarm: nothing of it counts
+  problem     TEXT,
+  at          INTEGER NOT NULL,
+  "check" INTEGER NOT NULL AS (row_check('answer', id, partner, name, bytes, sha256, modified, unique_fact, path, code,
+    problem, at)) STORED,
+  UNIQUE (partner, name, sha256)
+);
+
+CREATE TABLE verdict (                  -- what partners answered about files
+  file    INTEGER PRIMARY KEY,
+  state   TEXT NOT NULL,                -- accepted, rejected, settled (by a person)
+  records INTEGER NOT NULL,             -- rejected records; 0: the whole file
+  reason  TEXT NOT NULL,
+  at      INTEGER NOT NULL,
+  "check" INTEGER NOT NULL AS (row_check('verdict', file, state, records, reason, at)) STORED
+);
+CREATE INDEX verdict_rejected ON verdict (state) WHERE state = 'rejected';
+
 CREATE TABLE look (                     -- the last whole listing of each partner's directory
   partner TEXT PRIMARY KEY,
   at      INTEGER NOT NULL,

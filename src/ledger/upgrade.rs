@@ -91,7 +91,7 @@ mod tests {
     fn older(dir: &Path) -> PathBuf {
         let path = dir.join("ledger.db");
         let ledger = Ledger::create(&path, "0a").expect("ledger");
-        let later = "DROP VIEW main.v_files; DROP TABLE main.pickup; DROP TABLE main.look;
+        let later = "DROP VIEW main.v_files; DROP TABLE main.pickup; DROP TABLE main.look; DROP TABLE main.answer; DROP TABLE main.verdict;
                      DROP INDEX main.file_name; DROP INDEX main.batch_feed_state;
                      CREATE VIEW main.v_files AS SELECT name FROM file;
                      UPDATE main.store SET value = '2' WHERE key = 'schema_version';";

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and its names are its documentation"
 )]
 
+mod answers;
 mod cli_reports;
 mod clock_jumps;
 mod damaged_archive;

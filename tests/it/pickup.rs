@@ -21,23 +21,37 @@ const NOW: &str = "2024-11-03T05:00:00Z";
 const DELETED: &str = r#"{ by = "deleted", within = "90m" }"#;
 
 /// Two hours at one partner, and a clock that a test moves.
-struct Handoff {
-    site: Site,
-    clock: Arc<MovedClock>,
+pub struct Handoff {
+    pub site: Site,
+    pub clock: Arc<MovedClock>,
     server: Option<TestServer>,
 }
 
 impl Handoff {
     fn new(pickup: &str) -> Self {
+        Self::with(&format!("pickup = {pickup}"))
+    }
+
+    /// A partner with these keys, and more formats.
+    pub fn with_formats(keys: &str, formats: &[(&str, &str)]) -> Self {
+        let handoff = Self::with(keys);
+        for (name, text) in formats {
+            handoff.site.write(&format!("formats/{name}.toml"), text);
+        }
+        handoff
+    }
+
+    /// A partner with these keys.
+    fn with(keys: &str) -> Self {
         let site = Site::in_memory();
         let handoff = Self { clock: Arc::new(MovedClock::at(time(NOW).seconds())), server: None, site };
-        handoff.expect(pickup);
+        handoff.configure(keys);
         handoff.site.write("in/1.log", call_line(1, "a") + &call_line(61, "b"));
         handoff.site.drop_dir("huaxin");
         handoff
     }
 
-    fn expect(&self, pickup: &str) {
+    fn configure(&self, keys: &str) {
         self.site.configure(&format!(
             r#"
 state = "state"
@@ -49,7 +63,7 @@ then = "delete"
 format = "kamailio-acc-cdrs"
 [partner.huaxin]
 deliver = "drop/huaxin"
-pickup = {pickup}
+{keys}
 [partner.huaxin.feed.voice]
 source = "switch"
 format = "huaxin-voice"
@@ -61,7 +75,7 @@ manifest = {{ name = "HX_{{start:%Y%m%d%H}}_{{revision:02}}.json" }}
         ));
     }
 
-    fn config(&self) -> Config {
+    pub fn config(&self) -> Config {
         let mut config = load(&self.site.path("hourdrop.toml"), NOW);
         if let Some(server) = &self.server {
             config.partners[0].address.endpoint = server.endpoint.clone();
@@ -70,7 +84,7 @@ manifest = {{ name = "HX_{{start:%Y%m%d%H}}_{{revision:02}}.json" }}
         config
     }
 
-    fn once(&self) -> OnceReport {
+    pub fn once(&self) -> OnceReport {
         self.once_with(self.config())
     }
 
@@ -80,21 +94,21 @@ manifest = {{ name = "HX_{{start:%Y%m%d%H}}_{{revision:02}}.json" }}
         Exporter::open(config, &world, None, true).expect("an exporter").once().expect("a pass")
     }
 
-    fn dir(&self) -> std::path::PathBuf {
+    pub fn dir(&self) -> std::path::PathBuf {
         self.server.as_ref().map_or_else(|| self.site.drop_dir("huaxin"), |server| server.files.clone())
     }
 
-    fn names(&self) -> Vec<String> {
+    pub fn names(&self) -> Vec<String> {
         files_in(&self.dir()).into_keys().collect()
     }
 
-    fn take(&self, ending: &str) {
+    pub fn take(&self, ending: &str) {
         for name in self.names().iter().filter(|name| name.ends_with(ending)) {
             fs::remove_file(self.dir().join(name)).expect("taken");
         }
     }
 
-    fn ledger(&self) -> Ledger {
+    pub fn ledger(&self) -> Ledger {
         Ledger::open_read_only(&self.site.path("state/ledger.db")).expect("ledger")
     }
 
@@ -106,12 +120,12 @@ manifest = {{ name = "HX_{{start:%Y%m%d%H}}_{{revision:02}}.json" }}
         self.files().iter().map(|file| file.pickup.state).collect()
     }
 
-    fn batches(&self) -> Vec<String> {
+    pub fn batches(&self) -> Vec<String> {
         let batches = self.ledger().batch_rows(&FeedId::parse("huaxin/voice").expect("feed")).expect("batches");
         batches.iter().map(|batch| batch.state.to_string()).collect()
     }
 
-    fn alarms(&self) -> Vec<String> {
+    pub fn alarms(&self) -> Vec<String> {
         self.ledger()
             .alarms()
             .expect("alarms")
@@ -120,7 +134,7 @@ manifest = {{ name = "HX_{{start:%Y%m%d%H}}_{{revision:02}}.json" }}
             .collect()
     }
 
-    fn screen(&self, arguments: &[&str]) -> String {
+    pub fn screen(&self, arguments: &[&str]) -> String {
         let now = hourdrop::clock::Clock::now(&*self.clock).seconds();
         let now = chrono::DateTime::from_timestamp(now, 0).expect("a time").to_rfc3339();
         let output = Command::new(env!("CARGO_BIN_EXE_hourdrop"))
@@ -264,7 +278,7 @@ fn files_that_a_partner_keeps_are_removed_when_their_time_is_over_and_they_are_o
     assert_eq!(handoff.names(), [first.clone(), second.clone(), "theirs.txt".to_owned()]);
     let expected = [
         "HD0212 files that are not ours lie in the drop directory: theirs.txt".to_owned(),
-        format!("HD0216 not removed, because they are not as hourdrop left them: {first}, {second}"),
+        format!("HD0216 not removed, because they are not as hourdrop left them: {second}, {first}"),
     ];
     let mut alarms = handoff.alarms();
     alarms.sort();

@@ -1,5 +1,6 @@
 //! `[partner.NAME]`: who receives, where, and what is expected of them.
 
+use super::answers::AnswerRule;
 use super::pickup::PickupRule;
 use super::secret::SecretReference;
 use super::server;
@@ -27,6 +28,8 @@ pub struct PartnerConfig {
     pub picks_up: Vec<Placed<glob::Pattern>>,
     /// How it shows that it took a file.
     pub pickup: Option<PickupRule>,
+    /// How it answers.
+    pub answers: Option<AnswerRule>,
     /// Directory for temporary names; `None` puts them beside the final ones.
     pub temporary_dir: Option<String>,
     /// What is done with a file of which nobody can say whether it arrived.
@@ -55,6 +58,8 @@ pub(super) fn read(
     look_around(&table, address.as_ref(), password.as_ref());
     let picks_up = read_patterns(&table);
     let pickup = table.table("pickup").map(PickupRule::read);
+    let drop = address.as_ref().map(|address| &address.directory);
+    let answers = table.table("answers").map(|table| AnswerRule::read(table, formats, drop));
     let temporary_dir = table.text("temporary_dir").map(|text| text.value);
     let rules = [("hold", InDoubtRule::Hold), ("resend", InDoubtRule::Resend)];
     let in_doubt = table.choice("in_doubt", &rules).map(|rule| rule.value).unwrap_or_default();
@@ -67,6 +72,10 @@ pub(super) fn read(
         password,
         picks_up,
         pickup,
+        answers: match answers {
+            Some(rule) => Some(rule?),
+            None => None,
+        },
         temporary_dir,
         in_doubt,
         deadlines,

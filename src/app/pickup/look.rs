@@ -71,7 +71,7 @@ pub(super) fn look(
     look.remove_old()?;
     let mut ledger = context.ledger.lock();
     for feed in partner.feeds.iter().filter(|feed| !feed.shadow) {
-        ledger.retire_picked_up(&feed.id, look.now)?;
+        ledger.retire_picked_up(&feed.id, partner.answers.is_some(), look.now)?;
     }
     ledger.record_look(&partner.id, look.now)?;
     drop(ledger);
@@ -188,7 +188,9 @@ impl Look<'_> {
     fn judge_unknown(&mut self) -> Result<(), LookFault> {
         let mut back = Vec::new();
         for name in std::mem::take(&mut self.unknown) {
-            if self.context.mark.is_temporary(&name) || self.rule.ignore.iter().any(|ignored| ignored.matches(&name)) {
+            let answers = self.partner.answers.as_ref().map(|answers| &answers.pattern);
+            let mut patterns = self.rule.ignore.iter().chain(answers);
+            if self.context.mark.is_temporary(&name) || patterns.any(|pattern| pattern.matches(&name)) {
                 continue;
             }
             let known = self.context.ledger.lock().tracked_by_name(&name)?;

@@ -1,6 +1,7 @@
 //! What became of every hour: received = sent + filtered + quarantined + void + lost + pending.
 
 use super::FeedBook;
+use crate::domain::answer::{Verdict, of_batch};
 use crate::domain::batch::{BatchState, HeldFrom, HourCounts};
 use crate::domain::counter::Sequence;
 use crate::domain::ids::Revision;
@@ -155,12 +156,21 @@ pub struct HourLine {
     pub delivered_at: Option<UtcTime>,
     /// What the partner has taken of them.
     pub taken: Taking,
+    /// What it has answered.
+    pub answer: Option<Verdict>,
     /// Where it stands.
     pub standing: Standing,
     /// Sealed before a source had been read to the end.
     pub source_incomplete: bool,
     /// Why it is held or void.
     pub reason: Option<String>,
+}
+
+/// What the partner has answered about a batch: nothing, when it has said nothing of any file.
+fn answer(files: &[&&FileRow]) -> Option<Verdict> {
+    let delivered = files.iter().filter(|file| file.state == "delivered");
+    let said: Vec<(bool, Option<Verdict>)> = delivered.map(|file| (file.is_manifest(), file.answer)).collect();
+    of_batch(&said).filter(|_| said.iter().any(|(_, said)| said.is_some()))
 }
 
 /// What a partner has taken of some files.
@@ -270,6 +280,7 @@ fn line(hour: &Hour<'_>, batch: Option<&BatchRow>, revision: Revision) -> HourLi
         files: own.len() as u64,
         delivered_at: batch.and_then(|batch| batch.delivered_at),
         taken: Taking::of(own.iter().map(|file| **file)),
+        answer: answer(&own),
         standing: match batch {
             None => Standing::Open,
             Some(batch) if batch.state == BatchState::Open => Standing::Open,

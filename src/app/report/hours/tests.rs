@@ -106,6 +106,7 @@ fn file(partition: Partition, revision: u32, part: u32, number: u64, records: u6
         delivered_at: at,
         resent: 0,
         pickup: Pickup::default(),
+        answer: None,
     }
 }
 
