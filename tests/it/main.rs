@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and its names are its documentation"
 )]
 
+mod answers;
 mod cli_reports;
 mod clock_jumps;
 mod connections;
@@ -26,6 +27,7 @@ mod one_fault;
 mod open_files;
 mod operator;
 mod partner_rules;
+mod pickup;
 mod policies;
 mod probe;
 mod quiet_times;

@@ -127,12 +127,12 @@ impl ScriptedServer {
         Self { port, world }
     }
 
-    pub fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().expect("world")
+    pub const fn port(&self) -> u16 {
+        self.port
     }
 
-    pub fn port(&self) -> u16 {
-        self.port
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().expect("world")
     }
 
     pub fn connect(&self) -> Result<Box<dyn Remote>, RemoteFault> {

@@ -9,7 +9,9 @@ use super::route::{doubt_the_gone, way_of, work_at};
 use super::session::{self, Tally};
 use super::wait::{wait, waits_for_room};
 use super::{DeliveryContext, PartnerOutcome, Until};
+use crate::app::answers;
 use crate::app::config::PartnerConfig;
+use crate::app::pickup::is_watched;
 use crate::domain::delivery::FileState;
 use crate::domain::time::{Length, UtcTime};
 use crate::ledger::LedgerFault;
@@ -20,6 +22,9 @@ use std::sync::mpsc::Receiver;
 
 /// Batches of a feed that are looked up at once.
 const BATCHES_AT_ONCE: u32 = 64;
+
+/// Somebody who has new work wakes the thread.
+const LONGEST_REST: Length = Length::from_seconds(3600);
 
 /// So often it is looked whether it is still quiet.
 const QUIET_LOOK: Length = Length::from_seconds(60);
@@ -98,7 +103,7 @@ impl<'c> Sender<'c> {
             return Ok(Next::Ended);
         }
         if self.outcome.left == 0 {
-            return Ok(self.rest());
+            return self.rest();
         }
         let gate = Gate::new(self.context.clock.as_ref(), self.partner.quiet.as_ref());
         if let Some(end) = gate.quiet_until() {
@@ -238,21 +243,40 @@ impl<'c> Sender<'c> {
         if wait(self.context, self.until, left, self.wake) { Next::Again } else { Next::Ended }
     }
 
-    /// There is nothing to send.
-    fn rest(&mut self) -> Next {
-        self.outcome.fault = None;
+    /// There is nothing to send: a moment to see what was taken.
+    fn rest(&mut self) -> Result<Next, SendFault> {
         let paused = self.context.ledger.lock().is_paused(&format!("partner {}", self.partner.id));
         if paused.unwrap_or(false) {
             // What a person has paused is no alarm.
             self.reporter.well();
         }
-        match self.until {
+        self.outcome.fault = self.look();
+        // An answer that was found may let the next batch go.
+        if self.work()?.iter().any(|batches| !batches.is_empty()) {
+            return Ok(Next::Again);
+        }
+        Ok(match self.until {
             Until::Delivered(_) => Next::Ended,
             Until::Stopped => {
-                self.context.clock.wait(Length::from_seconds(3600), self.wake);
+                let (context, partner) = (self.context, self.partner);
+                let watched = self.servers.iter().enumerate().filter(|(at, _)| is_watched(context, partner, *at));
+                let rests = watched.map(|(_, (_, line))| line.memory.rest(context, partner, LONGEST_REST));
+                context.clock.wait(rests.min().unwrap_or(LONGEST_REST), self.wake);
                 Next::Again
             }
+        })
+    }
+
+    /// Looks at the partner's directories where it is time. Says what went wrong.
+    fn look(&mut self) -> Option<String> {
+        let (context, partner) = (self.context, self.partner);
+        if partner.quiet.as_ref().is_some_and(|quiet| quiet.end(context.clock.now()).is_some()) {
+            return None;
         }
+        let watched = self.servers.iter_mut().enumerate().filter(|(server, _)| is_watched(context, partner, *server));
+        let faults =
+            watched.map(|(server, (address, line))| line.memory.look_alone(context, partner, (server, *address)));
+        faults.collect::<Vec<_>>().into_iter().flatten().next()
     }
 
     /// Nothing may be sent before `end`.
@@ -297,7 +321,8 @@ impl<'c> Sender<'c> {
                     return Ok(Vec::new());
                 }
                 let batches = ledger.batches_to_send(&feed.id, BATCHES_AT_ONCE)?;
-                Ok(batches.into_iter().take_while(|batch| !is_held(batch)).collect())
+                let batches = batches.into_iter().take_while(|batch| !is_held(batch)).collect();
+                answers::gate(&ledger, self.partner, &feed.id, batches)
             })
             .collect()
     }

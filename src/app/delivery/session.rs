@@ -9,9 +9,11 @@ use super::sweep::{remove_parts, sweep};
 use super::unpicked::KnownNames;
 use crate::app::ahead::files_ahead;
 use crate::app::config::PartnerConfig;
+use crate::app::pickup::{Server, Watch};
 use crate::deliver::{MoreSessions, TemporaryPlace};
 use crate::domain::delivery::FileState;
 use crate::domain::disposition::Disposition;
+use crate::domain::time::Length;
 use crate::ledger::delivery::BatchToSend;
 use crate::remote::{Address, Endpoint, Remote, RemoteEntry, RemoteFault, RemotePath};
 use std::sync::Arc;
@@ -24,6 +26,28 @@ pub(super) struct Memory {
     is_compared: bool,
     /// Names there.
     names: KnownNames,
+    /// Batches delivered there by this process.
+    delivered: u64,
+    /// When it was looked at for files that were taken.
+    watch: Watch,
+}
+
+impl Memory {
+    /// Looks for files that were taken, and for answers, in a session of its own. Says what went wrong.
+    pub(super) fn look_alone(
+        &mut self,
+        context: &DeliveryContext,
+        partner: &PartnerConfig,
+        server: Server<'_>,
+    ) -> Option<String> {
+        let connect = || open(context, partner, server.1);
+        self.watch.look_alone(context, partner, server, self.delivered, connect)
+    }
+
+    /// How long nothing needs to be looked at: at most `longest`.
+    pub(super) fn rest(&self, context: &DeliveryContext, partner: &PartnerConfig, longest: Length) -> Length {
+        self.watch.rest(context, partner, longest)
+    }
 }
 
 /// What was delivered.
@@ -71,10 +95,15 @@ pub(super) fn send(
             return Ok(());
         }
         if !send_batch(context, &target, session.as_mut(), batch, tally)? {
-            // The feed is held or rests; the next look leaves it out.
-            return Ok(());
+            // The feed is held or rests, and the next turn leaves it out; or the directory is full.
+            if !gate.is_full() {
+                return Ok(());
+            }
+            break;
         }
+        memory.delivered += 1;
     }
+    memory.watch.look_after(context, partner, (server, address), session.as_mut(), memory.delivered);
     Ok(())
 }
 
