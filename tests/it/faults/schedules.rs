@@ -1,0 +1,109 @@
+//! A scripted server that lies by a schedule: it cuts, stalls, resets, answers what is not so, acts and says that it did
+//! not, acts later, loses parts of files, and its partner takes files at any moment. Everything else is the real
+//! program: records, sealing, archive, ledger, one pass after the other until the schedule is used up.
+//!
+//! The judgement is the partner's: no name is shown twice, none before it is whole, none out of order, and no
+//! stranger's file is touched or named. In the end everything is delivered, or waited for a person with a reason.
+//!
+//! `HOURDROP_SCHEDULES` is the number of schedules that are drawn.
+
+mod plan;
+mod run;
+mod server;
+mod world;
+
+use super::{number, say, seed, tell};
+use plan::{Lie, Plan, STEPS, Taking, Traits, acts_of};
+use run::{Outcome, run};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+const SCHEDULES: u64 = 120;
+/// Many of them wait for a deadline.
+const AT_ONCE: usize = 4;
+
+/// So many schedules that fail tell enough.
+const PROBLEMS_MAX: usize = 6;
+
+/// What came of all schedules.
+#[derive(Debug, Default)]
+struct Tally {
+    fired: usize,
+    held: BTreeMap<String, u64>,
+    resent: u64,
+    undeliverable: u64,
+}
+
+impl Tally {
+    fn add(&mut self, outcome: Outcome) {
+        self.fired += outcome.fired;
+        self.resent += outcome.resent;
+        self.undeliverable += u64::from(outcome.undeliverable);
+        for reason in outcome.held {
+            *self.held.entry(reason).or_default() += 1;
+        }
+    }
+}
+
+/// Runs all of them; each has words for how it is drawn again.
+fn run_all(plans: &[(String, Plan)]) -> Tally {
+    let (next, tally, problems) = (AtomicUsize::new(0), Mutex::new(Tally::default()), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some((how, plan)) = plans.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if problems.lock().unwrap_or_else(PoisonError::into_inner).len() >= PROBLEMS_MAX {
+                return;
+            }
+            match run(plan) {
+                Ok(outcome) => tally.lock().unwrap_or_else(PoisonError::into_inner).add(outcome),
+                Err(problem) => {
+                    problems.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{how}: {problem}"));
+                }
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(work);
+        }
+    });
+    let problems = problems.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let shown = problems.join("\n\n");
+    assert!(problems.is_empty(), "{} of {} schedules: {shown}", problems.len(), plans.len());
+    tally.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[test]
+fn no_schedule_of_lies_shows_a_file_twice_or_in_part_or_touches_a_strangers() {
+    let (seed, count) = (seed(), number("HOURDROP_SCHEDULES", SCHEDULES));
+    say(&format!("schedules: seed {seed}"));
+    let drawn = |number: u64| {
+        let own = seed.wrapping_add(number);
+        (format!("HOURDROP_SEED={own} HOURDROP_SCHEDULES=1 (number {number} of seed {seed})"), Plan::draw(own))
+    };
+    let plans: Vec<(String, Plan)> = (0..count).map(drawn).collect();
+    let tally = run_all(&plans);
+    say(&format!("schedules: {tally:?}"));
+    assert!(count < 20 || tally.fired > plans.len(), "the lies are hardly ever reached: {tally:?}");
+    tell("schedules of a lying server", count, count, seed);
+}
+
+/// Everything that can go wrong at each step, once, alone.
+fn alone() -> Vec<Lie> {
+    let lies = STEPS.into_iter().flat_map(|step| acts_of(step).into_iter().map(move |act| (step, act)));
+    // The second reply to PASV or CWD and so on says nothing new; an upload's is the one of a part file.
+    lies.map(|(step, act)| Lie { step, nth: 1, times: 1, act }).collect()
+}
+
+#[test]
+fn each_step_may_go_wrong_in_each_way() {
+    let taking = |number: usize| [Taking::Never, Taking::AtOnce][number % 2];
+    let plans: Vec<(String, Plan)> = alone()
+        .into_iter()
+        .enumerate()
+        .map(|(number, lie)| (lie.to_string(), Plan::of(lie, Traits { taking: taking(number), ..Traits::PLAIN })))
+        .collect();
+    let tally = run_all(&plans);
+    say(&format!("one lie alone: {} schedules, {tally:?}", plans.len()));
+    assert!(tally.fired >= plans.len() * 9 / 10, "every step is reached: {tally:?}");
+}
