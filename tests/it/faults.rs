@@ -10,7 +10,7 @@ mod oracle;
 mod power;
 mod replays;
 mod rig;
-mod schedules;
+pub mod schedules;
 mod soak;
 mod syscalls;
 

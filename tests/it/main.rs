@@ -28,6 +28,7 @@ mod readme;
 mod recover;
 mod remote_suite;
 mod requests;
+mod robot;
 mod run_command;
 mod sample_data;
 mod scripted_server;

@@ -237,6 +237,10 @@ pub struct Traits {
     pub resend: bool,
     /// Files of some megabytes.
     pub large: bool,
+    /// As many connections may there be at once.
+    pub connections_max: Option<u32>,
+    /// As many files may lie there; more are refused with 552.
+    pub files_max: Option<usize>,
 }
 
 impl Traits {
@@ -256,6 +260,8 @@ impl Traits {
         temporary_dir: false,
         resend: false,
         large: false,
+        connections_max: None,
+        files_max: None,
     };
 
     fn draw(random: &mut fastrand::Rng) -> Self {
@@ -276,6 +282,8 @@ impl Traits {
             temporary_dir: one_in(4),
             resend: one_in(4),
             large: one_in(12),
+            connections_max: None,
+            files_max: None,
         };
         if random.u8(0..6) == 0 {
             traits.greeting = Some(FORMS[random.usize(0..FORMS.len())]);

@@ -17,6 +17,7 @@ pub struct Server {
 }
 
 impl Server {
+    /// Starts one. `foreign_final` is the name that a stranger's file has, where the plan wants one.
     pub fn start(plan: &Plan, foreign_final: &str) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listener");
         let port = listener.local_addr().expect("address").port();
@@ -83,6 +84,10 @@ impl Dialogue {
 
     fn run(mut self) {
         self.connection.set_nodelay(true).ok();
+        if !self.world().admit() {
+            self.connection.write_all(b"421 One connection for each account.\r\n").ok();
+            return;
+        }
         let mut reader = BufReader::new(self.connection.try_clone().expect("socket"));
         let greeting = self.greeting();
         let mut goes_on = self.deliver(greeting, &mut reader);
@@ -96,9 +101,9 @@ impl Dialogue {
             self.explained |= verb == "QUIT";
             goes_on = self.deliver(next, &mut reader);
         }
-        if !self.explained {
-            self.world().unexplained += 1;
-        }
+        let mut world = self.world();
+        world.connections -= 1;
+        world.unexplained += u32::from(!self.explained);
     }
 
     /// Sends what is to be sent. False when the connection is at its end.
@@ -279,6 +284,9 @@ impl Dialogue {
 
     fn store(&mut self, path: &str) -> Next {
         self.world().asked_to_store(path);
+        if self.world().is_full() {
+            return line(&refusal(552));
+        }
         let mut data = match self.open(Step::Stor) {
             Ok(data) => data,
             Err(next) => return next,
@@ -438,7 +446,8 @@ fn odd(form: Form, reply: &str) -> Next {
     let form = if reply.contains("\r\n") && form != Form::Pieces { Form::Sloppy } else { form };
     match form {
         Form::Lines => Next::Send(
-            format!("{code}-Welcome\r\n {code} this is not the end\r\n599 nor is this\r\n\r\n{code} {text}\r\n").into(),
+            format!("{code}-Welcome\r\n {code} this is not the end\r\n2024 was a good year\r\n\r\n{code} {text}\r\n")
+                .into(),
         ),
         Form::Pieces => Next::Trickle(format!("{reply}\r\n").into_bytes()),
         Form::Sloppy => {

@@ -49,6 +49,9 @@ pub struct World {
     pub fired: Vec<(Step, Act)>,
     /// Connections that the client left without a word although nothing went wrong.
     pub unexplained: u32,
+    pub connections: u32,
+    /// What the partner has written for us, by name.
+    pub answers: BTreeMap<String, String>,
     plan: Plan,
     behaves: bool,
     reached: BTreeMap<Step, u32>,
@@ -81,12 +84,26 @@ impl World {
             commands: Vec::new(),
             fired: Vec::new(),
             unexplained: 0,
+            connections: 0,
+            answers: BTreeMap::new(),
             plan: plan.clone(),
             behaves: false,
             reached: BTreeMap::new(),
             late: Vec::new(),
             random: fastrand::Rng::with_seed(plan.seed),
         }
+    }
+
+    /// A connection begins, if there is room for one.
+    pub fn admit(&mut self) -> bool {
+        let has_room = self.traits.connections_max.is_none_or(|max| self.connections < max);
+        self.connections += u32::from(has_room);
+        has_room
+    }
+
+    /// The account may have no more files in its directories.
+    pub fn is_full(&self) -> bool {
+        self.traits.files_max.is_some_and(|max| self.files.len() >= max)
     }
 
     /// What goes wrong now that this step is reached.
