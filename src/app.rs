@@ -5,6 +5,7 @@
 //! - [`exporter`]: `once` and `run`, made of [`intake`], [`sealing`] and [`delivery`]; [`fault`]: why they stop; [`ahead`]: whether
 //!   a partner knows more than the ledger; [`space`]: what is done when there is no room on a disk or in the spool;
 //!   [`clock_watch`]: what is done when the wall clock jumps.
+//! - [`pickup`]: what the partner does with delivered files; [`answers`]: what it says of them.
 //! - [`operator`]: what persons order; [`requests`]: how they order it while an instance works.
 //! - [`recover`]: the ledger again, from the archive and its log; [`journal`]: looking at the spool from outside, and
 //!   mending it.
@@ -12,6 +13,7 @@
 //! - [`report`], [`readback`], [`preview`], [`init`], [`quarantine`], [`verify`]: what the other commands need.
 
 pub mod ahead;
+pub mod answers;
 pub mod beside;
 pub mod clock_watch;
 pub mod config;
@@ -25,6 +27,7 @@ pub mod init;
 pub mod intake;
 pub mod journal;
 pub mod operator;
+pub mod pickup;
 pub mod preview;
 pub mod progress;
 pub mod quarantine;

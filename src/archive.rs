@@ -1,6 +1,7 @@
 //! The archive: the very bytes that are uploaded, read-only, below `<partner>/<feed>/YYYY/MM/DD/HH/` of the hour's
 //! start in UTC. A file gets its name here durably before the first byte of it leaves, and deliveries read it here.
-//! Beside the files lie the [`log`] and, in `.aside`, what was found under a name of ours and was not ours.
+//! Beside the files lie the [`log`], in `.aside` what was found under a name of ours and was not ours, and in `.answers`
+//! the partners' answers as they came.
 
 pub mod log;
 
@@ -12,7 +13,7 @@ use crate::disk::{Disk, DiskRead, SyncPoint, parent, read_piece};
 use crate::domain::ids::{FeedId, FileName, Sha256Digest};
 use crate::domain::period::Partition;
 use sha2::{Digest, Sha256};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -85,6 +86,26 @@ impl Archive {
         }
         self.disk.set_read_only(staged).map_err(disk_fault("protect", staged))?;
         self.disk.publish(staged, &target, SyncPoint::ArchiveDirectory).map_err(fault("publish"))
+    }
+
+    /// Keeps bytes that came from somebody else, durably. A file that is there already is accepted when it has the same
+    /// bytes.
+    ///
+    /// # Errors
+    /// [`ArchiveFault`].
+    pub fn keep(&self, path: &str, bytes: &[u8], sha256: &Sha256Digest) -> Result<(), ArchiveFault> {
+        let target = self.full_path(path);
+        let dir = parent(&target);
+        self.disk.create_dir_all(dir, SyncPoint::ArchiveDirectory).map_err(disk_fault("create directory", dir))?;
+        let staged = dir.join(".new");
+        if self.disk.stat(&staged).map_err(disk_fault("look at", &staged))?.is_some() {
+            self.disk.remove(&staged).map_err(disk_fault("remove", &staged))?;
+        }
+        let mut file = self.disk.create_new(&staged).map_err(disk_fault("create", &staged))?;
+        file.write_all(bytes).and_then(|()| file.flush()).map_err(disk_fault("write", &staged))?;
+        file.sync(SyncPoint::StagedFile).map_err(disk_fault("sync", &staged))?;
+        drop(file);
+        self.adopt(&staged, path, sha256)
     }
 
     /// Where files lie that were found under a name of ours and are not ours.

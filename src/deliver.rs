@@ -27,6 +27,7 @@ mod batch;
 mod life;
 mod look;
 pub mod retry;
+pub mod sight;
 
 pub use batch::{BatchFault, BatchOutcome, deliver_batch};
 pub use retry::RetryPolicy;
@@ -59,6 +60,22 @@ impl StoreMark {
     pub fn parse(text: &str) -> Option<Self> {
         let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         (text.len() == 8 && text.bytes().all(digit)).then(|| Self(Arc::from(text)))
+    }
+
+    /// The path of the small file that proves that a directory's content can be seen.
+    #[must_use]
+    pub fn probe_path(&self, directory: &RemotePath, name: &FileName) -> RemotePath {
+        self.mark(directory, name, "look")
+    }
+
+    fn mark(&self, directory: &RemotePath, name: &FileName, what: &str) -> RemotePath {
+        directory.join_part(&format!("{name}.{self}-{what}.tmp"))
+    }
+
+    /// True for a temporary name of this store.
+    #[must_use]
+    pub fn is_temporary(&self, name: &str) -> bool {
+        name.strip_suffix(".tmp").is_some_and(|rest| rest.contains(&format!(".{self}-")))
     }
 }
 
@@ -130,11 +147,11 @@ impl FileToDeliver {
 
     /// The path of the small file that proves that a directory's content can be seen.
     fn probe_path(&self, directory: &RemotePath) -> RemotePath {
-        self.mark(directory, "look")
+        self.store.probe_path(directory, &self.name)
     }
 
     fn mark(&self, directory: &RemotePath, what: &str) -> RemotePath {
-        directory.join_part(&format!("{}.{}-{what}.tmp", self.name, self.store))
+        self.store.mark(directory, &self.name, what)
     }
 }
 

@@ -2,10 +2,12 @@
 //!
 //! Nothing here does I/O or reads a clock. `chrono` is named in [`period`] only.
 
+pub mod answer;
 pub mod batch;
 pub mod counter;
 pub mod delivery;
 pub mod disposition;
 pub mod ids;
 pub mod period;
+pub mod pickup;
 pub mod time;

@@ -4,6 +4,7 @@
 //! before; state lies beside them in rows of its own. Whatever belongs together is committed together, and before
 //! the act that it permits. The ledger stores and answers; it decides nothing.
 
+pub mod answers;
 pub mod batches;
 pub mod checked_rows;
 pub mod clock;
@@ -15,8 +16,10 @@ pub mod intake;
 pub mod lost;
 pub mod mend;
 pub mod operator;
+pub mod pickup;
 pub mod proof;
 pub mod reports;
+mod upgrade;
 mod wal;
 
 pub use facts::Fact;
@@ -33,7 +36,7 @@ use std::time::Duration;
 const SCHEMA: &str = include_str!("ledger/schema.sql");
 /// How long a statement waits for another program that reads or writes the ledger.
 const BUSY_MAX: Duration = Duration::from_secs(30);
-const SCHEMA_VERSION: &str = "2";
+const SCHEMA_VERSION: &str = "3";
 
 /// What can go wrong with the ledger.
 #[derive(Debug, thiserror::Error)]
@@ -178,8 +181,10 @@ impl Ledger {
     /// [`LedgerFault`] when SQLite refuses, the schema is another one, or the log is damaged.
     pub fn open(disk: Arc<dyn Disk>, path: &Path) -> Result<Self> {
         wal::check(disk.as_ref(), path)?;
-        let ledger = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?.with_known_schema()?;
-        Ok(Self { disk, ..ledger })
+        let ledger = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let mut ledger = Self { disk, ..ledger };
+        ledger.upgrade()?;
+        ledger.with_known_schema()
     }
 
     /// Opens an existing ledger for reading, and looks at its log first, when nobody else works with it.
@@ -220,10 +225,11 @@ impl Ledger {
 
     fn with_known_schema(self) -> Result<Self> {
         let found = self.store_value("schema_version")?.unwrap_or_default();
-        if found != SCHEMA_VERSION {
+        if found != SCHEMA_VERSION && !upgrade::is_readable(&found) {
             return Err(LedgerFault::Schema { path: self.path, found });
         }
         self.check(checked_rows::put_in_front(&self.connection))?;
+        self.check(upgrade::stand_in(&self.connection))?;
         Ok(self)
     }
 

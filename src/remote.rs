@@ -8,6 +8,7 @@
 pub mod endpoint;
 pub mod fault;
 pub mod ftp;
+pub mod hashing;
 pub mod local_dir;
 pub mod path;
 mod runtime;
@@ -18,8 +19,9 @@ pub use endpoint::{Address, Endpoint};
 pub use fault::{FaultKind, Outcome, RemoteFault};
 pub use path::RemotePath;
 
+use crate::domain::ids::Sha256Digest;
 use crate::domain::time::{Length, UtcTime};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::time::Duration;
 
 /// A session with a partner's server.
@@ -47,6 +49,15 @@ pub trait Remote: Send {
         bytes: u64,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), RemoteFault>;
+
+    /// Writes what a file holds to `sink`, piece by piece; the number of bytes. A missing file is a fault. Success means
+    /// that the server confirmed the transfer, not that this is the whole file: compare. A sink that fails ends the
+    /// reading with [`FaultKind::Io`], and the session: it may so refuse what is too much.
+    fn read(&mut self, path: &RemotePath, sink: &mut dyn Write) -> Result<u64, RemoteFault>;
+
+    /// The SHA-256 that the server itself computes of a file; `None` when it offers none. `bytes` is the file's size,
+    /// with which the deadline grows.
+    fn server_hash(&mut self, path: &RemotePath, bytes: u64) -> Result<Option<Sha256Digest>, RemoteFault>;
 
     /// Renames a file. Servers replace an existing file without a word unless [`Abilities::rename_never_replaces`]:
     /// look before.

@@ -3,12 +3,16 @@
 //! [`Config`] is what `app` works with; each layer below sees only the policy made for it. Formats are files in
 //! `formats/` beside the configuration. Secrets are references; their values are read when they are needed.
 
+mod answers;
 mod partner;
+mod pickup;
 mod secret;
 mod server;
 mod source;
 
-pub use partner::{PartnerConfig, PickupRule};
+pub use answers::AnswerRule;
+pub use partner::PartnerConfig;
+pub use pickup::{PickupRule, PickupWay};
 pub use secret::{SecretFault, SecretReference};
 pub use source::{SourceConfig, SourceKind};
 
@@ -77,6 +81,13 @@ impl Config {
     #[must_use]
     pub fn partner(&self, id: &PartnerId) -> Option<&PartnerConfig> {
         self.partners.iter().find(|partner| partner.id == *id)
+    }
+
+    /// True when the partner of a feed is expected to take its files.
+    #[must_use]
+    pub fn expects_pickup(&self, feed: &FeedDefinition) -> bool {
+        let rule = self.partner(&feed.id.partner).and_then(|partner| partner.pickup.as_ref());
+        !feed.shadow && rule.is_some_and(PickupRule::expects)
     }
 
     /// Path of the ledger.

@@ -7,7 +7,9 @@
 mod damage;
 
 use super::ahead::{Ahead, files_ahead};
+use super::answers::gate;
 use super::config::{Config, PartnerConfig};
+use super::pickup::Watch;
 use super::progress::Progress;
 use super::shared_ledger::SharedLedger;
 use super::space::{Reserve, ledger_lacks_room};
@@ -122,7 +124,7 @@ pub fn deliver_partner(
     wake: &Receiver<()>,
 ) -> PartnerOutcome {
     let mut outcome = PartnerOutcome::default();
-    let (mut failures, mut compared) = (0, false);
+    let (mut failures, mut compared, mut watch) = (0, false, Watch::default());
     loop {
         let work = match work_for(context, partner) {
             Ok(work) => work,
@@ -138,20 +140,24 @@ pub fn deliver_partner(
             return outcome;
         }
         if outcome.left == 0 {
-            outcome.fault = None;
             if rests(context, partner) {
                 // What a person has paused is no alarm.
                 report(context, &partner.id, None);
             }
+            outcome.fault = watch.look_alone(context, partner, outcome.delivered, || connect(context, partner));
+            // An answer that was found may let the next batch go.
+            if has_work(context, partner) {
+                continue;
+            }
             match until {
                 Until::Delivered(_) => return outcome,
                 Until::Stopped => {
-                    context.clock.wait(Length::from_seconds(3600), wake);
+                    context.clock.wait(watch.rest(context, partner, Length::from_seconds(3600)), wake);
                     continue;
                 }
             }
         }
-        match send(context, partner, &work, &mut compared, &mut outcome.delivered) {
+        match send(context, partner, &work, &mut compared, &mut outcome.delivered, &mut watch) {
             Ok(()) => {
                 failures = 0;
                 if let Err(fault) = context.ledger.tell_and_note(context.clock.now())
@@ -236,9 +242,14 @@ fn work_for(context: &DeliveryContext, partner: &PartnerConfig) -> Result<Vec<Ve
                 return Ok(Vec::new());
             }
             let batches = ledger.batches_to_send(&feed.id, BATCHES_AT_ONCE)?;
-            Ok(batches.into_iter().take_while(|batch| !is_held(batch)).collect())
+            let batches = batches.into_iter().take_while(|batch| !is_held(batch)).collect();
+            gate(&ledger, partner, &feed.id, batches)
         })
         .collect()
+}
+
+fn has_work(context: &DeliveryContext, partner: &PartnerConfig) -> bool {
+    work_for(context, partner).is_ok_and(|work| work.iter().any(|batches| !batches.is_empty()))
 }
 
 fn is_held(batch: &BatchToSend) -> bool {
@@ -252,12 +263,9 @@ fn send(
     work: &[Vec<BatchToSend>],
     compared: &mut bool,
     delivered: &mut u64,
+    watch: &mut Watch,
 ) -> Result<(), SendFault> {
-    let mut endpoint = partner.address.endpoint.clone();
-    if let Some(password) = &partner.password {
-        endpoint = endpoint.with_password(password.reveal()?);
-    }
-    let mut session = endpoint.connect(&partner.deadlines, Arc::clone(&context.disk))?;
+    let mut session = connect(context, partner)?;
     let directory = &partner.address.directory;
     session.create_dir(directory)?;
     if !*compared {
@@ -288,7 +296,16 @@ fn send(
             return Ok(());
         }
     }
+    watch.look_after(context, partner, session.as_mut(), *delivered);
     Ok(())
+}
+
+fn connect(context: &DeliveryContext, partner: &PartnerConfig) -> Result<Box<dyn Remote>, SendFault> {
+    let mut endpoint = partner.address.endpoint.clone();
+    if let Some(password) = &partner.password {
+        endpoint = endpoint.with_password(password.reveal()?);
+    }
+    Ok(endpoint.connect(&partner.deadlines, Arc::clone(&context.disk))?)
 }
 
 /// Once in a process, before anything is uploaded: what lies at the partner must not be ahead of the ledger.

@@ -188,7 +188,10 @@ impl Exporter {
                 Ok(once(ledger.is_paused(&name)?, Act::Resume(name)))
             }
             Order::Hold(Target::Hour(feed, hour)) => hours::hold(ledger, self.feed_hours(feed), feed, *hour)?,
-            Order::Release(Target::Hour(feed, hour)) => hours::release(ledger, self.feed_hours(feed), feed, *hour)?,
+            Order::Release(Target::Hour(feed, hour)) => {
+                let answers = self.config.partner(&feed.partner).is_some_and(|partner| partner.answers.is_some());
+                hours::release(ledger, self.feed_hours(feed), feed, *hour, answers)?
+            }
             Order::Void(Target::Hour(feed, hour)) => {
                 hours::void(ledger, self.feed_hours(feed), feed, *hour, self.applied.next())?
             }
@@ -218,7 +221,7 @@ impl Exporter {
             Act::HoldBack(feed, _) | Act::LetGo(feed, _) => feed,
             Act::Reopen { id, .. } => &id.feed,
             Act::VoidWaiting(hour) => &hour.feed,
-            Act::Pause(_) | Act::Resume(_) | Act::Files { .. } => return,
+            Act::Pause(_) | Act::Resume(_) | Act::Files { .. } | Act::SettleAnswer(..) => return,
         };
         let Some(feed) = self.feeds.iter_mut().find(|feed| feed.id() == id) else { return };
         match act {
@@ -246,7 +249,7 @@ impl Exporter {
                 feed.close(ClosedHour::new(hour.partition, revision, state, hour.cut));
                 feed.closed_second = feed.closed_second.max(Some(hour.partition.end));
             }
-            Act::Pause(_) | Act::Resume(_) | Act::Files { .. } => {}
+            Act::Pause(_) | Act::Resume(_) | Act::Files { .. } | Act::SettleAnswer(..) => {}
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod status;
 
 use super::config::Config;
 use crate::domain::ids::FeedId;
+use crate::domain::time::UtcTime;
 use crate::feed::definition::FeedDefinition;
 use crate::ledger::reports::{BatchRow, FileRow, HourRow};
 use crate::ledger::{Ledger, LedgerFault};
@@ -21,6 +22,10 @@ pub struct FeedBook {
     pub definition: Arc<FeedDefinition>,
     /// False for a feed that the configuration does not have any more.
     pub configured: bool,
+    /// The partner is expected to take its files.
+    pub expects_pickup: bool,
+    /// When the partner's directory was looked at last.
+    pub looked_at: Option<UtcTime>,
     /// Counts of its hours, in order.
     pub hours: Vec<HourRow>,
     /// Its batches by hour and revision.
@@ -33,7 +38,15 @@ impl FeedBook {
     /// A feed of which the ledger knows nothing.
     #[must_use]
     pub const fn empty(definition: Arc<FeedDefinition>) -> Self {
-        Self { definition, configured: true, hours: Vec::new(), batches: Vec::new(), files: Vec::new() }
+        Self {
+            definition,
+            configured: true,
+            expects_pickup: false,
+            looked_at: None,
+            hours: Vec::new(),
+            batches: Vec::new(),
+            files: Vec::new(),
+        }
     }
 
     /// Reads what the ledger holds about a feed.
@@ -45,6 +58,8 @@ impl FeedBook {
         Ok(Self {
             definition: Arc::clone(definition),
             configured: true,
+            expects_pickup: false,
+            looked_at: ledger.last_look(&id.partner)?,
             hours: ledger.hour_rows(id)?,
             batches: ledger.batch_rows(id)?,
             files: ledger.file_rows(id)?,
@@ -60,8 +75,11 @@ pub fn books(config: &Config, ledger: Option<&Ledger>) -> Result<Vec<FeedBook>, 
     let Some(ledger) = ledger else {
         return Ok(config.feeds().map(|definition| FeedBook::empty(Arc::clone(definition))).collect());
     };
-    let mut books: Vec<FeedBook> =
-        config.feeds().map(|definition| FeedBook::read(ledger, definition)).collect::<Result<_, _>>()?;
+    let read = |definition: &Arc<FeedDefinition>| {
+        let expects_pickup = config.expects_pickup(definition);
+        Ok(FeedBook { expects_pickup, ..FeedBook::read(ledger, definition)? })
+    };
+    let mut books: Vec<FeedBook> = config.feeds().map(read).collect::<Result<_, LedgerFault>>()?;
     for id in ledger.known_feeds()? {
         if config.feeds().any(|definition| definition.id == id) {
             continue;

@@ -5,7 +5,9 @@ use super::table::{grouped, left, right, table};
 use super::times::{Face, parse_time};
 use super::{Answer, Context, Failure, exit};
 use crate::app::report::FeedBook;
-use crate::domain::time::UtcTime;
+use crate::domain::answer::Verdict;
+use crate::domain::pickup::{PickupState, Taken};
+use crate::domain::time::{Length, UtcTime};
 use crate::ledger::reports::FileRow;
 use serde_json::{Value, json};
 
@@ -102,6 +104,17 @@ fn state(file: &FileRow) -> String {
     }
 }
 
+/// When a listing of the partner's directory showed the file last.
+pub fn last_seen(book: &FeedBook, file: &FileRow) -> Option<UtcTime> {
+    let is_there = file.pickup.state == PickupState::There;
+    file.pickup.last_seen.max(book.looked_at.filter(|_| is_there))
+}
+
+/// How long after its delivery it is known that the partner took the file.
+pub fn pickup_latency(file: &FileRow) -> Option<Length> {
+    Some(file.pickup.taken_at?.since(file.delivered_at?))
+}
+
 /// A file for programs.
 pub fn file_json(book: &FeedBook, face: Face, file: &FileRow) -> Value {
     let totals: serde_json::Map<String, Value> =
@@ -130,5 +143,12 @@ pub fn file_json(book: &FeedBook, face: Face, file: &FileRow) -> Value {
         "verified": file.verified,
         "resent": file.resent,
         "delivered_at": time(file.delivered_at),
+        "pickup": (file.state == "delivered").then(|| file.pickup.state.word()),
+        "last_seen_at": time(last_seen(book, file)),
+        "first_missed_at": time(file.pickup.first_missed),
+        "picked_up_at": time(file.pickup.taken_at),
+        "picked_up_after_seconds": pickup_latency(file).map(Length::seconds),
+        "answer": file.answer.map(Verdict::word),
+        "pickup_evidence": file.pickup.how.map(Taken::as_str),
     })
 }

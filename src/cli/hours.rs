@@ -2,13 +2,15 @@
 
 use super::arguments::HoursArguments;
 use super::table::{Column, counted, grouped, left, right, table};
-use super::times::{Face, parse_day, parse_time};
+use super::times::{Face, parse_day, parse_time, rough};
 use super::{Answer, Context, Failure, exit};
 use crate::app::report::FeedBook;
-use crate::app::report::hours::{Completeness, Hour, HourLine, Standing, completeness, hours, lines};
+use crate::app::report::hours::{Completeness, Hour, HourLine, Standing, Taking, completeness, hours, lines};
+use crate::domain::answer::Verdict;
 use crate::domain::batch::{BatchState, HourCounts};
 use crate::domain::counter::Sequence;
 use crate::domain::period::{Partition, Zone};
+use crate::domain::time::UtcTime;
 use serde_json::{Value, json};
 
 /// Without `--since` or `--day` so many hours are shown, the latest.
@@ -23,7 +25,7 @@ pub fn run(context: &Context, arguments: &HoursArguments) -> Result<Answer, Fail
         let face = context.face(book.definition.period.zone());
         let all = hours(&book);
         let chosen = choose(arguments, book.definition.period.zone(), &all)?;
-        let screen = Screen { book: &book, face, all: &all, shown: &chosen };
+        let screen = Screen { book: &book, face, all: &all, shown: &chosen, now: context.now() };
         if !answer.text.is_empty() {
             answer.text.push('\n');
         }
@@ -64,9 +66,10 @@ struct Screen<'s, 'b> {
     face: Face,
     all: &'s [Hour<'b>],
     shown: &'s [&'s Hour<'b>],
+    now: UtcTime,
 }
 
-const COLUMNS: [Column; 10] = [
+const COLUMNS: [Column; 11] = [
     left("HOUR"),
     right("RECEIVED ="),
     right("SENT +"),
@@ -76,11 +79,15 @@ const COLUMNS: [Column; 10] = [
     right("PENDING"),
     right("SEQ"),
     left("DELIVERED"),
+    left(PICKED_UP),
     left(""),
 ];
 
 /// This column is there when anything is void.
 const VOID: &str = "VOID +";
+
+/// This column is there when the partner is expected to take files.
+const PICKED_UP: &str = "PICKED UP";
 
 impl Screen<'_, '_> {
     fn text(&self) -> String {
@@ -101,7 +108,12 @@ impl Screen<'_, '_> {
         } else {
             let with_void = self.shown.iter().any(|hour| hour.void() > 0);
             let rows = self.shown.iter().flat_map(|hour| lines(hour)).map(|line| self.row(&label, &line, with_void));
-            let columns: Vec<Column> = COLUMNS.into_iter().filter(|column| with_void || column.title != VOID).collect();
+            let is_shown = |column: &Column| match column.title {
+                VOID => with_void,
+                PICKED_UP => self.book.expects_pickup,
+                _ => true,
+            };
+            let columns: Vec<Column> = COLUMNS.into_iter().filter(is_shown).collect();
             text.push_str(&table(&columns, rows.collect()));
         }
         if let Some(untimed) = self.untimed() {
@@ -135,9 +147,24 @@ impl Screen<'_, '_> {
             grouped(line.pending),
             line.sequences.map_or_else(|| "-".to_owned(), |numbers| sequence_text(numbers, width)),
             delivered.unwrap_or_else(|| "-".to_owned()),
-            note(line),
         ]);
+        cells.extend(self.book.expects_pickup.then(|| self.picked_up(line)));
+        cells.push(note(line));
         cells
+    }
+
+    /// When the last file was taken, or how long the first one waits.
+    fn picked_up(&self, line: &HourLine) -> String {
+        let Taking { files, last_at, waiting, waiting_since } = line.taken;
+        match (waiting, last_at) {
+            (0, Some(at)) => self.face.second_beside(at, line.partition.end),
+            (0, None) => "-".to_owned(),
+            (_, _) => {
+                let some = if files > 0 { format!("{files} of {}, ", files + waiting) } else { String::new() };
+                let age = waiting_since.map_or_else(String::new, |since| rough(self.now.since(since)));
+                format!("{some}waiting {age}")
+            }
+        }
     }
 
     fn summary(&self) -> String {
@@ -186,6 +213,10 @@ impl Screen<'_, '_> {
                 "reason": line.reason,
                 "source_incomplete": line.source_incomplete,
                 "delivered_at": line.delivered_at.map(|at| self.face.iso(at.seconds())),
+                "answer": line.answer.map(Verdict::word),
+                "picked_up_files": line.taken.files,
+                "picked_up_at": line.taken.last_at.filter(|_| line.taken.waiting == 0).map(|at| self.face.iso(at.seconds())),
+                "unpicked_files": if self.book.expects_pickup { Some(line.taken.waiting) } else { None },
             })
         };
         self.shown.iter().flat_map(|hour| lines(hour)).map(line_json).collect()
@@ -207,21 +238,27 @@ fn note(line: &HourLine) -> String {
         Standing::LateWaiting => "late records wait to be sealed".to_owned(),
         Standing::Batch(state) => match state {
             BatchState::Held(_) => format!("HELD {}", line.reason.as_deref().unwrap_or_default()),
-            BatchState::Delivered | BatchState::Retired if line.revision.0 > 0 => "supplement".to_owned(),
-            BatchState::Delivered if line.received == 0 => "empty, stated".to_owned(),
-            BatchState::Delivered => String::new(),
+            BatchState::Retired if line.delivered_at.is_none() => "sealed, not sent".to_owned(),
+            BatchState::Delivered | BatchState::PickedUp | BatchState::Retired => match line.received {
+                _ if line.revision.0 > 0 => "supplement".to_owned(),
+                0 => "empty, stated".to_owned(),
+                _ => String::new(),
+            },
             BatchState::Skipped => "empty, nothing sent".to_owned(),
-            BatchState::Retired => "sealed, not sent".to_owned(),
             BatchState::Planned => "being sealed".to_owned(),
             BatchState::Sealed => "waits for delivery".to_owned(),
             BatchState::Delivering => "on its way".to_owned(),
-            BatchState::PickedUp => "picked up".to_owned(),
             BatchState::Superseded => "superseded".to_owned(),
             BatchState::Open => "open".to_owned(),
             BatchState::Void => format!("VOID {}", line.reason.as_deref().unwrap_or_default()),
         },
     };
-    format!("{said}{incomplete}{lost}").trim().to_owned()
+    let answer = match line.answer {
+        Some(Verdict::Rejected) => "  REJECTED by the partner",
+        Some(Verdict::Accepted | Verdict::Settled) => "  accepted",
+        None => "",
+    };
+    format!("{said}{answer}{incomplete}{lost}").trim().to_owned()
 }
 
 /// How much of a time has to be said to tell the shown hours apart.
@@ -271,7 +308,7 @@ mod tests {
         let all = hours(&book);
         let shown: Vec<&Hour<'_>> = all.iter().collect();
         let face = Face { zone: book.definition.period.zone() };
-        let screen = Screen { book: &book, face, all: &all, shown: &shown };
+        let screen = Screen { book: &book, face, all: &all, shown: &shown, now: UtcTime::MIN };
         let expected = "\
 p/f  hours of America/New_York by start_time  2024-11-03
 HOUR              RECEIVED =  SENT +  FILTERED +  QUARANT +  PENDING    SEQ  DELIVERED
@@ -296,7 +333,8 @@ complete 2024-11-03 00:00 -04:00 to 2024-11-03 02:00 -05:00: 3 hours, 4 files, 0
         book.batches[last].reason = Some("billed by hand".to_owned());
         let all = hours(&book);
         let shown: Vec<&Hour<'_>> = all.iter().skip(2).collect();
-        let screen = Screen { book: &book, face: Face { zone: Zone::UTC }, all: &all, shown: &shown };
+        let screen =
+            Screen { book: &book, face: Face { zone: Zone::UTC }, all: &all, shown: &shown, now: UtcTime::MIN };
         let expected = "\
 p/f  hours of UTC by start_time  2024-11-03
 HOUR       RECEIVED =  SENT +  FILTERED +  QUARANT +  VOID +  PENDING    SEQ  DELIVERED

@@ -1,15 +1,16 @@
 //! `show`: everything about one hour or one file.
 
 use super::arguments::ShowArguments;
-use super::files::{file_json, file_table};
+use super::files::{file_json, file_table, last_seen, pickup_latency};
 use super::json::set;
 use super::table::{counted, grouped, statements};
-use super::times::{Face, parse_time};
+use super::times::{Face, parse_time, rough};
 use super::{Answer, Context, Failure, exit};
 use crate::app::config::Config;
 use crate::app::report::FeedBook;
 use crate::app::report::hours::{Hour, hours, lines};
 use crate::domain::delivery::{ABSENCE, Verified};
+use crate::domain::pickup::{PickupState, Taken};
 use crate::domain::time::UtcTime;
 use crate::ledger::Ledger;
 use crate::ledger::reports::{BatchRow, FactRow, FileRow, InputRead};
@@ -171,7 +172,7 @@ impl HourSheet<'_> {
     }
 
     fn file_rows(&self, file: &FileRow, config: &Config) -> Vec<[String; 2]> {
-        file_rows(self.face, file, config)
+        file_rows(self.book, self.face, file, config)
     }
 
     fn json(&self) -> Value {
@@ -230,12 +231,12 @@ fn file_text(book: &FeedBook, face: Face, file: &FileRow, facts: &[FactRow], con
         ["hour".to_owned(), format!("{} {}{revision}", book.definition.id, face.hour(file.partition))],
         ["kind".to_owned(), format!("{kind}, {}", counted(file.records, "record"))],
     ];
-    rows.extend(file_rows(face, file, config));
+    rows.extend(file_rows(book, face, file, config));
     format!("{}\n{}{}", file.name, statements(rows, width), history(face, facts, width))
 }
 
 /// What is known about a file besides what the table shows.
-fn file_rows(face: Face, file: &FileRow, config: &Config) -> Vec<[String; 2]> {
+fn file_rows(book: &FeedBook, face: Face, file: &FileRow, config: &Config) -> Vec<[String; 2]> {
     let mut rows = Vec::new();
     let mut say = |topic: &str, text: String| rows.push([topic.to_owned(), text]);
     if let Some(given) = file.sequence {
@@ -264,10 +265,48 @@ fn file_rows(face: Face, file: &FileRow, config: &Config) -> Vec<[String; 2]> {
     if let Some(how) = &file.verified {
         say("evidence", format!("{how}: {}", evidence(how)));
     }
+    if let Some(text) = pickup_text(book, face, file) {
+        say("pickup", text);
+    }
     if file.resent > 0 {
         say("resent", format!("{} after a doubt: the partner may have seen it before", times(file.resent)));
     }
     rows
+}
+
+/// What became of a delivered file at the partner.
+fn pickup_text(book: &FeedBook, face: Face, file: &FileRow) -> Option<String> {
+    let pickup = &file.pickup;
+    let seen = last_seen(book, file).map(|at| format!("last seen {}", face.second(at)));
+    let also = seen.as_ref().map(|seen| format!("; {seen}")).unwrap_or_default();
+    let missed = || pickup.first_missed.map(|at| format!(" {}", face.second(at))).unwrap_or_default();
+    let taken = |at| {
+        let latency = pickup_latency(file).map(|length| format!(", {} after the delivery", rough(length)));
+        let how = pickup.how.map(|how| format!("; {}", sign(how))).unwrap_or_default();
+        format!("{}{}{also}{how}", face.second(at), latency.unwrap_or_default())
+    };
+    Some(match (pickup.state, pickup.taken_at) {
+        _ if file.state != "delivered" => return None,
+        (PickupState::Unseen, _) if book.expects_pickup => "not looked at yet".to_owned(),
+        (PickupState::Unseen, _) => return None,
+        (PickupState::There, _) => format!("still there, {}", seen.unwrap_or_default()),
+        (PickupState::Back, Some(at)) => format!("picked up {}, and there again", taken(at)),
+        (PickupState::Back, None) => format!("there again after it was missed{}", missed()),
+        (PickupState::PickedUp, at) => format!("picked up {}", at.map(taken).unwrap_or_default()),
+        (PickupState::Gone, _) => format!("gone since{}; this partner keeps files{also}", missed()),
+        (PickupState::Removing, _) => "being removed: its time at the partner is over".to_owned(),
+        (PickupState::Removed, _) => format!("removed{}: its time at the partner was over", missed()),
+    })
+}
+
+/// How it is known that a file was taken.
+const fn sign(how: Taken) -> &'static str {
+    match how {
+        Taken::Missing => "it is gone from a listing that shows what is there",
+        Taken::Moved => "it lies where the partner moves files to",
+        Taken::Renamed => "it has the name that the partner gives it",
+        Taken::Deleted => "the partner deleted it on our server",
+    }
 }
 
 fn times(count: u32) -> String {

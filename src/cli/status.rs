@@ -3,11 +3,12 @@
 use super::arguments::StatusArguments;
 use super::operator::argument_of;
 use super::table::{counted, grouped, left, right, size, table};
-use super::times::Face;
+use super::times::{Face, rough};
 use super::{Answer, Context, Failure, exit};
 use crate::app::clock_watch;
 use crate::app::config::Config;
 use crate::app::report::books;
+use crate::app::report::hours::Taking;
 use crate::app::report::status::{FeedStatus, Need, NextClose, StatusReport, status};
 use crate::app::space::{RoomReport, room_report};
 use crate::disk::Room;
@@ -122,22 +123,38 @@ impl Screen<'_> {
     }
 
     fn feeds(&self) -> String {
-        let columns =
-            [left("FEED"), left(""), left("COMPLETE UP TO"), left("NOW"), left("BACKLOG"), left("NEXT CLOSE")];
+        let is_expected = self.report.feeds.iter().any(|feed| feed.taken.is_some());
+        let mut columns = vec![left("FEED"), left(""), left("COMPLETE UP TO"), left("NOW"), left("BACKLOG")];
+        columns.extend(is_expected.then_some(left("UNPICKED")));
+        columns.push(left("NEXT CLOSE"));
         let row = |feed: &FeedStatus| {
             let face = self.face(feed.definition.period.zone());
             let mark = if feed.held.is_empty() && feed.overdue.is_empty() { "" } else { "!" };
             let (files, bytes) = feed.backlog;
-            vec![
+            let mut cells = vec![
                 feed.definition.id.to_string(),
                 mark.to_owned(),
                 feed.complete.map_or_else(|| "-".to_owned(), |complete| face.minute(complete.span.end)),
                 now(feed, face),
                 if files == 0 { "-".to_owned() } else { format!("{}, {}", counted(files, "file"), size(bytes)) },
-                self.next_close(feed, face),
-            ]
+            ];
+            cells.extend(is_expected.then(|| self.unpicked(feed)));
+            cells.push(self.next_close(feed, face));
+            cells
         };
         table(&columns, self.report.feeds.iter().map(row).collect())
+    }
+
+    /// `3 files, 42 min`: how long the first of them waits.
+    fn unpicked(&self, feed: &FeedStatus) -> String {
+        match feed.taken {
+            None => "-".to_owned(),
+            Some(Taking { waiting: 0, .. }) => "0".to_owned(),
+            Some(Taking { waiting, waiting_since, .. }) => {
+                let age = waiting_since.map(|since| format!(", {}", rough(self.report.now.since(since))));
+                format!("{}{}", counted(waiting, "file"), age.unwrap_or_default())
+            }
+        }
     }
 
     fn next_close(&self, feed: &FeedStatus, face: Face) -> String {
@@ -255,6 +272,8 @@ impl Screen<'_> {
                 "pending_records": feed.pending,
                 "backlog_files": feed.backlog.0,
                 "backlog_bytes": feed.backlog.1,
+                "unpicked_files": feed.taken.map(|taken| taken.waiting),
+                "unpicked_since": feed.taken.and_then(|taken| taken.waiting_since).map(|at| face.iso(at.seconds())),
                 "next_close": next,
                 "held": feed.held.iter().map(span).collect::<Vec<_>>(),
                 "overdue": feed.overdue.iter().map(span).collect::<Vec<_>>(),

@@ -2,7 +2,7 @@
 
 use super::Failure;
 use crate::domain::period::{LocalTime, Partition, Zone, offset_label};
-use crate::domain::time::UtcTime;
+use crate::domain::time::{Length, UtcTime};
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 
 /// How times are shown.
@@ -70,6 +70,17 @@ impl Face {
         let local = DateTime::from_timestamp(start + i64::from(self.zone.offset_at(start)), 0).unwrap_or_default();
         let twice = matches!(self.zone.instants_of(local.naive_utc()), LocalTime::Twice(..));
         if twice || self.zone == Zone::UTC { format!("{text}{}", self.offset(start)) } else { text }
+    }
+}
+
+/// A length of time to the precision that matters to a person: `42 s`, `42 min`, `3 h`, `12 d`.
+pub fn rough(length: Length) -> String {
+    let seconds = length.seconds();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
     }
 }
 

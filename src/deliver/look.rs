@@ -1,5 +1,6 @@
 //! Looking at both names after a rename whose outcome is not known.
 
+use super::sight::with_probe;
 use crate::remote::{Remote, RemoteEntry, RemoteFault, RemotePath};
 
 /// What was seen under the temporary and the final name.
@@ -90,13 +91,10 @@ fn sight(session: &mut dyn Remote, entries: &[RemoteEntry], path: &RemotePath) -
 
 /// Whether a file of ours that is put under `probe` can be seen there. It is removed again.
 pub(super) fn can_see(session: &mut dyn Remote, probe: &RemotePath) -> Result<bool, RemoteFault> {
-    const CONTENT: &[u8] = b"\n";
-    session.remove(probe)?;
-    session.upload(probe, &mut &*CONTENT, 1, &mut |_| ())?;
-    let listed = session.list(&probe.parent())?.iter().any(|entry| entry.name == probe.name());
-    let seen = listed || session.size(probe)?.is_some();
-    session.remove(probe)?;
-    Ok(seen)
+    with_probe(session, probe, |session| {
+        let listed = session.list(&probe.parent())?.iter().any(|entry| entry.name == probe.name());
+        Ok(listed || session.size(probe)?.is_some())
+    })
 }
 
 #[cfg(test)]

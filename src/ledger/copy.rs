@@ -12,8 +12,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params, pa
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
-/// Tables that are copied, with their keys. Alarms stand only as long as their reason and are raised again.
-const COPIED: [(&str, &[&str]); 17] = [
+/// Tables that are copied, with their keys. Alarms stand only as long as their reason and are raised again; the time of
+/// the last look at a partner's directory is that of the next one soon.
+const COPIED: [(&str, &[&str]); 20] = [
     ("definition", &["hash"]),
     ("feed_version", &["feed", "from_second"]),
     ("feed", &["feed"]),
@@ -22,6 +23,9 @@ const COPIED: [(&str, &[&str]); 17] = [
     ("lost", &["feed", "start_second"]),
     ("batch", &["id"]),
     ("file", &["id"]),
+    ("pickup", &["file"]),
+    ("answer", &["id"]),
+    ("verdict", &["file"]),
     ("input", &["id"]),
     ("position", &["source", "input"]),
     ("source", &["source"]),
@@ -66,7 +70,7 @@ pub(super) fn triggers() -> String {
         for (act, side) in [("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")] {
             let written = write!(
                 sql,
-                "CREATE TRIGGER {table}_{act} AFTER {act} ON {table} {} BEGIN
+                "CREATE TRIGGER IF NOT EXISTS {table}_{act} AFTER {act} ON {table} {} BEGIN
                  INSERT INTO touched (\"table\", key) SELECT '{table}', k FROM (SELECT json_array({}) AS k)
                  WHERE NOT EXISTS (SELECT 1 FROM touched WHERE \"table\" = '{table}' AND key = k); END;\n",
                 only(side),
@@ -76,7 +80,7 @@ pub(super) fn triggers() -> String {
         }
         let written = write!(
             sql,
-            "CREATE TRIGGER {table}_MOVE AFTER UPDATE OF {} ON {table} WHEN json_array({}) != json_array({}) BEGIN
+            "CREATE TRIGGER IF NOT EXISTS {table}_MOVE AFTER UPDATE OF {} ON {table} WHEN json_array({}) != json_array({}) BEGIN
              INSERT INTO touched (\"table\", key) SELECT '{table}', k FROM (SELECT json_array({}) AS k)
                  WHERE NOT EXISTS (SELECT 1 FROM touched WHERE \"table\" = '{table}' AND key = k); END;\n",
             key.join(", "),
@@ -393,7 +397,7 @@ mod tests {
             row.get::<_, String>(0)
         });
         let mut known: Vec<String> = COPIED.iter().map(|(table, _)| (*table).to_owned()).collect();
-        known.extend(["alarm".to_owned(), "touched".to_owned()]);
+        known.extend(["alarm", "look", "touched"].map(str::to_owned));
         known.sort();
         assert_eq!(tables.expect("tables"), known);
     }

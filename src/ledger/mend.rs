@@ -29,6 +29,8 @@ impl Ledger {
             run(t, feeds, [])?;
             let orphans = "DELETE FROM main.batch WHERE definition NOT IN (SELECT hash FROM main.definition)";
             run(t, orphans, [])?;
+            run(t, "DELETE FROM main.pickup WHERE file NOT IN (SELECT id FROM main.file)", [])?;
+            run(t, "DELETE FROM main.verdict WHERE file NOT IN (SELECT id FROM main.file)", [])?;
             chain_again(t)
         })
     }
@@ -58,6 +60,11 @@ fn chain_again(t: &Transaction<'_>) -> Result<()> {
 }
 
 fn forget(t: &Transaction<'_>, batch: i64) -> Result<()> {
+    // The number of a row may be given again.
+    let pickups = "DELETE FROM main.pickup WHERE file IN (SELECT id FROM main.file WHERE batch = ?1)";
+    run(t, pickups, [batch])?;
+    let verdicts = "DELETE FROM main.verdict WHERE file IN (SELECT id FROM main.file WHERE batch = ?1)";
+    run(t, verdicts, [batch])?;
     run(t, "DELETE FROM main.file WHERE batch = ?1", [batch])?;
     run(t, "DELETE FROM main.batch WHERE id = ?1", [batch])?;
     Ok(())

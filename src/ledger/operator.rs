@@ -1,6 +1,7 @@
 //! What persons order: pauses, holds, releases, what is void and what is settled. Everything that belongs to one order
 //! is one transaction, together with the request it came by, so no order is half done and none is done twice.
 
+use super::answers::settle_answer;
 use super::batches::{apply, batch_row, subject};
 use super::delivery::{BatchToSend, FileToSend, change_file, expect_state, follow_files};
 use super::{Fact, Ledger, LedgerFault, Result, append_fact, row, run, signed, unsigned};
@@ -40,6 +41,8 @@ pub enum Act {
     },
     /// The records of an hour that wait to be sealed are let go.
     VoidWaiting(WaitingHour),
+    /// What the partner did not accept of a batch, given with its row, is settled.
+    SettleAnswer(i64, BatchId),
 }
 
 /// An hour with records that no plan has taken.
@@ -255,6 +258,7 @@ fn carry_out(t: &Transaction<'_>, act: &Act, reason: &str, now: UtcTime) -> Resu
         }
         Act::Files { batch, changes } => change_files(t, batch, changes, reason, now),
         Act::VoidWaiting(hour) => void_waiting(t, hour, reason, now),
+        Act::SettleAnswer(batch, id) => settle_answer(t, *batch, id, reason, now),
     }
 }
 

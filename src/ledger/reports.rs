@@ -2,11 +2,14 @@
 
 use super::batches::parse_state;
 use super::batches::rows::{read_sequence, read_totals};
+use super::pickup::read_pickup;
 use super::{Ledger, LedgerFault, Result, unsigned};
+use crate::domain::answer::Verdict;
 use crate::domain::batch::{BatchState, HourCounts};
 use crate::domain::counter::Sequence;
 use crate::domain::ids::{FeedId, Lsn, PartNumber, Revision, SourceId};
 use crate::domain::period::Partition;
+use crate::domain::pickup::Pickup;
 use crate::domain::time::UtcTime;
 use rusqlite::params;
 
@@ -91,6 +94,10 @@ pub struct FileRow {
     pub resent: u32,
     /// When it was delivered.
     pub delivered_at: Option<UtcTime>,
+    /// What became of it at the partner.
+    pub pickup: Pickup,
+    /// What the partner answered.
+    pub answer: Option<Verdict>,
 }
 
 impl FileRow {
@@ -194,7 +201,9 @@ const BATCH: &str = "SELECT start_second, end_second, revision, state, reason, f
     sealed_at, source_incomplete, records, delivered_at, voided FROM batch WHERE feed = ?1 ORDER BY start_second, revision";
 const FILE: &str = "SELECT b.start_second, b.end_second, b.revision, f.part, f.name, f.cycle, f.number, f.records,
     f.bytes, f.sha256, f.first_event, f.last_event, f.totals, f.archive_path, f.state, f.attempt, f.reason, f.verified,
-    f.delivered_at, f.resent FROM file f JOIN batch b ON b.id = f.batch WHERE b.feed = ?1
+    f.delivered_at, f.resent, p.state, p.first_seen, p.last_seen, p.first_missed, p.taken_at, p.how, p.modified,
+    p.unique_fact, v.state FROM file f JOIN batch b ON b.id = f.batch LEFT JOIN pickup p ON p.file = f.id
+    LEFT JOIN verdict v ON v.file = f.id WHERE b.feed = ?1
     ORDER BY b.start_second, b.revision, f.part = 0, f.part";
 const QUARANTINE: &str = "SELECT id, source, feed, start_second, input, record, line, byte, reason, length(raw), at,
     state FROM quarantine WHERE (?1 IS NULL OR feed = ?1) AND (?2 IS NULL OR source = ?2) AND (?3 IS NULL OR id = ?3)
@@ -286,7 +295,8 @@ impl Ledger {
     /// # Errors
     /// [`LedgerFault`].
     pub fn file_rows(&self, feed: &FeedId) -> Result<Vec<FileRow>> {
-        self.rows(FILE, [feed.to_string()], read_file)
+        let rows = self.rows(FILE, [feed.to_string()], |row| Ok((read_file(row)?, read_pickup(row, 20)?)))?;
+        rows.into_iter().map(|(file, pickup)| Ok(FileRow { pickup: pickup.finish()?, ..file })).collect()
     }
 
     /// The feeds that have a file of this name.
@@ -421,6 +431,7 @@ fn read_batch(row: &rusqlite::Row<'_>) -> rusqlite::Result<BatchRow> {
     })
 }
 
+/// Reads a row of [`FILE`]; what became of the file is read by the caller.
 fn read_file(row: &rusqlite::Row<'_>) -> rusqlite::Result<FileRow> {
     let time = |nanos: Option<i64>| nanos.map(UtcTime::from_nanos);
     Ok(FileRow {
@@ -442,5 +453,7 @@ fn read_file(row: &rusqlite::Row<'_>) -> rusqlite::Result<FileRow> {
         verified: row.get(17)?,
         delivered_at: time(row.get(18)?),
         resent: row.get(19)?,
+        pickup: Pickup::default(),
+        answer: row.get::<_, Option<String>>(28)?.and_then(|word| Verdict::parse(&word)),
     })
 }

@@ -100,6 +100,7 @@ CREATE TABLE batch (                    -- all that one partner gets for one hou
   UNIQUE (feed, start_second, revision)
 );
 CREATE INDEX batch_state ON batch (state);
+CREATE INDEX batch_feed_state ON batch (feed, state);
 
 CREATE TABLE file (                     -- part files (part 1..) and manifests (part 0)
   id           INTEGER PRIMARY KEY,
@@ -131,6 +132,54 @@ CREATE TABLE file (                     -- part files (part 1..) and manifests (
   UNIQUE (batch, part)
 );
 CREATE INDEX file_state ON file (state);
+CREATE INDEX file_name ON file (name);
+
+CREATE TABLE pickup (                   -- what became of delivered files in the partner's directory
+  file         INTEGER PRIMARY KEY,     -- none: no listing has shown it yet
+  state        TEXT NOT NULL,           -- there, picked up, gone, back, removing, removed
+  first_seen   INTEGER,
+  last_seen    INTEGER,                 -- of a file that is there: see look
+  first_missed INTEGER,
+  taken_at     INTEGER,                 -- when it became known that the partner took it
+  how          TEXT,                    -- how that is known: missing, moved, renamed, deleted
+  modified     INTEGER,                 -- what the listing stated that showed it first
+  unique_fact  TEXT,
+  "check" INTEGER NOT NULL AS (row_check('pickup', file, state, first_seen, last_seen, first_missed, taken_at, how,
+    modified, unique_fact)) STORED
+);
+
+CREATE TABLE answer (                   -- answer files of partners that were read
+  id          INTEGER PRIMARY KEY,
+  partner     TEXT NOT NULL,
+  name        TEXT NOT NULL,
+  bytes       INTEGER NOT NULL,
+  sha256      TEXT NOT NULL,
+  modified    INTEGER,                  -- what the listing stated
+  unique_fact TEXT,
+  path        TEXT NOT NULL,            -- where it is kept, below the archive
+  code        TEXT,                     -- of the alarm: nothing of it counts
+  problem     TEXT,
+  at          INTEGER NOT NULL,
+  "check" INTEGER NOT NULL AS (row_check('answer', id, partner, name, bytes, sha256, modified, unique_fact, path, code,
+    problem, at)) STORED,
+  UNIQUE (partner, name, sha256)
+);
+
+CREATE TABLE verdict (                  -- what partners answered about files
+  file    INTEGER PRIMARY KEY,
+  state   TEXT NOT NULL,                -- accepted, rejected, settled (by a person)
+  records INTEGER NOT NULL,             -- rejected records; 0: the whole file
+  reason  TEXT NOT NULL,
+  at      INTEGER NOT NULL,
+  "check" INTEGER NOT NULL AS (row_check('verdict', file, state, records, reason, at)) STORED
+);
+CREATE INDEX verdict_rejected ON verdict (state) WHERE state = 'rejected';
+
+CREATE TABLE look (                     -- the last whole listing of each partner's directory
+  partner TEXT PRIMARY KEY,
+  at      INTEGER NOT NULL,
+  "check" INTEGER NOT NULL AS (row_check('look', partner, at)) STORED
+) WITHOUT ROWID;
 
 CREATE TABLE input (                    -- input files that were read to their end
   id       INTEGER PRIMARY KEY,
@@ -250,8 +299,9 @@ CREATE VIEW v_files AS
 SELECT b.feed, datetime(b.start_second, 'unixepoch') || 'Z' AS hour_utc, b.start_second, b.revision,
        CASE f.part WHEN 0 THEN 'manifest' ELSE 'data' END AS kind, f.part, f.name, f.number AS sequence, f.records,
        f.bytes, f.sha256, f.state, f.attempt, f.resent, f.verified,
-       strftime('%Y-%m-%dT%H:%M:%SZ', f.delivered_at / 1000000000, 'unixepoch') AS delivered_utc, f.archive_path
-FROM file f JOIN batch b ON b.id = f.batch;
+       strftime('%Y-%m-%dT%H:%M:%SZ', f.delivered_at / 1000000000, 'unixepoch') AS delivered_utc, f.archive_path,
+       strftime('%Y-%m-%dT%H:%M:%SZ', p.taken_at / 1000000000, 'unixepoch') AS picked_up_utc
+FROM file f JOIN batch b ON b.id = f.batch LEFT JOIN pickup p ON p.file = f.id;
 
 CREATE VIEW v_inputs AS
 SELECT source, name, bytes, sha256, records, rejects,

@@ -98,6 +98,11 @@ impl RemoteFault {
         Self::because(kind_of(error), operation, outcome, error.to_string())
     }
 
+    /// What is read from a server cannot be taken here. Nothing was changed there.
+    pub(super) fn of_sink(error: &io::Error) -> Self {
+        Self::because(FaultKind::Io, "read", Outcome::NotDone, error.to_string())
+    }
+
     /// What the failure asks for.
     #[must_use]
     pub fn disposition(&self) -> Disposition {

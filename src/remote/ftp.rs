@@ -5,6 +5,7 @@
 //! before it is listed, and replies are judged by their digits and, where digits are ambiguous, by their text.
 
 mod control;
+mod hash;
 pub mod listing;
 pub mod reply;
 
@@ -12,9 +13,11 @@ use super::endpoint::FtpEndpoint;
 use super::local_dir::{check_length, read_some};
 use super::{Abilities, Deadlines, FaultKind, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath, SizeSource};
 use crate::disk::Disk;
+use crate::domain::ids::Sha256Digest;
 use control::{Control, Upload};
+use hash::HashCommand;
 use reply::Reply;
-use std::io::Read;
+use std::io::{Read, Write};
 
 /// Bytes handed to the data connection at a time: smaller pieces cost several times the processor time.
 const WRITE_BYTES: usize = 256 * 1024;
@@ -27,6 +30,8 @@ pub struct FtpSession {
     home: Option<String>,
     listing: ListingCommand,
     size: SizeSource,
+    /// How the server can be asked for a hash, as far as is known by now.
+    hash: Option<HashCommand>,
     buffer: Vec<u8>,
 }
 
@@ -74,6 +79,7 @@ impl FtpSession {
             home: None,
             listing: if knows_mlsd { ListingCommand::Mlsd } else { ListingCommand::Nlst },
             size: SizeSource::Command,
+            hash: HashCommand::of(&features),
             buffer: Vec::new(),
         })
     }
@@ -225,6 +231,21 @@ impl Remote for FtpSession {
             Ok(()) => self.control.finish_upload(upload, self.deadlines.final_reply(bytes)),
             Err(fault) => Err(self.control.abandon_upload(upload, fault)),
         }
+    }
+
+    fn read(&mut self, path: &RemotePath, sink: &mut dyn Write) -> Result<u64, RemoteFault> {
+        self.control.download(path, &self.deadlines, sink)
+    }
+
+    fn server_hash(&mut self, path: &RemotePath, bytes: u64) -> Result<Option<Sha256Digest>, RemoteFault> {
+        while let Some(command) = self.hash {
+            let deadline = self.deadlines.final_reply(bytes);
+            match command.ask(&mut self.control, path, deadline)? {
+                Some(digest) => return Ok(Some(digest)),
+                None => self.hash = command.next(),
+            }
+        }
+        Ok(None)
     }
 
     fn rename(&mut self, from: &RemotePath, to: &RemotePath) -> Result<(), RemoteFault> {

@@ -1,7 +1,9 @@
 //! A partner's directory on this machine. Files are copied, durable before they are renamed, and never replace one.
 
+use super::hashing::HashingSink;
 use super::{Abilities, EntryKind, FaultKind, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath, SizeSource};
 use crate::disk::{Disk, Entry, Kind, SyncPoint, parent};
+use crate::domain::ids::Sha256Digest;
 use crate::domain::time::UtcTime;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -126,6 +128,30 @@ impl Remote for LocalDirectory {
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), RemoteFault> {
         self.copy(&self.place(temporary), body, bytes, progress)
+    }
+
+    fn read(&mut self, path: &RemotePath, sink: &mut dyn Write) -> Result<u64, RemoteFault> {
+        let failed = |error: &io::Error| RemoteFault::io(error, "read", Outcome::NotDone);
+        let mut file = self.disk.open_read(&self.place(path)).map_err(|error| failed(&error))?;
+        let (mut buffer, mut copied) = (vec![0; COPY_BYTES], 0u64);
+        loop {
+            let count = match file.read(&mut buffer) {
+                Ok(0) => return Ok(copied),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(failed(&error)),
+            };
+            let piece = buffer.get(..count).unwrap_or_default();
+            sink.write_all(piece).map_err(|error| RemoteFault::of_sink(&error))?;
+            copied += u64::try_from(count).unwrap_or(0);
+        }
+    }
+
+    /// Of what the file system gives back.
+    fn server_hash(&mut self, path: &RemotePath, bytes: u64) -> Result<Option<Sha256Digest>, RemoteFault> {
+        let mut sink = HashingSink::new(bytes);
+        self.read(path, &mut sink)?;
+        Ok(Some(sink.finish()))
     }
 
     fn rename(&mut self, from: &RemotePath, to: &RemotePath) -> Result<(), RemoteFault> {

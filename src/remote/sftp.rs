@@ -5,6 +5,7 @@
 //! disk yet, for which OpenSSH has an extension.
 
 mod connection;
+mod download;
 mod upload;
 
 use super::endpoint::SftpEndpoint;
@@ -12,12 +13,13 @@ use super::{
     Abilities, Deadlines, EntryKind, FaultKind, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath, SizeSource,
 };
 use crate::disk::Disk;
+use crate::domain::ids::Sha256Digest;
 use crate::domain::time::UtcTime;
 use connection::Connection;
 use russh_sftp::client::RawSftpSession;
 use russh_sftp::client::error::Error;
 use russh_sftp::protocol::{FileAttributes, StatusCode};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::sync::Arc;
 
 /// A session with an SFTP server.
@@ -128,6 +130,15 @@ impl Remote for SftpSession {
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), RemoteFault> {
         upload::upload(&mut self.connection, &self.deadlines, self.can_sync, temporary, (body, bytes), progress)
+    }
+
+    fn read(&mut self, path: &RemotePath, sink: &mut dyn Write) -> Result<u64, RemoteFault> {
+        download::download(&mut self.connection, self.deadlines.transfer_idle.as_std(), path, sink)
+    }
+
+    /// The protocol has none, and OpenSSH no extension for it.
+    fn server_hash(&mut self, _path: &RemotePath, _bytes: u64) -> Result<Option<Sha256Digest>, RemoteFault> {
+        Ok(None)
     }
 
     fn rename(&mut self, from: &RemotePath, to: &RemotePath) -> Result<(), RemoteFault> {

@@ -135,16 +135,16 @@ error: the configuration hourdrop.toml has 1 error
 fn hours_balance_line_by_line() {
     let place = Place::with_huaxin();
     place.export();
-    let said = place.run(&["hours", "voice"]);
+    let said = place.run_at_eight(&["hours", "voice"]);
     let expected = "\
 huaxin/voice  hours of Asia/Shanghai by end_time  2024-11-03
-HOUR       RECEIVED =  SENT +  FILTERED +  QUARANT +  PENDING    SEQ  DELIVERED
-10:00               3       2           1          0        0  04712  11:10:03
-11:00               0       0           0          0        0  04713  12:10:03   empty, stated
-12:00               5       4           0          1        0  04714  13:10:03
-12:00 r01           2       2           0          0        0  04715  13:40:00   supplement
-13:00               7       6           1          0        0  04716  -          waits for delivery
-14:00               4       -           0          0        4      -  -          open
+HOUR       RECEIVED =  SENT +  FILTERED +  QUARANT +  PENDING    SEQ  DELIVERED  PICKED UP
+10:00               3       2           1          0        0  04712  11:10:03   waiting 8 h
+11:00               0       0           0          0        0  04713  12:10:03   waiting 7 h  empty, stated
+12:00               5       4           0          1        0  04714  13:10:03   waiting 6 h
+12:00 r01           2       2           0          0        0  04715  13:40:00   waiting 6 h  supplement
+13:00               7       6           1          0        0  04716  -          -            waits for delivery
+14:00               4       -           0          0        4      -  -          -            open
 without a usable time: 1 received, 0 filtered, 1 in quarantine
 complete 2024-11-03 10:00 +08:00 to 2024-11-03 13:00 +08:00: 3 hours, 4 files, 04712-04715, no gap
 ";
@@ -204,12 +204,12 @@ fn without_disk(screen: &str) -> String {
 fn status_tells_what_is_complete_what_waits_and_what_needs_a_person() {
     let place = Place::with_huaxin();
     place.export();
-    let said = place.run(&["status"]);
+    let said = place.run_at_eight(&["status"]);
     let (title, rest) = said.out.split_once('\n').expect("lines");
     assert!(title.starts_with("hourdrop status  ") && title.ends_with(" +08:00  1 THING NEEDS YOU"), "{title}");
     let expected = "\
-FEED             COMPLETE UP TO           NOW                       BACKLOG         NEXT CLOSE
-huaxin/voice  !  2024-11-03 13:00 +08:00  1 behind, 4 records open  2 files, 699 B  2024-11-03 14:00 is due
+FEED             COMPLETE UP TO           NOW                       BACKLOG         UNPICKED      NEXT CLOSE
+huaxin/voice  !  2024-11-03 13:00 +08:00  1 behind, 4 records open  2 files, 699 B  8 files, 8 h  2024-11-03 14:00 is due
 SOURCE  LAST RECORD                 LATEST EVENT                RECORDS  QUARANTINED
 switch  2024-11-03 14:30:00 +08:00  2024-11-03 14:29:00 +08:00       21            2
 NEEDS YOU

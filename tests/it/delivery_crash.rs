@@ -6,13 +6,14 @@ use hourdrop::clock::SystemClock;
 use hourdrop::deliver::{BatchOutcome, FileToDeliver, Surroundings, deliver_batch};
 use hourdrop::disk::RealDisk;
 use hourdrop::domain::delivery::{DeliveryFact, FileState};
+use hourdrop::domain::ids::Sha256Digest;
 use hourdrop::remote::{
     Abilities, Deadlines, Endpoint, FaultKind, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath,
 };
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Cursor, Read};
+use std::io::{Cursor, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -79,6 +80,12 @@ impl Remote for Breaking {
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), RemoteFault> {
         self.call(|inner| inner.upload(temporary, body, bytes, progress))
+    }
+    fn read(&mut self, path: &RemotePath, sink: &mut dyn Write) -> Result<u64, RemoteFault> {
+        self.call(|inner| inner.read(path, sink))
+    }
+    fn server_hash(&mut self, path: &RemotePath, bytes: u64) -> Result<Option<Sha256Digest>, RemoteFault> {
+        self.call(|inner| inner.server_hash(path, bytes))
     }
     fn rename(&mut self, from: &RemotePath, to: &RemotePath) -> Result<(), RemoteFault> {
         self.call(|inner| inner.rename(from, to))

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and its names are its documentation"
 )]
 
+mod answers;
 mod cli_reports;
 mod clock_jumps;
 mod damaged_archive;
@@ -23,6 +24,7 @@ mod lost_replies;
 mod one_fault;
 mod open_files;
 mod operator;
+mod pickup;
 mod policies;
 mod readme;
 mod recover;

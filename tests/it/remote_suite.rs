@@ -8,13 +8,15 @@ use hourdrop::deliver::{
 };
 use hourdrop::disk::RealDisk;
 use hourdrop::domain::delivery::{Attempt, DeliveryFact, FileState, HeldReason, Verified};
-use hourdrop::domain::ids::FileName;
+use hourdrop::domain::ids::{FileName, Sha256Digest};
 use hourdrop::domain::time::Length;
 use hourdrop::remote::endpoint::{FtpEndpoint, HostKeys, Protection, SftpEndpoint, SftpLogin};
+use hourdrop::remote::hashing::HashingSink;
 use hourdrop::remote::tls::{TlsRules, Trust};
 use hourdrop::remote::{
     Deadlines, Endpoint, EntryKind, FaultKind, Outcome, Remote, RemoteFault, RemotePath, SizeSource,
 };
+use sha2::{Digest, Sha256};
 use std::convert::Infallible;
 use std::fs;
 use std::io::{self, Write};
@@ -47,6 +49,9 @@ const CASES: &[Case] = &[
     ("a missing file cannot be renamed but may be removed", a_missing_file_cannot_be_renamed_but_may_be_removed),
     ("a body of the wrong length is never shown", a_body_of_the_wrong_length_is_never_shown),
     ("a delivery records every act before and after it", a_delivery_records_every_act),
+    ("what lies there is read back byte for byte", what_lies_there_is_read_back),
+    ("a file that cannot be taken or is missing ends the reading", a_reading_that_cannot_go_on_ends),
+    ("a hash that the server states is the true one", a_hash_that_the_server_states_is_true),
     ("a foreign file under the final name stays as it is", a_foreign_file_stays_as_it_is),
     ("a batch arrives in order with its manifest last", a_batch_arrives_in_order),
     ("a batch stops at the first file that is held", a_batch_stops_at_the_first_held_file),
@@ -96,6 +101,11 @@ fn every_case_holds_on_vsftpd() {
 #[test]
 fn every_case_holds_on_proftpd() {
     run_all(TestServer::proftpd());
+}
+
+#[test]
+fn every_case_holds_on_proftpd_that_states_hashes() {
+    run_all(TestServer::proftpd_with_hashes());
 }
 
 #[test]
@@ -471,6 +481,46 @@ fn a_delivery_records_every_act(ground: &Ground<'_>) {
     assert_eq!((&*proof.name, proof.bytes), (ground.path("a.dat").as_str(), 5));
     let rebuilt = facts.iter().try_fold(FileState::default(), FileState::apply);
     assert_eq!(rebuilt, Ok(state));
+}
+
+/// Every byte value, over the end of what is read ahead.
+fn long_content() -> Vec<u8> {
+    (0..2_500_000u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect()
+}
+
+fn what_lies_there_is_read_back(ground: &Ground<'_>) {
+    let long = long_content();
+    let mut session = ground.session();
+    for (name, content) in [("empty", &b""[..]), ("line ends", b"\r\n\n\r\x1a\0\xff\xff\xf4\r\n"), ("long", &long)] {
+        ground.put(name, content);
+        let mut read = Vec::new();
+        let count = session.read(&ground.path(name), &mut read);
+        assert!(read == content, "{name}: other bytes");
+        assert_eq!(count, Ok(u64::try_from(content.len()).expect("size")), "{name}");
+    }
+    // The session goes on.
+    assert_eq!(session.size(&ground.path("long")), Ok(Some(2_500_000)));
+}
+
+fn a_reading_that_cannot_go_on_ends(ground: &Ground<'_>) {
+    let fault = ground.session().read(&ground.path("missing"), &mut io::sink()).expect_err("a fault");
+    assert_eq!((fault.kind, fault.outcome), (FaultKind::NotFound, Outcome::NotDone), "{fault}");
+    ground.put("long", &long_content());
+    let mut session = ground.session();
+    let fault = session.read(&ground.path("long"), &mut HashingSink::new(100)).expect_err("a fault");
+    assert_eq!((fault.kind, fault.outcome), (FaultKind::Io, Outcome::NotDone), "{fault}");
+    assert!(fault.to_string().contains("more than the expected 100 bytes"), "{fault}");
+}
+
+fn a_hash_that_the_server_states_is_true(ground: &Ground<'_>) {
+    let mut session = ground.session();
+    for (name, content) in [("a b.dat", &b"hello"[..]), ("empty", b""), ("long", &long_content())] {
+        ground.put(name, content);
+        let bytes = u64::try_from(content.len()).expect("size");
+        let told = session.server_hash(&ground.path(name), bytes).expect("an answer");
+        assert!(told.is_none_or(|told| told == Sha256Digest(Sha256::digest(content).into())), "{name}: {told:?}");
+        assert_eq!(told.is_some(), ground.server.states_hashes(), "{name}");
+    }
 }
 
 fn a_foreign_file_stays_as_it_is(ground: &Ground<'_>) {

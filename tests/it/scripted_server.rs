@@ -94,6 +94,10 @@ impl ScriptedServer {
         Self { port, world }
     }
 
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
     pub fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().expect("world")
     }

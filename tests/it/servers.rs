@@ -134,16 +134,21 @@ impl TestServer {
 
     /// `ProFTPD` with a user of its own.
     pub fn proftpd() -> Self {
-        Self::proftpd_with("ProFTPD", None)
+        Self::proftpd_with("ProFTPD", None, "")
+    }
+
+    /// `ProFTPD` that computes hashes when it is asked (HASH and XSHA256).
+    pub fn proftpd_with_hashes() -> Self {
+        Self::proftpd_with("ProFTPD with hashes", None, "LoadModule mod_digest.c\n")
     }
 
     /// `ProFTPD` that wants TLS, and every data connection with the TLS session of the control connection.
     pub fn proftpd_tls(certificates: &Certificates) -> Self {
-        Self::proftpd_with("ProFTPD with TLS", Some((certificates, Protection::Explicit)))
+        Self::proftpd_with("ProFTPD with TLS", Some((certificates, Protection::Explicit)), "")
     }
 
-    fn proftpd_with(name: &'static str, tls: Tls<'_>) -> Self {
-        let more = tls.map_or_else(String::new, |(certificates, _)| {
+    fn proftpd_with(name: &'static str, tls: Tls<'_>, more: &str) -> Self {
+        let tls_lines = tls.map_or_else(String::new, |(certificates, _)| {
             let (certificate, key) = (certificates.certificate.display(), certificates.key.display());
             format!(
                 "LoadModule mod_tls.c\nTLSEngine on\nTLSECCertificateFile {certificate}\n\
@@ -163,7 +168,7 @@ impl TestServer {
                  ModulePath {modules}\nPidFile {dir}/pid\nScoreboardFile {dir}/scores\nScoreboardMutex {dir}/mutex\n\
                  DelayTable none\nControlsEngine off\nSystemLog {dir}/log\nWtmpLog off\nTransferLog none\n\
                  User daemon\nGroup daemon\nAuthOrder mod_auth_file.c\nAuthUserFile {users}\n\
-                 RequireValidShell off\nDefaultRoot ~\nAllowOverwrite on\n{more}",
+                 RequireValidShell off\nDefaultRoot ~\nAllowOverwrite on\n{tls_lines}{more}",
                 modules = unpacked("usr/lib/proftpd").display(),
                 dir = dir.path().display(),
                 users = users.display()
@@ -268,6 +273,11 @@ impl TestServer {
             files,
             running: Running::Process(process, dir),
         }
+    }
+
+    /// Whether the server computes hashes of files.
+    pub fn states_hashes(&self) -> bool {
+        self.name.ends_with("with hashes") || matches!(self.running, Running::Nothing(_))
     }
 
     /// Whether the server still runs.

@@ -1,26 +1,19 @@
 //! `[partner.NAME]`: who receives, where, and what is expected of them.
 
+use super::answers::AnswerRule;
+use super::pickup::PickupRule;
 use super::secret::SecretReference;
 use super::server;
 use crate::deliver::InDoubtRule;
 use crate::document::{Placed, Problems, Table, Value};
 use crate::domain::ids::{FeedId, FeedName, FileName, PartnerId};
-use crate::domain::time::{Length, UtcTime};
+use crate::domain::time::UtcTime;
 use crate::feed::definition::{FeedDefinition, FormatFinder};
 use crate::feed::names;
 use crate::remote::endpoint::Protection;
 use crate::remote::{Address, Deadlines, Endpoint};
 use std::path::Path;
 use std::sync::Arc;
-
-/// How the partner shows that it took a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PickupRule {
-    /// `deleted`, `moved:DIR`, `renamed:PATTERN` or `kept`.
-    pub by: String,
-    /// Within which time it is expected.
-    pub within: Option<Length>,
-}
 
 /// A partner.
 #[derive(Debug, Clone)]
@@ -35,6 +28,8 @@ pub struct PartnerConfig {
     pub picks_up: Vec<Placed<glob::Pattern>>,
     /// How it shows that it took a file.
     pub pickup: Option<PickupRule>,
+    /// How it answers.
+    pub answers: Option<AnswerRule>,
     /// Directory for temporary names; `None` puts them beside the final ones.
     pub temporary_dir: Option<String>,
     /// What is done with a file of which nobody can say whether it arrived.
@@ -62,7 +57,9 @@ pub(super) fn read(
     }
     look_around(&table, address.as_ref(), password.as_ref());
     let picks_up = read_patterns(&table);
-    let pickup = table.table("pickup").map(read_pickup);
+    let pickup = table.table("pickup").map(PickupRule::read);
+    let drop = address.as_ref().map(|address| &address.directory);
+    let answers = table.table("answers").map(|table| AnswerRule::read(table, formats, drop));
     let temporary_dir = table.text("temporary_dir").map(|text| text.value);
     let rules = [("hold", InDoubtRule::Hold), ("resend", InDoubtRule::Resend)];
     let in_doubt = table.choice("in_doubt", &rules).map(|rule| rule.value).unwrap_or_default();
@@ -75,6 +72,10 @@ pub(super) fn read(
         password,
         picks_up,
         pickup,
+        answers: match answers {
+            Some(rule) => Some(rule?),
+            None => None,
+        },
         temporary_dir,
         in_doubt,
         deadlines,
@@ -129,22 +130,6 @@ fn read_patterns(table: &Table<'_>) -> Vec<Placed<glob::Pattern>> {
         }
     });
     parsed.collect()
-}
-
-fn read_pickup(table: Table<'_>) -> PickupRule {
-    let by = table.required_text("by");
-    if let Some(by) = &by {
-        let known = matches!(by.value.as_str(), "deleted" | "kept")
-            || by.value.starts_with("moved:")
-            || by.value.starts_with("renamed:");
-        if !known {
-            let hint = "write \"deleted\", \"moved:DIR\", \"renamed:PATTERN\" or \"kept\"";
-            table.problems().add(by.place.error_with_hint("`by` is not a known way of picking up", hint));
-        }
-    }
-    let within = table.length("within").map(|l| l.value);
-    table.finish();
-    PickupRule { by: by.map_or_else(|| "deleted".to_owned(), |text| text.value), within }
 }
 
 fn read_deadlines(table: &Table<'_>) -> Deadlines {

@@ -85,11 +85,13 @@ pub(super) fn hold(
     })
 }
 
+/// `answers`: the partner answers, and what it did not accept may wait for a person.
 pub(super) fn release(
     ledger: &Ledger,
     hours: Option<&FeedHours>,
     feed: &FeedId,
     hour: Partition,
+    answers: bool,
 ) -> Result<Judged, LedgerFault> {
     let closed = hours.and_then(|known| known.closed.get(&hour.start));
     let ordered = ledger.held_back()?.iter().any(|held| held.feed == *feed && held.partition.start == hour.start);
@@ -105,6 +107,12 @@ pub(super) fn release(
     }
     if ordered {
         return Ok(Ok(one_hour(Act::LetGo(feed.clone(), hour))));
+    }
+    let not_accepted = if answers { ledger.not_accepted(feed)? } else { Vec::new() };
+    let of_hour = not_accepted.into_iter().filter(|(_, id)| id.partition.start == hour.start);
+    let acts: Vec<Act> = of_hour.map(|(batch, id)| Act::SettleAnswer(batch, id)).collect();
+    if !acts.is_empty() {
+        return Ok(Ok((acts, Done { changed: true, hours: 1, ..Done::default() })));
     }
     let what = format!("{} is not held", name(hours, feed, hour));
     Ok(Err(Refusal::new(what, "`hourdrop status` shows what is held")))

@@ -1,6 +1,7 @@
 //! What became of every hour: received = sent + filtered + quarantined + void + lost + pending.
 
 use super::FeedBook;
+use crate::domain::answer::{Verdict, of_batch};
 use crate::domain::batch::{BatchState, HeldFrom, HourCounts};
 use crate::domain::counter::Sequence;
 use crate::domain::ids::Revision;
@@ -153,12 +154,57 @@ pub struct HourLine {
     pub files: u64,
     /// When the last of them was delivered.
     pub delivered_at: Option<UtcTime>,
+    /// What the partner has taken of them.
+    pub taken: Taking,
+    /// What it has answered.
+    pub answer: Option<Verdict>,
     /// Where it stands.
     pub standing: Standing,
     /// Sealed before a source had been read to the end.
     pub source_incomplete: bool,
     /// Why it is held or void.
     pub reason: Option<String>,
+}
+
+/// What the partner has answered about a batch: nothing, when it has said nothing of any file.
+fn answer(files: &[&&FileRow]) -> Option<Verdict> {
+    let delivered = files.iter().filter(|file| file.state == "delivered");
+    let said: Vec<(bool, Option<Verdict>)> = delivered.map(|file| (file.is_manifest(), file.answer)).collect();
+    of_batch(&said).filter(|_| said.iter().any(|(_, said)| said.is_some()))
+}
+
+/// What a partner has taken of some files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Taking {
+    /// Files that it has taken.
+    pub files: u64,
+    /// When the last of them was taken.
+    pub last_at: Option<UtcTime>,
+    /// Delivered files that it has not taken.
+    pub waiting: u64,
+    /// When the first of these was delivered.
+    pub waiting_since: Option<UtcTime>,
+}
+
+impl Taking {
+    /// Counts delivered files.
+    pub fn of<'f>(files: impl Iterator<Item = &'f FileRow>) -> Self {
+        let mut taken = Self::default();
+        for file in files.filter(|file| file.state == "delivered") {
+            if file.pickup.state.is_outstanding() {
+                taken.waiting += 1;
+                taken.waiting_since = earlier(taken.waiting_since, file.delivered_at);
+            } else if file.pickup.taken_at.is_some() {
+                taken.files += 1;
+                taken.last_at = taken.last_at.max(file.pickup.taken_at);
+            }
+        }
+        taken
+    }
+}
+
+fn earlier(one: Option<UtcTime>, other: Option<UtcTime>) -> Option<UtcTime> {
+    one.into_iter().chain(other).min()
 }
 
 /// Where a line of the table stands.
@@ -233,6 +279,8 @@ fn line(hour: &Hour<'_>, batch: Option<&BatchRow>, revision: Revision) -> HourLi
         sequences: numbers().min().zip(numbers().max()),
         files: own.len() as u64,
         delivered_at: batch.and_then(|batch| batch.delivered_at),
+        taken: Taking::of(own.iter().map(|file| **file)),
+        answer: answer(&own),
         standing: match batch {
             None => Standing::Open,
             Some(batch) if batch.state == BatchState::Open => Standing::Open,

@@ -4,7 +4,9 @@
 //! hours that the ledger knows count: with `once`, nobody expects hours after the last record.
 
 use super::FeedBook;
-use super::hours::{Completeness, Hour, completeness, hours, is_done, manifest_numbers, missing_numbers, part_numbers};
+use super::hours::{
+    Completeness, Hour, Taking, completeness, hours, is_done, manifest_numbers, missing_numbers, part_numbers,
+};
 use crate::domain::batch::BatchState;
 use crate::domain::counter::Sequence;
 use crate::domain::ids::{FeedId, Revision};
@@ -44,6 +46,8 @@ pub struct FeedStatus {
     pub behind: u64,
     /// Records in hours that are not closed.
     pub pending: u64,
+    /// What the partner has taken; `None` when nothing is expected of it.
+    pub taken: Option<Taking>,
     /// Files in the archive that are not delivered, and their bytes.
     pub backlog: (u64, u64),
     /// When the next hour closes.
@@ -155,6 +159,7 @@ fn feed_status(book: &FeedBook, hours: &[Hour<'_>], now: UtcTime) -> FeedStatus 
         behind: hours.iter().filter(waiting).count() as u64,
         pending: hours.iter().filter(|hour| hour.is_open()).map(Hour::pending).sum(),
         backlog: undelivered.fold((0, 0), |(files, bytes), file| (files + 1, bytes + file.bytes.unwrap_or(0))),
+        taken: book.expects_pickup.then(|| Taking::of(book.files.iter())),
         next_close: next_close(&book.definition, hours, now),
         overdue: hours
             .iter()

@@ -267,7 +267,11 @@ fn delivers(partner: &PartnerConfig, feed: &FeedDefinition) -> String {
     };
     let pickup = partner.pickup.as_ref().map(|rule| {
         let within = rule.within.map(|length| format!(" within {length}")).unwrap_or_default();
-        format!("; the partner shows that it took a file: {}{within}", rule.by)
+        match (rule.expects(), rule.remove_after) {
+            (true, _) => format!("; the partner shows that it took a file: {}{within}", rule.by),
+            (false, None) => "; the partner keeps files".to_owned(),
+            (false, Some(after)) => format!("; the partner keeps files: hourdrop removes them after {after}"),
+        }
     });
     format!("{place}{}{temporary}{}", password.unwrap_or_default(), pickup.unwrap_or_default())
 }

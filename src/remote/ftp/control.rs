@@ -1,6 +1,8 @@
 //! The control connection: one command, one reply, each under a deadline. A connection whose next reply might belong
 //! to an earlier command is given up: no further command is sent on it.
 
+mod download;
+
 use super::super::endpoint::{FtpEndpoint, Protection};
 use super::super::fault::clean_reply;
 use super::super::runtime::{OwnRuntime, QUIT_DEADLINE};
@@ -12,15 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use suppaftp::tokio::{AsyncRustlsConnector, AsyncRustlsFtpStream, AsyncRustlsStream, TransferStream};
 use suppaftp::{FtpError, Mode, Status};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 /// Longest listing in bytes; a directory with a million files stays below.
 const LISTING_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// Bytes read from a listing at a time.
-const LISTING_PIECE_BYTES: usize = 64 * 1024;
-
 /// The control connection.
 pub(super) struct Control {
     runtime: OwnRuntime,
@@ -138,9 +137,20 @@ impl Control {
         command: &str,
         unanswered: Outcome,
     ) -> Result<Reply, RemoteFault> {
+        self.exchange_within(self.command, operation, command, unanswered)
+    }
+
+    /// The same with another deadline.
+    pub(super) fn exchange_within(
+        &mut self,
+        deadline: Duration,
+        operation: &'static str,
+        command: &str,
+        unanswered: Outcome,
+    ) -> Result<Reply, RemoteFault> {
         self.refuse_if_given_up(operation)?;
         // No reply is expected by the library, so it hands back whatever comes, to be judged here.
-        match self.runtime.within(self.command, self.stream.custom_command(command, &[])) {
+        match self.runtime.within(deadline, self.stream.custom_command(command, &[])) {
             Some(Err(FtpError::UnexpectedResponse(response))) => match Reply::read(&response.body) {
                 Some(reply) if reply.is_preliminary() => Err(self.give_up(reply.fault(operation, unanswered))),
                 Some(reply) => {
@@ -171,23 +181,12 @@ impl Control {
             Err(refused) => return Ok(Err(refused)),
         };
         let mut bytes = Vec::new();
-        let mut piece = vec![0; LISTING_PIECE_BYTES];
-        loop {
-            let count = match self.runtime.within(idle, transfer.read(&mut piece)) {
-                Some(Ok(count)) => count,
-                Some(Err(error)) => {
-                    return Err(self.give_up(RemoteFault::io(&error, OPERATION, Outcome::NotDone)));
-                }
-                None => return Err(self.give_up(RemoteFault::new(FaultKind::Timeout, OPERATION, Outcome::NotDone))),
-            };
-            if count == 0 {
-                break;
-            }
-            bytes.extend_from_slice(piece.get(..count).unwrap_or_default());
-            if bytes.len() > LISTING_BYTES_MAX {
-                return Err(self.give_up(RemoteFault::new(FaultKind::Protocol, OPERATION, Outcome::NotDone)));
-            }
-        }
+        self.receive(&mut transfer, OPERATION, idle, &mut |piece| {
+            bytes.extend_from_slice(piece);
+            let is_too_long = bytes.len() > LISTING_BYTES_MAX;
+            let fault = || RemoteFault::new(FaultKind::Protocol, OPERATION, Outcome::NotDone);
+            if is_too_long { Err(fault()) } else { Ok(()) }
+        })?;
         match self.finish(transfer, OPERATION, self.command, Outcome::NotDone)? {
             Ok(()) => Ok(Ok(lines_of(&bytes))),
             Err(refused) => Ok(Err(refused)),

@@ -81,14 +81,21 @@ impl Reply {
         None
     }
 
+    /// The last line of the text; in a reply of several lines the code is taken off.
+    #[must_use]
+    pub fn last_line(&self) -> &str {
+        let last = self.text.trim_end().lines().next_back().unwrap_or_default();
+        let is_first = !self.text.trim_end().contains('\n');
+        if is_first { last } else { last.strip_prefix(&format!("{} ", self.code)).unwrap_or(last) }
+    }
+
     /// The features that a reply to FEAT lists, RFC 2389.
     #[must_use]
     pub fn features(&self) -> Features {
         if self.code != 211 {
             return Features(Vec::new());
         }
-        let words = self.text.lines().skip(1).filter_map(|line| line.split_whitespace().next());
-        Features(words.map(str::to_ascii_uppercase).collect())
+        Features(self.text.lines().skip(1).map(|line| line.trim().to_ascii_uppercase()).collect())
     }
 
     /// The reply itself if it is positive.
@@ -133,7 +140,7 @@ impl Reply {
                 FaultKind::Denied
             }
             550 | 553 if says(&["no such", "not found", "cannot find", "does not exist"]) => FaultKind::NotFound,
-            550 if matches!(operation, "size" | "list" | "remove") => FaultKind::NotFound,
+            550 if matches!(operation, "size" | "list" | "remove" | "read") => FaultKind::NotFound,
             532 | 550 | 551 | 553 => FaultKind::Denied,
             451 => FaultKind::Io,
             400..=499 => FaultKind::Busy,
@@ -142,7 +149,7 @@ impl Reply {
     }
 }
 
-/// The features of a server, in capital letters.
+/// The features of a server, one a line, in capital letters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Features(Vec<String>);
 
@@ -150,7 +157,15 @@ impl Features {
     /// Whether the server has this feature; `name` in capital letters.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
-        self.0.iter().any(|feature| feature == name)
+        self.0.iter().any(|feature| feature.split_whitespace().next() == Some(name))
+    }
+
+    /// Whether a feature lists a value, as in `HASH MD5;SHA-1*;SHA-256`; both in capital letters.
+    #[must_use]
+    pub fn lists(&self, name: &str, value: &str) -> bool {
+        let values = self.0.iter().filter_map(|feature| feature.split_once(char::is_whitespace));
+        let mut values = values.filter(|(feature, _)| *feature == name).flat_map(|(_, values)| values.split(';'));
+        values.any(|listed| listed.trim().trim_end_matches('*') == value)
     }
 }
 

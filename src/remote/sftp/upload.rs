@@ -14,8 +14,8 @@ use tokio::task::JoinHandle;
 const OPERATION: &str = "upload";
 /// Bytes of one write, which every server takes.
 const WRITE_BYTES: usize = 32 * 1024;
-/// Writes that are not confirmed yet.
-const ON_THEIR_WAY_MAX: usize = 64;
+/// Requests that are not answered yet.
+pub(super) const ON_THEIR_WAY_MAX: usize = 64;
 
 type Writes = VecDeque<JoinHandle<Result<Status, Error>>>;
 

@@ -107,6 +107,11 @@ impl Place {
         self.run_with(arguments, &[])
     }
 
+    /// At eight in the evening of the day in Shanghai.
+    pub fn run_at_eight(&self, arguments: &[&str]) -> Said {
+        self.run_with(arguments, &[("HOURDROP_TEST_CLOCK", "2024-11-03T12:00:00Z")])
+    }
+
     pub fn run_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Said {
         let output = self.command(arguments).envs(variables.iter().copied()).output().expect("the program runs");
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8");

@@ -4,11 +4,12 @@
 use crate::delivering::{deliver, file};
 use hourdrop::deliver::FileToDeliver;
 use hourdrop::domain::delivery::{Attempt, FileState, HeldReason};
+use hourdrop::domain::ids::Sha256Digest;
 use hourdrop::remote::{
     Abilities, EntryKind, FaultKind, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath, SizeSource,
 };
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Read, Write};
 
 const CONTENT: &[u8] = b"ten bytes.";
 const FINAL: &str = "out/a.dat";
@@ -80,6 +81,16 @@ impl Remote for Session<'_> {
         body.read_to_end(&mut content).expect("a body");
         self.0.files.insert(temporary.as_str().to_owned(), content);
         Ok(())
+    }
+
+    fn read(&mut self, path: &RemotePath, sink: &mut dyn Write) -> Result<u64, RemoteFault> {
+        let content = self.0.files.get(path.as_str()).expect("a file that was seen");
+        sink.write_all(content).expect("taken");
+        Ok(content.len() as u64)
+    }
+
+    fn server_hash(&mut self, _path: &RemotePath, _bytes: u64) -> Result<Option<Sha256Digest>, RemoteFault> {
+        Ok(None)
     }
 
     fn rename(&mut self, from: &RemotePath, to: &RemotePath) -> Result<(), RemoteFault> {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::document::{Document, Placed, Problems, read_document};
 use crate::domain::ids::{FeedId, Lsn, PartNumber};
+use crate::domain::pickup::Pickup;
 use crate::feed::definition::FeedDefinition;
 use crate::format::spec::read_format;
 use crate::ledger::reports::HourRow;
@@ -104,6 +105,8 @@ fn file(partition: Partition, revision: u32, part: u32, number: u64, records: u6
         verified: at.map(|_| "reply-and-size".to_owned()),
         delivered_at: at,
         resent: 0,
+        pickup: Pickup::default(),
+        answer: None,
     }
 }
 

@@ -1,0 +1,156 @@
+//! What partners answer: fetched, kept, read once, laid to our files, and waited for.
+
+use crate::pickup::Handoff;
+use crate::site::{files_in, time};
+use hourdrop::app::exporter::{Exporter, World};
+use hourdrop::app::operator::{Done, Order, Refusal, Target};
+use hourdrop::app::progress::Silent;
+use hourdrop::disk::RealDisk;
+use hourdrop::domain::ids::FeedId;
+use hourdrop::domain::period::Partition;
+use std::fs;
+use std::sync::Arc;
+
+const FORMAT: &str = r#"kind = "delimited"
+separator = "|"
+[read]
+fields = [
+  { name = "file", column = 1, required = true },
+  { name = "result", column = 2, required = true },
+  { name = "record", column = 3 },
+  { name = "text", column = 4 },
+]
+"#;
+const ANSWERS: &str = r#"answers = { dir = "answers", pattern = "*.rsp", format = "answer", file = "file", status = "result", accepted = ["0"], rejected = ["5", "7"], record = "record", reason = "text""#;
+
+const FIRST: &str = "HX_2024110302_00001.dat";
+const SECOND: &str = "HX_2024110303_00002.dat";
+
+struct Partner(Handoff);
+
+impl Partner {
+    fn new(more: &str) -> Self {
+        let partner = Self(Handoff::with_formats(&format!("{ANSWERS}{more} }}"), &[("answer", FORMAT)]));
+        fs::create_dir(partner.0.dir().join("answers")).expect("directory");
+        partner
+    }
+
+    fn answer(&self, name: &str, text: &str) {
+        self.0.site.write(&format!("drop/huaxin/answers/{name}"), text);
+        self.0.clock.pass(60);
+        self.0.once();
+    }
+
+    fn verdicts(&self) -> Vec<Option<&'static str>> {
+        let lines = self.0.screen(&["hours", "--json"]);
+        let lines = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+        let word = |line: serde_json::Value| match line["answer"].as_str() {
+            Some("accepted") => Some("accepted"),
+            Some("rejected") => Some("rejected"),
+            Some(other) => panic!("{other}"),
+            None => None,
+        };
+        lines.map(word).collect()
+    }
+
+    fn release(&self, hour: &str) -> Result<Done, Refusal> {
+        let start = time(hour).seconds();
+        let feed = FeedId::parse("huaxin/voice").expect("feed");
+        let order = Order::Release(Target::Hour(feed, Partition { start, end: start + 3600 }));
+        let world = World::new(Arc::new(RealDisk), Arc::clone(&self.0.clock) as Arc<_>, Arc::new(Silent));
+        let mut exporter = Exporter::open(self.0.config(), &world, None, true).expect("an exporter");
+        exporter.order(&order, "settled by telephone", None).expect("the ledger takes it")
+    }
+}
+
+#[test]
+fn files_and_records_are_accepted_or_rejected_and_a_rejected_hour_waits_for_a_person() {
+    let partner = Partner::new("");
+    partner.0.once();
+    assert_eq!(partner.verdicts(), [None, None]);
+    partner.answer("1.rsp", &format!("{FIRST}|0||\n"));
+    assert_eq!((partner.verdicts(), partner.0.alarms()), (vec![Some("accepted"), None], Vec::new()));
+    partner.answer("2.rsp", &format!("{SECOND}|0||\n{SECOND}|7|00042|unknown tariff\n"));
+    assert_eq!(partner.verdicts(), [Some("accepted"), Some("rejected")]);
+    let rejected = format!("HD0221 {SECOND}: the partner rejected 1 record: unknown tariff");
+    assert_eq!(partner.0.alarms(), [rejected.clone()]);
+    let status = partner.0.screen(&["status"]);
+    assert!(status.contains("hourdrop release huaxin/voice 2024-11-03T03:00 --reason ..."), "{status}");
+    let kept = files_in(&partner.0.site.path("archive/.answers"));
+    let there = files_in(&partner.0.dir().join("answers"));
+    assert_eq!((kept.len(), there.len()), (2, 2), "kept, and left at the partner");
+    assert!(kept.values().eq(there.values()) || kept.values().eq(there.values().rev()), "byte for byte");
+    partner.0.clock.pass(60);
+    partner.0.once();
+    let read = partner.0.ledger().facts_about("partner huaxin").expect("facts");
+    assert_eq!(read.iter().filter(|fact| fact.kind == "answer-read").count(), 2, "each once");
+
+    assert!(partner.release("2024-11-03T03:00:00Z").expect("settled").changed);
+    partner.0.clock.pass(60);
+    partner.0.once();
+    assert_eq!((partner.verdicts(), partner.0.alarms()), (vec![Some("accepted"); 2], Vec::new()));
+    assert!(partner.release("2024-11-03T03:00:00Z").is_err(), "nothing waits any more");
+    partner.0.ledger().require_undamaged().expect("whole");
+}
+
+#[test]
+fn from_an_answer_that_is_not_understood_nothing_is_guessed() {
+    let partner = Partner::new("");
+    partner.0.once();
+    for (name, text, expected) in [
+        ("a.rsp", format!("{FIRST}\n"), "HD0222 answer a.rsp: line 1: "),
+        ("b.rsp", String::new(), "HD0222 answer b.rsp: it says nothing"),
+        ("c.rsp", format!("{FIRST}|0||\n{SECOND}|9||\n"), "HD0222 answer c.rsp: line 2: the status is neither"),
+        (
+            "d.rsp",
+            format!("{FIRST}|0||\n{FIRST}|5||\n"),
+            "HD0222 answer d.rsp: HX_2024110302_00001.dat is accepted and rejected",
+        ),
+        ("e.rsp", format!("{FIRST}|0||\nnot-ours.dat|0||\n"), "HD0223 answer e.rsp: it is about not-ours.dat"),
+    ] {
+        partner.answer(name, &text);
+        assert!(partner.0.alarms()[0].starts_with(expected), "{:?}", partner.0.alarms());
+        assert_eq!(partner.verdicts(), [None, None], "{name}");
+        fs::remove_file(partner.0.dir().join("answers").join(name)).expect("removed");
+    }
+    partner.answer("f.rsp", &format!("{FIRST}|0||\n"));
+    partner.answer("g.rsp", &format!("{FIRST}|5||\n"));
+    let expected = format!("HD0224 answer g.rsp: {FIRST} is rejected by it, and was accepted before");
+    assert_eq!((partner.verdicts(), partner.0.alarms()), (vec![Some("accepted"), None], vec![expected]));
+    assert_eq!(files_in(&partner.0.site.path("archive/.answers")).len(), 7, "all are kept");
+}
+
+#[test]
+fn answers_are_removed_at_the_partner_only_when_it_is_so_configured_and_they_count() {
+    let partner = Partner::new(r#", then = "delete""#);
+    partner.0.once();
+    partner.0.site.write("drop/huaxin/answers/other.txt", "x");
+    partner.answer("1.rsp", &format!("{FIRST}|0||\n"));
+    partner.answer("2.rsp", "nonsense|0||\n");
+    let left: Vec<String> = files_in(&partner.0.dir().join("answers")).into_keys().collect();
+    assert_eq!(left, ["2.rsp", "other.txt"]);
+    assert_eq!(partner.verdicts(), [Some("accepted"), None]);
+}
+
+#[test]
+fn a_gate_lets_the_next_hour_go_when_the_one_before_is_accepted() {
+    let partner = Partner::new(", gate = true");
+    let dropped = || partner.0.names().iter().filter(|name| name.ends_with(".dat")).count();
+    partner.0.once();
+    assert_eq!(dropped(), 1, "the second hour waits");
+    partner.0.clock.pass(60);
+    partner.0.once();
+    assert_eq!(dropped(), 1);
+    partner.answer("1.rsp", &format!("{FIRST}|5||no\n"));
+    assert_eq!((dropped(), partner.verdicts()[0]), (1, Some("rejected")));
+    assert!(partner.release("2024-11-03T02:00:00Z").expect("settled").changed);
+    partner.0.clock.pass(60);
+    partner.0.once();
+    assert_eq!(dropped(), 2);
+
+    let partner = Partner::new(", gate = true");
+    partner.0.once();
+    partner.answer("1.rsp", &format!("{FIRST}|0||\n"));
+    let dropped = partner.0.names().iter().filter(|name| name.ends_with(".dat")).count();
+    assert_eq!(dropped, 2, "in the same pass in which the answer came");
+}
