@@ -29,7 +29,7 @@ const PASSWORD: &str = "testpass";
 const BEFORE: i64 = 3;
 const OUTAGE: i64 = 72;
 /// The batch that the robot rejects.
-const REJECTED: &str = "HX_2024110405_01.json";
+const REJECTED: &str = "HX_2024110405_00.json";
 
 /// Where the partner keeps what was brought: the robot sees it from the inside.
 trait Place: Send + Sync {
