@@ -73,7 +73,7 @@ fn files_and_records_are_accepted_or_rejected_and_a_rejected_hour_waits_for_a_pe
     partner.answer("2.rsp", &format!("{SECOND}|0||\n{SECOND}|7|00042|unknown tariff\n"));
     assert_eq!(partner.verdicts(), [Some("accepted"), Some("rejected")]);
     let rejected = format!("HD0221 {SECOND}: the partner rejected 1 record: unknown tariff");
-    assert_eq!(partner.0.alarms(), [rejected.clone()]);
+    assert_eq!(partner.0.alarms(), [rejected]);
     let status = partner.0.screen(&["status"]);
     assert!(status.contains("hourdrop release huaxin/voice 2024-11-03T03:00 --reason ..."), "{status}");
     let kept = files_in(&partner.0.site.path("archive/.answers"));
