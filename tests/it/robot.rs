@@ -31,6 +31,16 @@ const OUTAGE: i64 = 72;
 /// The batch that the robot rejects.
 const REJECTED: &str = "HX_2024110405_00.json";
 
+/// What its answers look like.
+const ANSWER: &str = r#"kind = "delimited"
+separator = "|"
+[read]
+fields = [
+  { name = "file", column = 1, required = true },
+  { name = "verdict", column = 2, required = true },
+]
+"#;
+
 /// Where the partner keeps what was brought: the robot sees it from the inside.
 trait Place: Send + Sync {
     /// Names in the drop directory with their bytes.
@@ -78,13 +88,13 @@ impl Place for Server {
     }
 
     fn put_away(&self, name: &str) {
-        // Another account: what lies elsewhere is not counted.
-        self.world().files.remove(&format!("out/{name}"));
+        let mut world = self.world();
+        let bytes = world.files.remove(&format!("out/{name}")).expect("it lies there");
+        world.files.insert(format!("done/{name}"), bytes);
     }
 
     fn answer(&self, name: &str, text: &str) {
-        self.world().dirs.insert("answers".to_owned());
-        self.world().answers.insert(name.to_owned(), text.to_owned());
+        self.world().files.insert(format!("answers/{name}"), text.as_bytes().to_vec());
     }
 }
 
@@ -227,6 +237,7 @@ struct Sender {
 impl Sender {
     fn new() -> Self {
         let site = Site::in_memory();
+        site.write("formats/answer.toml", ANSWER);
         let secret = site.write("password", PASSWORD);
         fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("mode");
         Self { site, hour: 0 }
@@ -248,6 +259,8 @@ deliver  = "{deliver}
 password = {{ file = "password" }}
 picks_up = ["HX_*.dat", "HX_*.json"]
 temporary_dir = "work"
+pickup   = {{ by = "moved:done" }}
+answers  = {{ dir = "answers", pattern = "*.ack", format = "answer", file = "file", status = "verdict", accepted = ["OK"], rejected = ["REJECTED"] }}
 [partner.huaxin.feed.voice]
 source    = "switch"
 format    = "huaxin-voice"
@@ -268,8 +281,7 @@ manifest  = {{ name = "HX_{{start:%Y%m%d%H}}_{{revision:02}}.json" }}
 
     /// One pass, so many hours after the first record as have passed.
     fn pass(&self) -> OnceReport {
-        let now = chrono::DateTime::from_timestamp(FIRST_HOUR + self.hour * 3_600 + 60, 0).expect("a time");
-        once(&self.site.path("hourdrop.toml"), &now.to_rfc3339())
+        once(&self.site.path("hourdrop.toml"), &shown(FIRST_HOUR + self.hour * 3_600 + 60))
     }
 
     /// Passes until everything is delivered.
@@ -307,13 +319,35 @@ manifest  = {{ name = "HX_{{start:%Y%m%d%H}}_{{revision:02}}.json" }}
         assert_eq!(robot.last, [hours, hours]);
         assert_eq!(robot.rejected, [REJECTED]);
     }
+
+    /// Everything else that is known: one batch is rejected and waits for the operator, all others are accepted.
+    fn judge_answers(&self) {
+        // Looks are a minute apart.
+        let now = FIRST_HOUR + self.hour * 3_600 + 600;
+        let report = once(&self.site.path("hourdrop.toml"), &shown(now));
+        let alarms: Vec<(&str, bool)> =
+            report.alarms.iter().map(|alarm| (alarm.code.as_str(), alarm.message.contains(REJECTED))).collect();
+        assert_eq!(alarms, [("HD0221", true)], "{report:?}");
+        let ledger = rusqlite::Connection::open(self.site.path("state/ledger.db")).expect("ledger");
+        let query = "SELECT state, count(*) FROM verdict GROUP BY state ORDER BY state";
+        let mut statement = ledger.prepare(query).expect("a query");
+        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)));
+        let verdicts: Vec<(String, i64)> = rows.expect("rows").collect::<Result<_, _>>().expect("rows");
+        assert_eq!(verdicts, [("accepted".to_owned(), self.hour - 1), ("rejected".to_owned(), 1)]);
+    }
+}
+
+/// A second since 1970 as a text.
+fn shown(second: i64) -> String {
+    chrono::DateTime::from_timestamp(second, 0).expect("a time").to_rfc3339()
 }
 
 #[test]
 fn the_robot_gets_everything_after_72_hours_without_its_ftp_server() {
     let mut sender = Sender::new();
     let robot = Arc::new(Mutex::new(Robot::default()));
-    let traits = Traits { foreign: false, connections_max: Some(1), files_max: FILES_MAX, ..Traits::PLAIN };
+    let traits =
+        Traits { foreign: false, connections_max: Some(1), files_max: FILES_MAX, answers: true, ..Traits::PLAIN };
     let plan = Plan { traits, lies: Vec::new(), seed: 1 };
     let server = Arc::new(Server::start(&plan, ""));
     let deliver = format!("ftp://acme@127.0.0.1:{}/out\"", server.port);
@@ -329,11 +363,12 @@ fn the_robot_gets_everything_after_72_hours_without_its_ftp_server() {
     sender.deliver();
     running.end();
     sender.judge(&robot);
+    sender.judge_answers();
     assert!(server.world().broken.is_empty(), "{:?}", server.world().broken);
 }
 
 /// As many files may lie in the drop directory at once.
-const FILES_MAX: Option<usize> = None;
+const FILES_MAX: Option<usize> = Some(20);
 
 #[test]
 fn the_robot_gets_everything_after_72_hours_from_an_sftp_server_with_its_next_host_key() {
@@ -355,16 +390,22 @@ fn the_robot_gets_everything_after_72_hours_from_an_sftp_server_with_its_next_ho
     }
     running.end();
     let gone = deliver(&server);
+    let kept = files_in(&server.files);
     drop(server);
     sender.configure(&gone, "1ms");
     sender.outage();
     keys.host = vec![host[1].clone()];
     let server = TestServer::openssh(&keys);
-    let running = Running::start(&robot, Arc::new(Directories::below(&server.files)));
+    let place = Directories::below(&server.files);
+    for (name, bytes) in kept {
+        fs::write(server.files.join(name), bytes).expect("written");
+    }
+    let running = Running::start(&robot, Arc::new(place));
     sender.configure(&deliver(&server), "60s");
     sender.deliver();
     running.end();
     sender.judge(&robot);
+    sender.judge_answers();
 }
 
 /// It does stop and it does raise alarms.

@@ -239,8 +239,10 @@ pub struct Traits {
     pub large: bool,
     /// As many connections may there be at once.
     pub connections_max: Option<u32>,
-    /// As many files may lie there; more are refused with 552.
+    /// As many files may lie in the drop directory; more are refused with 552.
     pub files_max: Option<usize>,
+    /// The partner puts away what it has taken, and answers.
+    pub answers: bool,
 }
 
 impl Traits {
@@ -262,6 +264,7 @@ impl Traits {
         large: false,
         connections_max: None,
         files_max: None,
+        answers: false,
     };
 
     fn draw(random: &mut fastrand::Rng) -> Self {
@@ -284,6 +287,7 @@ impl Traits {
             large: one_in(12),
             connections_max: None,
             files_max: None,
+            answers: false,
         };
         if random.u8(0..6) == 0 {
             traits.greeting = Some(FORMS[random.usize(0..FORMS.len())]);

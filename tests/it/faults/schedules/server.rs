@@ -138,6 +138,7 @@ impl Dialogue {
         match verb {
             "STOR" => return self.store(argument),
             "MLSD" | "NLST" | "LIST" => return self.list(verb),
+            "RETR" => return self.retrieve(argument),
             _ => {}
         }
         let act = self.reach(step);
@@ -339,11 +340,20 @@ impl Dialogue {
         if verb == "MLSD" && !traits.knows_mlsd {
             return line("500 what?");
         }
+        self.send(|dialogue| dialogue.lines(verb).into_bytes())
+    }
+
+    fn retrieve(&mut self, path: &str) -> Next {
+        let Some(content) = self.world().files.get(path).cloned() else { return line("550 no such file") };
+        self.send(|_| content)
+    }
+
+    fn send(&mut self, content: impl FnOnce(&Self) -> Vec<u8>) -> Next {
         let mut data = match self.open(Step::List) {
             Ok(data) => data,
             Err(next) => return next,
         };
-        let text = self.lines(verb);
+        let text = content(self);
         let act = self.reach(Step::ListData);
         let share = if let Some(Act::Data { share, .. }) = act { share } else { Share::All };
         let count = match share {
@@ -352,7 +362,7 @@ impl Dialogue {
             Share::Half => text.len() / 2,
             Share::All => text.len(),
         };
-        data.write_all(&text.as_bytes()[..count]).ok();
+        data.write_all(&text[..count]).ok();
         if let Some(act) = act {
             return self.end_data(data, act);
         }
@@ -391,7 +401,7 @@ fn step_of(verb: &str) -> Option<Step> {
         "EPSV" | "PASV" => Step::Passive,
         "STOR" => Step::Stor,
         "SIZE" => Step::Size,
-        "MLSD" | "NLST" | "LIST" => Step::List,
+        "MLSD" | "NLST" | "LIST" | "RETR" => Step::List,
         "RNFR" => Step::Rnfr,
         "RNTO" => Step::Rnto,
         "DELE" => Step::Dele,

@@ -50,8 +50,6 @@ pub struct World {
     /// Connections that the client left without a word although nothing went wrong.
     pub unexplained: u32,
     pub connections: u32,
-    /// What the partner has written for us, by name.
-    pub answers: BTreeMap<String, String>,
     plan: Plan,
     behaves: bool,
     reached: BTreeMap<Step, u32>,
@@ -71,6 +69,9 @@ impl World {
             foreign.insert(format!("{OUT}/{foreign_final}"), b"a stranger's".to_vec());
         }
         let mut dirs = BTreeSet::new();
+        if traits.answers {
+            dirs.extend(["done".to_owned(), "answers".to_owned()]);
+        }
         if traits.foreign || traits.foreign_final {
             dirs.extend([OUT.to_owned(), WORK.to_owned()]);
         }
@@ -85,7 +86,6 @@ impl World {
             fired: Vec::new(),
             unexplained: 0,
             connections: 0,
-            answers: BTreeMap::new(),
             plan: plan.clone(),
             behaves: false,
             reached: BTreeMap::new(),
@@ -101,9 +101,10 @@ impl World {
         has_room
     }
 
-    /// The account may have no more files in its directories.
+    /// The drop directory may hold no more files.
     pub fn is_full(&self) -> bool {
-        self.traits.files_max.is_some_and(|max| self.files.len() >= max)
+        let held = self.files.keys().filter(|path| path.starts_with("out/")).count();
+        self.traits.files_max.is_some_and(|max| held >= max)
     }
 
     /// What goes wrong now that this step is reached.
