@@ -1,9 +1,11 @@
 //! The files of one batch in their order, the manifest last.
 
-use super::{DeliverFault, FileToDeliver, Surroundings, deliver_file};
+use super::life::Life;
+use super::{DeliverFault, FileToDeliver, Surroundings};
 use crate::domain::delivery::{DeliveryFact, FileState};
 use crate::domain::ids::FileName;
-use crate::remote::Remote;
+use crate::remote::{Remote, RemoteFault};
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 
 /// How the delivery of a batch ended.
@@ -43,12 +45,24 @@ pub fn deliver_batch<E>(
     record: &mut dyn FnMut(&FileToDeliver, DeliveryFact) -> Result<(), E>,
     surroundings: &mut Surroundings<'_>,
 ) -> Result<BatchOutcome, BatchFault<E>> {
+    let mut listed = None;
     for file in parts.iter().chain(manifest) {
-        let state = deliver_file(session, file, &mut || open(file), &mut |fact| record(file, fact), surroundings)
-            .map_err(|fault| BatchFault { name: file.name.clone(), fault })?;
+        let stopped = |fault| BatchFault { name: file.name.clone(), fault };
+        if listed.is_none() && !file.state.is_delivered() {
+            listed = Some(names_beside(session, file).map_err(|fault| stopped(fault.into()))?);
+        }
+        let is_listed = listed.as_ref().is_some_and(|names| names.contains(file.name.as_str()));
+        let (mut body, mut record) = (|| open(file), |fact| record(file, fact));
+        let life = Life::new(session, file, &mut body, &mut record, surroundings).listed(is_listed);
+        let state = life.run().map_err(stopped)?;
         if !state.is_delivered() {
             return Ok(BatchOutcome::Stopped { name: file.name.clone(), state });
         }
     }
     Ok(BatchOutcome::Delivered)
+}
+
+/// The names that lie in the directory of the final names before anything is sent.
+fn names_beside(session: &mut dyn Remote, file: &FileToDeliver) -> Result<BTreeSet<String>, RemoteFault> {
+    Ok(session.list(&file.directory)?.into_iter().map(|entry| entry.name).collect())
 }

@@ -17,6 +17,8 @@ const LOOKS: u32 = 3;
 pub(super) struct Life<'a, 's, E> {
     session: &'a mut dyn Remote,
     file: &'a FileToDeliver,
+    /// The final name was listed before anything was sent.
+    is_listed: bool,
     state: FileState,
     /// The content under the temporary name was compared by this process, after the last upload.
     is_compared: bool,
@@ -45,7 +47,15 @@ impl<'a, 's, E> Life<'a, 's, E> {
         record: &'a mut dyn FnMut(DeliveryFact) -> Result<(), E>,
         surroundings: &'a mut Surroundings<'s>,
     ) -> Self {
-        Self { session, file, state: file.state.clone(), is_compared: file.is_compared, body, record, surroundings }
+        let (state, is_compared) = (file.state.clone(), file.is_compared);
+        Self { session, file, is_listed: false, state, is_compared, body, record, surroundings }
+    }
+
+    /// Whether the final name was listed before anything was sent. Then a server that states no size of it is not
+    /// believed that there is none: some state no size of a file that they do not let us read, and replace it.
+    pub(super) const fn listed(mut self, is_listed: bool) -> Self {
+        self.is_listed = is_listed;
+        self
     }
 
     pub(super) fn run(mut self) -> Result<FileState, DeliverFault<E>> {
@@ -183,14 +193,19 @@ impl<'a, 's, E> Life<'a, 's, E> {
 
     /// Gives the uploaded file its final name, unless something lies there.
     fn expose(&mut self, attempt: Attempt, temporary: &RemotePath) -> Result<(), DeliverFault<E>> {
-        let path = self.file.final_path();
-        let Some(found) = self.session.size(&path)? else {
+        let found = self.session.size(&self.file.final_path())?;
+        if found.is_none() && !(self.is_listed && self.is_still_listed()?) {
             self.advance(DeliveryFact::RenameIntended)?;
             return self.rename(temporary);
-        };
+        }
         // The temporary file is ours and not needed any more, whoever put the other one there.
         self.session.remove(temporary)?;
-        self.occupied(attempt.exposed, Some(found))
+        self.occupied(attempt.exposed, found)
+    }
+
+    fn is_still_listed(&mut self) -> Result<bool, RemoteFault> {
+        let entries = self.session.list(&self.file.directory)?;
+        Ok(entries.iter().any(|entry| entry.name == self.file.name.as_str()))
     }
 
     /// Whether nothing lies under the final name; records what does.
@@ -220,13 +235,26 @@ impl<'a, 's, E> Life<'a, 's, E> {
     fn rename(&mut self, temporary: &RemotePath) -> Result<(), DeliverFault<E>> {
         let path = self.file.final_path();
         self.session.rename(temporary, &path)?;
-        match self.session.size(&path) {
+        match self.size_after_rename(&path) {
             Ok(Some(bytes)) if bytes == self.file.bytes => self.delivered(self.file.check.evidence()),
             Ok(Some(found)) => self.advance(DeliveryFact::Conflict { found_bytes: Some(found) }),
             // Taken already, or the connection broke after the confirmation: the file is delivered either way, and a
             // broken session refuses the next command by itself.
             Ok(None) | Err(_) => self.delivered(Verified::Reply),
         }
+    }
+
+    /// A wrong size holds the file for a person, so it must stay wrong: some servers state it late.
+    fn size_after_rename(&mut self, path: &RemotePath) -> Result<Option<u64>, RemoteFault> {
+        let mut found = self.session.size(path)?;
+        for look in 1..LOOKS {
+            if found.is_none_or(|bytes| bytes == self.file.bytes) {
+                break;
+            }
+            (self.surroundings.pause)(look);
+            found = self.session.size(path)?;
+        }
+        Ok(found)
     }
 
     /// A rename was announced, and nobody knows what became of it: look.

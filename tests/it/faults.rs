@@ -10,6 +10,7 @@ mod oracle;
 mod power;
 mod replays;
 mod rig;
+pub mod schedules;
 mod soak;
 mod syscalls;
 

@@ -37,6 +37,7 @@ mod recover;
 mod remote_files_max;
 mod remote_suite;
 mod requests;
+mod robot;
 mod run_command;
 mod sample_data;
 mod scripted_server;
