@@ -8,6 +8,7 @@
 //! - [`operator`]: what persons order; [`requests`]: how they order it while an instance works.
 //! - [`recover`]: the ledger again, from the archive and its log; [`journal`]: looking at the spool from outside, and
 //!   mending it.
+//! - [`pickup_desk`]: what the built-in server asks before a partner's deletion is carried out.
 //! - [`progress`]: how all of them tell what they do.
 //! - [`report`], [`readback`], [`preview`], [`init`], [`quarantine`], [`verify`]: what the other commands need.
 
@@ -25,6 +26,7 @@ pub mod init;
 pub mod intake;
 pub mod journal;
 pub mod operator;
+pub mod pickup_desk;
 pub mod preview;
 pub mod progress;
 pub mod quarantine;

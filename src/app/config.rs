@@ -4,11 +4,13 @@
 //! `formats/` beside the configuration. Secrets are references; their values are read when they are needed.
 
 mod partner;
+mod pickup_server;
 mod secret;
 mod server;
 mod source;
 
 pub use partner::{PartnerConfig, PickupRule};
+pub use pickup_server::{PickupLogin, PickupServerConfig, TlsFiles};
 pub use secret::{SecretFault, SecretReference};
 pub use source::{SourceConfig, SourceKind};
 
@@ -49,6 +51,8 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// The partners.
     pub partners: Vec<PartnerConfig>,
+    /// The built-in server from which partners fetch.
+    pub pickup_server: Option<PickupServerConfig>,
     /// How long `once` tries to deliver.
     pub once_deliver_for: Length,
     /// How often `run` looks at its sources.
@@ -178,6 +182,7 @@ fn read_config(path: &Path, root: &Table<'_>, formats: &FormatLibrary, now: UtcT
     let sources = named_tables(root, "source", |table, id| source::read(path, table, id, formats), SourceId::parse);
     let finder = |name: &Placed<String>, problems: &Problems| formats.find(name, problems);
     let partners = named_tables(root, "partner", |table, id| partner::read(path, table, id, &finder), PartnerId::parse);
+    let pickup_server = pickup_server::read(path, root);
     for (key, list) in [("source", sources.is_empty()), ("partner", partners.is_empty())] {
         if list && !root.has(key) {
             root.problems().add(root.place().error(format!("there is no [{key}.NAME]: nothing to do")));
@@ -192,6 +197,7 @@ fn read_config(path: &Path, root: &Table<'_>, formats: &FormatLibrary, now: UtcT
         keep,
         sources: sources.into_iter().collect::<Option<_>>()?,
         partners: partners.into_iter().collect::<Option<_>>()?,
+        pickup_server,
         once_deliver_for,
         poll,
         spool_max,
@@ -271,6 +277,7 @@ fn check_config(config: &Config, problems: &Problems, now: UtcTime) {
         }
         check_shared_names(partner, problems, now);
     }
+    pickup_server::check(config, problems);
 }
 
 fn check_feed(config: &Config, partner: &PartnerConfig, feed: &Arc<FeedDefinition>, problems: &Problems, now: UtcTime) {

@@ -1,5 +1,6 @@
 //! `[partner.NAME]`: who receives, where, and what is expected of them.
 
+use super::pickup_server::{self, PickupLogin};
 use super::secret::SecretReference;
 use super::server;
 use crate::deliver::InDoubtRule;
@@ -35,6 +36,8 @@ pub struct PartnerConfig {
     pub picks_up: Vec<Placed<glob::Pattern>>,
     /// How it shows that it took a file.
     pub pickup: Option<PickupRule>,
+    /// How it logs in at the built-in server, if it fetches from there.
+    pub pickup_login: Option<PickupLogin>,
     /// Directory for temporary names; `None` puts them beside the final ones.
     pub temporary_dir: Option<String>,
     /// What is done with a file of which nobody can say whether it arrived.
@@ -63,6 +66,7 @@ pub(super) fn read(
     look_around(&table, address.as_ref(), password.as_ref());
     let picks_up = read_patterns(&table);
     let pickup = table.table("pickup").map(read_pickup);
+    let pickup_login = pickup_server::read_login(config, &table);
     let temporary_dir = table.text("temporary_dir").map(|text| text.value);
     let rules = [("hold", InDoubtRule::Hold), ("resend", InDoubtRule::Resend)];
     let in_doubt = table.choice("in_doubt", &rules).map(|rule| rule.value).unwrap_or_default();
@@ -75,6 +79,7 @@ pub(super) fn read(
         password,
         picks_up,
         pickup,
+        pickup_login,
         temporary_dir,
         in_doubt,
         deadlines,

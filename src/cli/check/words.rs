@@ -269,7 +269,12 @@ fn delivers(partner: &PartnerConfig, feed: &FeedDefinition) -> String {
         let within = rule.within.map(|length| format!(" within {length}")).unwrap_or_default();
         format!("; the partner shows that it took a file: {}{within}", rule.by)
     });
-    format!("{place}{}{temporary}{}", password.unwrap_or_default(), pickup.unwrap_or_default())
+    let fetches = partner
+        .pickup_login
+        .as_ref()
+        .map(|login| format!("; the partner fetches as {} from the pickup server", login.user.value));
+    let fetches = fetches.unwrap_or_default();
+    format!("{place}{}{temporary}{fetches}{}", password.unwrap_or_default(), pickup.unwrap_or_default())
 }
 
 fn directory(partner: &PartnerConfig) -> String {
