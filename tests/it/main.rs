@@ -23,6 +23,7 @@ mod lost_replies;
 mod one_fault;
 mod open_files;
 mod operator;
+mod pickup_server;
 mod policies;
 mod readme;
 mod recover;
