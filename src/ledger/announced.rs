@@ -1,7 +1,8 @@
 //! Deletions on our own server that were announced before they were done: so that none is forgotten when the program
 //! ends between the act and its record.
 
-use super::{Fact, Ledger, Result};
+use super::{Fact, Ledger, Result, append_fact};
+use crate::disk::SyncPoint;
 use crate::domain::ids::{FeedId, FileName};
 use crate::domain::time::UtcTime;
 
@@ -15,7 +16,8 @@ impl Ledger {
     /// [`super::LedgerFault`]; the file must not be deleted then.
     pub fn announce_pickup(&mut self, feed: &FeedId, name: &FileName, at: UtcTime) -> Result<()> {
         let subject = format!("{feed} {name}");
-        self.note_fact(Fact { at, kind: KIND, subject: &subject, detail: "the partner deletes it" })
+        let fact = Fact { at, kind: KIND, subject: &subject, detail: "the partner deletes it" };
+        self.transact(SyncPoint::LedgerIntent, |t| append_fact(t, fact))
     }
 
     /// Every announced deletion, with its time and `FEED NAME`, done or not.
