@@ -9,6 +9,7 @@
 //! - [`operator`]: what persons order; [`requests`]: how they order it while an instance works.
 //! - [`recover`]: the ledger again, from the archive and its log; [`journal`]: looking at the spool from outside, and
 //!   mending it.
+//! - [`pickup_desk`]: what the built-in server asks before a partner's deletion is carried out.
 //! - [`progress`]: how all of them tell what they do.
 //! - [`probe`]: what a delivery to a partner would meet.
 //! - [`report`], [`readback`], [`preview`], [`init`], [`quarantine`], [`verify`]: what the other commands need.
@@ -29,6 +30,7 @@ pub mod intake;
 pub mod journal;
 pub mod operator;
 pub mod pickup;
+pub mod pickup_desk;
 pub mod preview;
 pub mod probe;
 pub mod progress;

@@ -15,6 +15,7 @@ mod init;
 mod json;
 mod once;
 mod operator;
+mod pickup_server;
 mod preview;
 mod probe;
 mod quarantine;

@@ -188,6 +188,13 @@ impl FileToDeliver {
     }
 }
 
+/// True for names as [`FileToDeliver::temporary_path`] gives them: of a file that is not complete.
+#[must_use]
+pub fn is_temporary_name(name: &str) -> bool {
+    let mark = name.strip_suffix(".tmp").and_then(|name| name.rsplit_once('.')?.1.split_once('-'));
+    mark.is_some_and(|(store, what)| StoreMark::parse(store).is_some() && !what.is_empty())
+}
+
 /// What a delivery needs besides the session.
 pub struct Surroundings<'a> {
     /// Tells when a file was delivered.

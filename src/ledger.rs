@@ -4,6 +4,7 @@
 //! before; state lies beside them in rows of its own. Whatever belongs together is committed together, and before
 //! the act that it permits. The ledger stores and answers; it decides nothing.
 
+mod announced;
 pub mod answers;
 pub mod batches;
 pub mod checked_rows;

@@ -45,6 +45,8 @@
 //! - *Same input, same bytes*: everything that is not a pure function of the spool lies in the plan.
 //! - *The clock alone never seals*: [`seal::closing`] is a pure function of hours, sources and one moment; and a wall
 //!   clock that has jumped seals nothing: [`app::clock_watch`].
+//! - *A partner's deletion is announced before it is done*, and what was announced is looked after at the next start:
+//!   [`app::pickup_desk`].
 //! - *What was counted is what is sealed*: `app/sealing/balance.rs`. Damage is named, never skipped: [`spool::survey`].
 //! - There is no float, no global state, and no partner's name in an `if`.
 //! - Values of records and secrets appear in no error and no log line.

@@ -2,4 +2,4 @@
 
 pub mod ftp_server;
 
-pub use ftp_server::{DemoServer, DemoUser};
+pub use ftp_server::{Access, Account, FtpServer, Limits, ServerSettings};

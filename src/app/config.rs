@@ -7,6 +7,7 @@ mod answers;
 mod endpoints;
 mod partner;
 mod pickup;
+mod pickup_server;
 mod schedule;
 mod secret;
 mod server;
@@ -15,6 +16,7 @@ mod source;
 pub use answers::AnswerRule;
 pub use partner::PartnerConfig;
 pub use pickup::{PickupRule, PickupWay};
+pub use pickup_server::{PickupLogin, PickupServerConfig, TlsFiles};
 pub use secret::{SecretFault, SecretReference};
 pub use source::{SourceConfig, SourceKind};
 
@@ -55,6 +57,8 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// The partners.
     pub partners: Vec<PartnerConfig>,
+    /// The built-in server from which partners fetch.
+    pub pickup_server: Option<PickupServerConfig>,
     /// How long `once` tries to deliver.
     pub once_deliver_for: Length,
     /// How often `run` looks at its sources.
@@ -193,6 +197,7 @@ fn read_config(path: &Path, root: &Table<'_>, formats: &FormatLibrary, now: UtcT
     let of_state = state.clone().unwrap_or_default();
     let read_partner = |table, id| partner::read(path, &of_state, table, id, &finder);
     let partners = named_tables(root, "partner", read_partner, PartnerId::parse);
+    let pickup_server = pickup_server::read(path, root);
     for (key, list) in [("source", sources.is_empty()), ("partner", partners.is_empty())] {
         if list && !root.has(key) {
             root.problems().add(root.place().error(format!("there is no [{key}.NAME]: nothing to do")));
@@ -207,6 +212,7 @@ fn read_config(path: &Path, root: &Table<'_>, formats: &FormatLibrary, now: UtcT
         keep,
         sources: sources.into_iter().collect::<Option<_>>()?,
         partners: partners.into_iter().collect::<Option<_>>()?,
+        pickup_server,
         once_deliver_for,
         poll,
         spool_max,
@@ -286,6 +292,7 @@ fn check_config(config: &Config, problems: &Problems, now: UtcTime) {
         }
         check_shared_names(partner, problems, now);
     }
+    pickup_server::check(config, problems);
 }
 
 fn check_feed(config: &Config, partner: &PartnerConfig, feed: &Arc<FeedDefinition>, problems: &Problems, now: UtcTime) {

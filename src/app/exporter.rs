@@ -15,6 +15,7 @@ use super::config::Config;
 use super::delivery::{DeliveryContext, PartnerOutcome, Until, deliver_partner};
 use super::fault::ExporterFault;
 use super::intake::IntakeCounts;
+use super::pickup_desk::PickupDesk;
 use super::progress::Progress;
 use super::sealing::SealCounts;
 use super::shared_ledger::SharedLedger;
@@ -89,6 +90,7 @@ pub struct Exporter {
     pub(super) space: Space,
     /// Sources that a person has paused, as of this turn.
     pub(super) resting: BTreeSet<SourceId>,
+    desk: Arc<PickupDesk>,
     mark: StoreMark,
     stop: Arc<AtomicBool>,
     /// What was finished from before the restart.
@@ -184,6 +186,12 @@ impl Exporter {
                 .collect();
             threads.into_iter().map(|(name, work)| (name, work.join().unwrap_or_else(|_| panicked()))).collect()
         })
+    }
+
+    /// Where the built-in server asks before a file is deleted.
+    #[must_use]
+    pub fn pickup_desk(&self) -> Arc<PickupDesk> {
+        Arc::clone(&self.desk)
     }
 
     fn delivery_context(&self) -> DeliveryContext {

@@ -9,7 +9,7 @@ use super::{Answer, Context, Failure, exit, render};
 use crate::app::config;
 use crate::app::demo::{self, DemoFeed, DemoReport, PARTNERS, PASSWORD};
 use crate::ledger::Ledger;
-use crate::serve::ftp_server::{DemoServer, DemoUser};
+use crate::serve::ftp_server::{Access, Account, FtpServer, ServerSettings};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -27,15 +27,16 @@ pub fn run(context: &Context, arguments: &DemoArguments) -> Result<Answer, Failu
     let dir = Path::new(DIR);
     let failed = |what: &str, fault: std::io::Error| Failure::new(what).because(fault);
     demo::prepare(dir).map_err(|fault| failed("the demo's directory cannot be made", fault))?;
-    let users = PARTNERS.map(|partner| DemoUser {
+    let accounts = PARTNERS.map(|partner| Account {
         name: partner.to_owned(),
         password: SecretString::from(PASSWORD),
         root: demo::root_of(dir, partner),
+        access: Access::Full,
     });
-    let server =
-        DemoServer::start(&users, 0, None).map_err(|fault| failed("the FTP server cannot be started", fault))?;
-    let path =
-        demo::configure(dir, server.port()).map_err(|fault| failed("the configuration cannot be written", fault))?;
+    let server = FtpServer::bind(ServerSettings::on_loopback(0)).and_then(|bound| bound.serve(&accounts));
+    let server = server.map_err(|fault| Failure::new("the FTP server cannot be started").because(fault))?;
+    let port = server.address().port();
+    let path = demo::configure(dir, port).map_err(|fault| failed("the configuration cannot be written", fault))?;
     let loaded = config::load(&path, context.now()).map_err(|fault| Failure::configuration(fault.to_string()))?;
     let Some(config) = loaded.config else {
         return Err(Failure {
@@ -47,10 +48,10 @@ pub fn run(context: &Context, arguments: &DemoArguments) -> Result<Answer, Failu
     let ledger = Ledger::open_read_only(&config.ledger_path())?;
     let report = demo::report(dir, &config, &ledger)?;
     let whole = report.identical && once.exit_code() == 0;
-    let text = screen(&report, server.port(), begun.elapsed().as_secs_f64(), arguments.serve);
+    let text = screen(&report, port, begun.elapsed().as_secs_f64(), arguments.serve);
     let answer = Answer {
         text,
-        json: vec![json(&report, server.port())],
+        json: vec![json(&report, port)],
         exit: if whole { exit::DONE } else { once.exit_code().max(exit::FAILED) },
         ..Answer::default()
     };
@@ -58,7 +59,7 @@ pub fn run(context: &Context, arguments: &DemoArguments) -> Result<Answer, Failu
 }
 
 /// Shows the screen and keeps the server up until the program is asked to stop.
-fn serve(context: &Context, answer: &Answer, server: DemoServer) -> Result<Answer, Failure> {
+fn serve(context: &Context, answer: &Answer, server: FtpServer) -> Result<Answer, Failure> {
     let mut signals =
         Signals::new([SIGTERM, SIGINT]).map_err(|fault| Failure::new("signals cannot be caught").because(fault))?;
     render::show(context, answer);

@@ -1,6 +1,7 @@
 //! Reads, closes and delivers until it is stopped.
 
 use super::arguments::RunArguments;
+use super::pickup_server;
 use super::work::{Log, begin_log, failure, open, world};
 use super::{Answer, Context, Failure};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -14,6 +15,7 @@ pub fn run(context: &Context, _arguments: &RunArguments) -> Result<Answer, Failu
     begin_log(context, Log::Decisions);
     let config = context.config(false)?;
     let world = world(context, &config);
+    let prepared = pickup_server::prepare(&config)?;
     let (waker, wake) = sync_channel(1);
     let stop = Arc::clone(&world.stop);
     let mut signals =
@@ -28,7 +30,13 @@ pub fn run(context: &Context, _arguments: &RunArguments) -> Result<Answer, Failu
         }
     });
     tracing::info!(feeds = config.feeds().count(), sources = config.sources.len(), "running");
-    let done = open(config, &world, false).and_then(|exporter| exporter.run(&wake).map_err(failure));
+    let done = open(config.clone(), &world, false).and_then(|exporter| {
+        let desk = exporter.pickup_desk();
+        let server = prepared.map(|prepared| pickup_server::serve(prepared, &config, &desk)).transpose()?;
+        let done = exporter.run(&wake).map_err(failure);
+        drop(server);
+        done
+    });
     handle.close();
     watcher.join().ok();
     done.map(|()| Answer::default())

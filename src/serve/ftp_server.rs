@@ -1,89 +1,246 @@
-//! An FTP server on this machine, from which partners pick up: for demonstrations and tests.
+//! The built-in FTP server: partners fetch from it what lies in their drop directories.
 //!
-//! It listens on 127.0.0.1 only. Every user sees one directory and nothing above it. The server runs on a thread of
-//! its own and stops, with all its connections, when [`DemoServer`] is dropped.
+//! It speaks RFC 959 with the passive mode of RFC 2428, the listings of RFC 3659 and TLS as in RFC 4217, and nothing
+//! that is not needed: no active mode, one directory for each account, and for a partner ([`Access::PickUp`]) listing,
+//! reading and deleting only. The demonstration and the tests use the same server with [`Access::Full`].
+//!
+//! It is not built on libunftp, because version 0.24 cannot keep what is promised here: it hands the data of a session
+//! to whoever connects first to the passive port, asks for a protected data connection before PASV but not before EPSV,
+//! and bounds neither command lines nor sessions.
+//!
+//! - `session`: one control connection, command by command; `control`: its lines, in clear or under TLS.
+//! - `transfer`: data connections. `directory`: what an account sees of the disk; `listing`: how that is written.
+//! - `login`: who may come in, and how fast passwords may be tried.
+//!
+//! The server has a thread and a runtime of its own. Dropping [`FtpServer`] tells every session that it ends, waits a
+//! moment for them, waits for a deletion that is under way, and frees the port.
 
-use async_trait::async_trait;
-use libunftp::ServerBuilder;
-use libunftp::options::Binder;
-use secrecy::{ExposeSecret, SecretString};
-use std::fmt;
+mod control;
+mod directory;
+mod listing;
+mod login;
+mod session;
+mod tls;
+mod transfer;
+
+use crate::app::config::TlsFiles;
+use crate::app::pickup_desk::PartnerDesk;
+use login::{Accounts, Seats, Throttle};
+use secrecy::SecretString;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::oneshot;
-use unftp_core::auth::{
-    AuthenticationError, Authenticator, Credentials, Principal, UserDetail, UserDetailError, UserDetailProvider,
-};
-use unftp_sbe_fs::Filesystem;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use transfer::PassivePorts;
 
 /// Pause after a connection could not be accepted, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// What the library wants to know when ports are not limited; not used then.
-const ALL_PORTS: RangeInclusive<u16> = 49_152..=65_535;
+/// How long the good-bye to a client may take.
+const GOODBYE_DEADLINE: Duration = Duration::from_secs(1);
+/// How long a deletion that is under way may take when the server stops.
+const STOP_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Where a server listens and what it allows.
+#[derive(Debug, Clone)]
+pub struct ServerSettings {
+    /// Address of the control connections. Port 0: the system chooses a free one.
+    pub listen: SocketAddr,
+    /// Ports of data connections; `None`: any free one.
+    pub passive_ports: Option<RangeInclusive<u16>>,
+    /// The address that PASV tells, when clients see another one than this machine.
+    pub passive_address: Option<Ipv4Addr>,
+    /// Certificate and key. With them TLS is required of everybody, on control and data connections.
+    pub tls: Option<TlsFiles>,
+    /// How much of everything.
+    pub limits: Limits,
+}
+
+/// How much of everything.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// A session without a command for so long is ended.
+    pub idle: Duration,
+    /// Most sessions at a time.
+    pub sessions_max: usize,
+    /// Most of them from one address.
+    pub sessions_per_address_max: usize,
+    /// The answer after one wrong password is delayed by so much, after each further one by twice as much.
+    pub login_delay: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_mins(5),
+            sessions_max: 50,
+            sessions_per_address_max: 10,
+            login_delay: Duration::from_secs(1),
+        }
+    }
+}
+
+impl ServerSettings {
+    /// For this machine only, without TLS.
+    #[must_use]
+    pub fn on_loopback(port: u16) -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            passive_ports: None,
+            passive_address: None,
+            tls: None,
+            limits: Limits::default(),
+        }
+    }
+}
 
 /// Who may log in, and the directory that he sees as `/`.
 #[derive(Debug, Clone)]
-pub struct DemoUser {
+pub struct Account {
     /// Login name.
     pub name: String,
     /// Password.
     pub password: SecretString,
     /// An existing directory.
     pub root: PathBuf,
+    /// What may be done there.
+    pub access: Access,
 }
 
-/// A running FTP server.
+/// What an account may do in its directory.
+#[derive(Debug, Clone)]
+pub enum Access {
+    /// List, read, write, rename and delete, in directories as well.
+    Full,
+    /// List and read the files that lie in the directory itself, and delete what the desk lets go.
+    PickUp(Arc<PartnerDesk>),
+}
+
+/// Why a server cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartFault {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Certificate or key cannot be used.
+    #[error("{path}: {reason}")]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The system is out of threads or descriptors.
+    #[error("cannot start the server: {0}")]
+    System(#[from] io::Error),
+}
+
+/// A server that has its address, and does not answer yet.
+pub struct BoundServer {
+    listener: TcpListener,
+    runtime: Runtime,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    settings: ServerSettings,
+}
+
+/// A running server.
 #[derive(Debug)]
-pub struct DemoServer {
-    port: u16,
-    stop: Option<oneshot::Sender<()>>,
+pub struct FtpServer {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl DemoServer {
-    /// Starts a server. With `port` 0 the system chooses a free one. Data connections use `passive_ports`, or any free
-    /// port.
+/// What all sessions share.
+pub(crate) struct Shared {
+    accounts: Accounts,
+    throttle: Mutex<Throttle>,
+    seats: Arc<Seats>,
+    ports: PassivePorts,
+    passive_address: Option<Ipv4Addr>,
+    tls: Option<TlsAcceptor>,
+    limits: Limits,
+}
+
+impl FtpServer {
+    /// Reads certificate and key and takes the address.
     ///
     /// # Errors
-    /// When the port is taken, a user's directory is missing, or the system is out of threads or descriptors.
-    pub fn start(users: &[DemoUser], port: u16, passive_ports: Option<RangeInclusive<u16>>) -> io::Result<Self> {
-        let accounts = Arc::new(Accounts::of(users)?);
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
-        listener.set_nonblocking(true)?;
-        let port = listener.local_addr()?.port();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new().name("ftp-server".to_owned()).spawn(move || {
-            runtime.block_on(async {
-                if let Ok(listener) = TcpListener::from_std(listener) {
-                    tokio::select! {
-                        () = accept_all(listener, accounts, passive_ports) => {}
-                        // A dropped sender stops as well.
-                        _ = stopped => {}
-                    }
-                }
-            });
-            runtime.shutdown_background();
-        })?;
-        Ok(Self { port, stop: Some(stop), thread: Some(thread) })
+    /// [`StartFault`].
+    pub fn bind(settings: ServerSettings) -> Result<BoundServer, StartFault> {
+        let tls = settings.tls.as_ref().map(tls::acceptor).transpose()?;
+        let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
+        let bound = runtime.block_on(TcpListener::bind(settings.listen));
+        let listener = bound.map_err(|source| StartFault::Bind { address: settings.listen, source })?;
+        let address = listener.local_addr()?;
+        Ok(BoundServer { listener, runtime, address, tls, settings })
     }
 
-    /// The port on 127.0.0.1.
+    /// Where it listens.
     #[must_use]
-    pub const fn port(&self) -> u16 {
-        self.port
+    pub const fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 
-impl Drop for DemoServer {
+impl BoundServer {
+    /// Answers from now on.
+    ///
+    /// # Errors
+    /// [`StartFault::System`].
+    pub fn serve(self, accounts: &[Account]) -> Result<FtpServer, StartFault> {
+        let Self { listener, runtime, address, tls, settings } = self;
+        let limits = settings.limits;
+        let shared = Arc::new(Shared {
+            accounts: Accounts::of(accounts),
+            throttle: Mutex::new(Throttle::new(limits.login_delay)),
+            seats: Arc::new(Seats::new(limits.sessions_max, limits.sessions_per_address_max)),
+            ports: PassivePorts::new(settings.passive_ports),
+            passive_address: settings.passive_address,
+            tls,
+            limits,
+        });
+        let (stop, stopped) = watch::channel(false);
+        let thread = std::thread::Builder::new().name("ftp-server".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                let mut stopping = stopped.clone();
+                tokio::select! {
+                    () = accept_all(listener, &shared, &stopped) => {}
+                    // A dropped sender stops as well.
+                    _ = stopping.wait_for(|stop| *stop) => {}
+                }
+                // Sessions say good-bye.
+                drop(timeout(GOODBYE_DEADLINE, shared.seats.until_empty()).await);
+            });
+            runtime.shutdown_timeout(STOP_DEADLINE);
+        })?;
+        Ok(FtpServer { address, stop, thread: Some(thread) })
+    }
+
+    /// Where it will listen.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for FtpServer {
     fn drop(&mut self) {
-        drop(self.stop.take());
+        self.stop.send_replace(true);
         if let Some(thread) = self.thread.take() {
             // A server that panicked has stopped as well.
             drop(thread.join());
@@ -91,172 +248,28 @@ impl Drop for DemoServer {
     }
 }
 
-async fn accept_all(listener: TcpListener, accounts: Arc<Accounts>, passive_ports: Option<RangeInclusive<u16>>) {
+async fn accept_all(listener: TcpListener, shared: &Arc<Shared>, stopped: &watch::Receiver<bool>) {
     loop {
         match listener.accept().await {
-            Ok((connection, _)) => {
-                drop(tokio::spawn(serve(connection, Arc::clone(&accounts), passive_ports.clone())));
+            Ok((connection, peer)) => {
+                let (shared, stopped) = (Arc::clone(shared), stopped.clone());
+                drop(tokio::spawn(receive(connection, peer, shared, stopped)));
             }
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
     }
 }
 
-async fn serve(connection: TcpStream, accounts: Arc<Accounts>, passive_ports: Option<RangeInclusive<u16>>) {
-    // Two short replies in a row would otherwise wait for the client's acknowledgement.
-    if connection.set_nodelay(true).is_err() {
+async fn receive(mut connection: TcpStream, peer: SocketAddr, shared: Arc<Shared>, stopped: watch::Receiver<bool>) {
+    let Some(seat) = Seats::take(&shared.seats, peer.ip()) else {
+        let refused = b"421 Too many connections, try again later.\r\n";
+        drop(timeout(GOODBYE_DEADLINE, connection.write_all(refused)).await);
         return;
-    }
-    let authenticator: Arc<dyn Authenticator + Send + Sync> = Arc::<Accounts>::clone(&accounts);
-    let provider: Arc<dyn UserDetailProvider<User = Home> + Send + Sync> = accounts;
-    let builder = ServerBuilder::<Filesystem, Home>::with_user_detail_provider(Box::new(whole_file_system), provider)
-        .authenticator(authenticator)
-        .greeting("hourdrop demonstration server");
-    let builder = match passive_ports {
-        Some(range) => builder.passive_ports(range),
-        None => builder.passive_ports(ALL_PORTS).binder(AnyPort),
     };
     // A connection that fails is the client's to notice.
-    if let Ok(server) = builder.build() {
-        drop(server.service(connection).await);
-    }
-}
-
-/// Before the login the library wants a place; nothing can be done there. The login leads into the user's directory.
-#[expect(clippy::expect_used, reason = "the root of the file system always opens; a panic ends one connection only")]
-fn whole_file_system() -> Filesystem {
-    Filesystem::new("/").expect("the root of the file system")
-}
-
-/// Binds any free port for a data connection.
-#[derive(Debug)]
-struct AnyPort;
-
-#[async_trait]
-impl Binder for AnyPort {
-    async fn bind(&mut self, local_addr: IpAddr, _passive_ports: RangeInclusive<u16>) -> io::Result<TcpSocket> {
-        let socket = if local_addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        socket.bind(SocketAddr::new(local_addr, 0))?;
-        Ok(socket)
-    }
-}
-
-#[derive(Debug)]
-struct Accounts(Vec<DemoUser>);
-
-impl Accounts {
-    fn of(users: &[DemoUser]) -> io::Result<Self> {
-        let users = users.iter().map(|user| Ok(DemoUser { root: user.root.canonicalize()?, ..user.clone() }));
-        users.collect::<io::Result<_>>().map(Self)
-    }
-
-    fn find(&self, name: &str) -> Option<&DemoUser> {
-        self.0.iter().find(|user| user.name == name)
-    }
-}
-
-#[async_trait]
-impl Authenticator for Accounts {
-    async fn authenticate(&self, username: &str, credentials: &Credentials) -> Result<Principal, AuthenticationError> {
-        let user = self.find(username).ok_or(AuthenticationError::BadUser)?;
-        if credentials.password.as_deref() == Some(user.password.expose_secret()) {
-            Ok(Principal { username: username.to_owned() })
-        } else {
-            Err(AuthenticationError::BadPassword)
-        }
-    }
-}
-
-#[async_trait]
-impl UserDetailProvider for Accounts {
-    type User = Home;
-
-    async fn provide_user_detail(&self, principal: &Principal) -> Result<Home, UserDetailError> {
-        let username = &principal.username;
-        let user = self.find(username).ok_or_else(|| UserDetailError::UserNotFound { username: username.clone() })?;
-        Ok(Home { name: user.name.clone(), root: user.root.clone() })
-    }
-}
-
-/// A user who is logged in. The directory is not optional: without one he would see everything.
-#[derive(Debug)]
-struct Home {
-    name: String,
-    root: PathBuf,
-}
-
-impl fmt::Display for Home {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.name)
-    }
-}
-
-impl UserDetail for Home {
-    fn home(&self) -> Option<&Path> {
-        Some(&self.root)
-    }
+    drop(session::serve(connection, peer, &shared, stopped).await);
+    drop(seat);
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::disk::RealDisk;
-    use crate::remote::endpoint::{FtpEndpoint, Protection, Wire};
-    use crate::remote::{Deadlines, Endpoint, FaultKind, Remote, RemoteFault, RemotePath};
-
-    fn login(port: u16, user: &str, password: &str) -> Result<Box<dyn Remote>, RemoteFault> {
-        let (user, password) = (user.to_owned(), SecretString::from(password));
-        let protection = Protection::None;
-        let (host, wire) = ("127.0.0.1".to_owned(), Wire::default());
-        let endpoint = FtpEndpoint { protection, host, port, user, password, bind: None, wire };
-        Endpoint::Ftp(endpoint).connect(&Deadlines::default(), Arc::new(RealDisk))
-    }
-
-    fn user(name: &str, root: &Path) -> DemoUser {
-        DemoUser { name: name.to_owned(), password: SecretString::from(format!("{name}-pw")), root: root.to_owned() }
-    }
-
-    fn path(text: &str) -> RemotePath {
-        RemotePath::parse(text).expect("path")
-    }
-
-    #[test]
-    fn every_user_sees_one_directory_and_needs_the_own_password() {
-        let dirs = [tempfile::tempdir().expect("directory"), tempfile::tempdir().expect("directory")];
-        let users = [user("acme", dirs[0].path()), user("bell", dirs[1].path())];
-        let server = DemoServer::start(&users, 0, None).expect("server");
-        let mut acme = login(server.port(), "acme", "acme-pw").expect("login");
-        acme.upload(&path("/a.dat"), &mut &b"x"[..], 1, &mut |_| ()).expect("upload");
-        assert!(dirs[0].path().join("a.dat").exists());
-        let mut bell = login(server.port(), "bell", "bell-pw").expect("login");
-        assert_eq!(bell.list(&path("/")), Ok(Vec::new()));
-        let elsewhere = path(&dirs[0].path().join("a.dat").display().to_string());
-        assert_eq!(bell.size(&elsewhere), Ok(None));
-        for (name, password) in [("acme", "bell-pw"), ("acme", ""), ("nobody", "acme-pw"), ("", "")] {
-            let refused = login(server.port(), name, password).map(drop);
-            assert_eq!(refused.map_err(|fault| fault.kind), Err(FaultKind::Auth), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_link_does_not_lead_out_of_the_directory() {
-        let dirs = [tempfile::tempdir().expect("directory"), tempfile::tempdir().expect("directory")];
-        std::os::unix::fs::symlink(dirs[1].path(), dirs[0].path().join("out")).expect("link");
-        let server = DemoServer::start(&[user("acme", dirs[0].path())], 0, None).expect("server");
-        let mut acme = login(server.port(), "acme", "acme-pw").expect("login");
-        assert!(acme.upload(&path("out/a.dat"), &mut &b"x"[..], 1, &mut |_| ()).is_err());
-        assert!(!dirs[1].path().join("a.dat").exists());
-    }
-
-    #[test]
-    fn a_dropped_server_ends_its_connections_and_frees_its_port() {
-        let dir = tempfile::tempdir().expect("directory");
-        let server = DemoServer::start(&[user("acme", dir.path())], 0, Some(42_000..=42_063)).expect("server");
-        let mut session = login(server.port(), "acme", "acme-pw").expect("login");
-        session.upload(&path("a.dat"), &mut &b"x"[..], 1, &mut |_| ()).expect("upload through the port range");
-        let port = server.port();
-        drop(server);
-        assert_eq!(session.size(&path("a.dat")).map_err(|fault| fault.kind), Err(FaultKind::Unreachable));
-        assert!(std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok());
-    }
-}
+mod tests;

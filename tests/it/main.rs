@@ -28,6 +28,7 @@ mod open_files;
 mod operator;
 mod partner_rules;
 mod pickup;
+mod pickup_server;
 mod policies;
 mod probe;
 mod quiet_times;

@@ -220,6 +220,7 @@ fn every_configuration_key_is_documented_and_every_documented_key_exists() {
             "src/app/config/endpoints.rs",
             "src/app/config/pickup.rs",
             "src/app/config/answers.rs",
+            "src/app/config/pickup_server.rs",
             "src/app/config/secret.rs",
             "src/app/config/server.rs",
             "src/feed/definition.rs",

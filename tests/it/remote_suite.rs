@@ -96,6 +96,11 @@ fn every_case_holds_on_the_demonstration_server() {
 }
 
 #[test]
+fn every_case_holds_on_the_built_in_server_with_tls() {
+    run_all(TestServer::demo_tls(&Certificates::for_this_machine()));
+}
+
+#[test]
 fn every_case_holds_on_vsftpd() {
     run_all(TestServer::vsftpd());
 }

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Ends the program if a test fails before it does.
-struct Running(Child);
+pub struct Running(pub Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -16,7 +16,7 @@ impl Drop for Running {
     }
 }
 
-fn start(config: &Path, now: &str) -> Running {
+pub fn start(config: &Path, now: &str) -> Running {
     let child = Command::new(env!("CARGO_BIN_EXE_hourdrop"))
         .args(["run", "--color", "never", "--config"])
         .arg(config)
@@ -30,7 +30,7 @@ fn start(config: &Path, now: &str) -> Running {
 }
 
 /// Looks again and again until it holds.
-fn eventually(what: &str, holds: impl Fn() -> bool) {
+pub fn eventually(what: &str, holds: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !holds() {
         assert!(Instant::now() < deadline, "{what} did not happen");

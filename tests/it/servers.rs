@@ -1,11 +1,12 @@
 //! Real servers for the tests: each on 127.0.0.1, on a port of its own, with a directory of its own, stopped at the
 //! end of the test. `tests/servers/fetch` unpacks them; a server that is missing fails the test and says so.
 
+use hourdrop::app::config::TlsFiles;
 use hourdrop::domain::ids::Sha256Digest;
 use hourdrop::remote::endpoint::{FtpEndpoint, HostKeys, Protection, SftpEndpoint, SftpLogin, Wire};
 use hourdrop::remote::tls::{TlsRules, Trust};
 use hourdrop::remote::{Endpoint, RemotePath};
-use hourdrop::serve::{DemoServer, DemoUser};
+use hourdrop::serve::{Access, Account, FtpServer, ServerSettings};
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use std::fs::{self, Permissions};
@@ -46,7 +47,7 @@ pub struct TestServer {
 #[expect(dead_code, reason = "held for their effect when dropped")]
 enum Running {
     Nothing(TempDir),
-    Inside(DemoServer, TempDir),
+    Inside(FtpServer, TempDir),
     Process(Process, TempDir),
 }
 
@@ -67,13 +68,30 @@ impl TestServer {
     /// hourdrop's own server.
     pub fn demo() -> Self {
         let dir = open_dir();
-        let user =
-            DemoUser { name: USER.to_owned(), password: SecretString::from(PASSWORD), root: dir.path().to_owned() };
-        let server = DemoServer::start(&[user], 0, None).expect("server starts");
+        let server = own_server(&dir, ServerSettings::on_loopback(0));
+        let port = server.address().port();
         Self {
             name: "demonstration server",
-            endpoint: ftp(server.port(), PASSWORD),
-            wrong_login: Some(ftp(server.port(), "wrong")),
+            endpoint: ftp(port, PASSWORD),
+            wrong_login: Some(ftp(port, "wrong")),
+            base: RemotePath::login_directory(),
+            files: dir.path().to_owned(),
+            running: Running::Inside(server, dir),
+        }
+    }
+
+    /// The same with TLS.
+    pub fn demo_tls(certificates: &Certificates) -> Self {
+        let dir = open_dir();
+        let files = TlsFiles { certificate: certificates.certificate.clone(), key: certificates.key.clone() };
+        let settings = ServerSettings { tls: Some(files), ..ServerSettings::on_loopback(0) };
+        let server = own_server(&dir, settings);
+        let port = server.address().port();
+        let tls: Tls<'_> = Some((certificates, Protection::Explicit));
+        Self {
+            name: "built-in server with TLS",
+            endpoint: protected(ftp(port, PASSWORD), tls),
+            wrong_login: Some(protected(ftp(port, "wrong"), tls)),
             base: RemotePath::login_directory(),
             files: dir.path().to_owned(),
             running: Running::Inside(server, dir),
@@ -314,6 +332,17 @@ impl TestServer {
     }
 }
 
+/// hourdrop's own server with one account that may do everything.
+fn own_server(dir: &TempDir, settings: ServerSettings) -> FtpServer {
+    let account = Account {
+        name: USER.to_owned(),
+        password: SecretString::from(PASSWORD),
+        root: dir.path().to_owned(),
+        access: Access::Full,
+    };
+    FtpServer::bind(settings).and_then(|bound| bound.serve(&[account])).expect("server starts")
+}
+
 /// Whose certificate a server shows, and how the session is protected.
 type Tls<'c> = Option<(&'c Certificates, fn(TlsRules) -> Protection)>;
 
@@ -337,7 +366,7 @@ pub struct Certificates {
     pub authority: PathBuf,
     pub certificate: PathBuf,
     pub fingerprint: Sha256Digest,
-    key: PathBuf,
+    pub key: PathBuf,
     both: PathBuf,
     _dir: TempDir,
 }

@@ -2,6 +2,7 @@
 
 use super::answers::AnswerRule;
 use super::pickup::PickupRule;
+use super::pickup_server::{self, PickupLogin};
 use super::secret::SecretReference;
 use super::server;
 use super::{endpoints, schedule};
@@ -38,6 +39,8 @@ pub struct PartnerConfig {
     pub pickup: Option<PickupRule>,
     /// How it answers.
     pub answers: Option<AnswerRule>,
+    /// How it logs in at the built-in server, if it fetches from there.
+    pub pickup_login: Option<PickupLogin>,
     /// Directory for temporary names; `None` puts them beside the final ones.
     pub temporary_dir: Option<String>,
     /// The server can rename. Without it files are written under their final names at once.
@@ -111,6 +114,7 @@ pub(super) fn read(
     let pickup = table.table("pickup").map(PickupRule::read);
     let drop = addresses.first().map(|address| &address.directory);
     let answers = table.table("answers").map(|table| AnswerRule::read(table, formats, drop));
+    let pickup_login = pickup_server::read_login(config, &table);
     let temporary_dir = table.text("temporary_dir").map(|text| text.value);
     server::check_sendable(&table, &addresses, temporary_dir.as_deref());
     let rules = [("hold", InDoubtRule::Hold), ("resend", InDoubtRule::Resend)];
@@ -135,6 +139,7 @@ pub(super) fn read(
             Some(rule) => Some(rule?),
             None => None,
         },
+        pickup_login,
         temporary_dir,
         rename,
         connections: connections.unwrap_or(1),

@@ -5,6 +5,7 @@ use crate::app::beside::Beside;
 use crate::app::clock_watch::ClockWatch;
 use crate::app::config::{Config, SourceKind};
 use crate::app::fault::ExporterFault;
+use crate::app::pickup_desk::PickupDesk;
 use crate::app::sealing::SealCounts;
 use crate::app::shared_ledger::SharedLedger;
 use crate::app::space::{Space, Work};
@@ -56,13 +57,16 @@ impl Exporter {
         let sources = open_sources(&config, input, to_the_end)?;
         let mark = StoreMark::of(&id.0);
         let space = Space::new(&world.disk, &config);
+        let ledger = Arc::new(SharedLedger::new(ledger, log));
+        let desk = PickupDesk::new(Arc::clone(&ledger), Arc::clone(&world.disk), Arc::clone(&world.clock));
+        desk.settle_announced(&config)?;
         let mut exporter = Self {
             config: Arc::new(config),
             disk: Arc::clone(&world.disk),
             clock: Arc::clone(&world.clock),
             watch,
             progress: Arc::clone(&world.progress),
-            ledger: Arc::new(SharedLedger::new(ledger, log)),
+            ledger,
             spool,
             lost: Vec::new(),
             archive,
@@ -74,6 +78,7 @@ impl Exporter {
             applied,
             space,
             resting: std::collections::BTreeSet::new(),
+            desk: Arc::new(desk),
             mark,
             stop: Arc::clone(&world.stop),
             finished: SealCounts::default(),

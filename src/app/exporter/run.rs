@@ -30,6 +30,8 @@ impl Exporter {
         }
         let done = self.run_passes(wake, &wakers);
         self.stop.store(true, Ordering::Relaxed);
+        // Nothing may be written behind the mark of a clean stop, or without the lock of the state directory.
+        self.desk.close();
         drop(wakers);
         let outcomes: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panicked())).collect();
         done?;

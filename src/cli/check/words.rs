@@ -302,7 +302,12 @@ fn delivers(partner: &PartnerConfig, feed: &FeedDefinition) -> String {
     });
     let standby: Vec<String> = partner.standby.iter().map(|other| format!("; then {}", other.endpoint)).collect();
     let (password, standby) = (password.unwrap_or_default(), standby.concat());
-    format!("{place}{password}{standby}{temporary}{check}{}", pickup.unwrap_or_default())
+    let fetches = partner
+        .pickup_login
+        .as_ref()
+        .map(|login| format!("; the partner fetches as {} from the pickup server", login.user.value));
+    let fetches = fetches.unwrap_or_default();
+    format!("{place}{password}{standby}{temporary}{check}{fetches}{}", pickup.unwrap_or_default())
 }
 
 fn directory(partner: &PartnerConfig) -> String {
