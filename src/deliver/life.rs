@@ -6,7 +6,7 @@ mod in_place;
 use super::look::{self, Seen, Verdict};
 use super::{DeliverFault, FileToDeliver, InDoubtRule, Surroundings, TemporaryPlace};
 use crate::domain::delivery::{Attempt, DeliveryFact, FileState, Proof, Verified};
-use crate::remote::{Remote, RemoteFault, RemotePath};
+use crate::remote::{FaultKind, Outcome, Remote, RemoteFault, RemotePath};
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -125,7 +125,14 @@ impl<'a, 's, E> Life<'a, 's, E> {
             in_place: false,
         })?;
         let bytes = self.file.bytes;
-        let sent = self.session.upload(&temporary, &mut body, bytes, self.surroundings.progress);
+        let mut sent = self.session.upload(&temporary, &mut body, bytes, self.surroundings.progress);
+        if self.is_left_over(&sent, &temporary) {
+            self.session.remove(&temporary)?;
+            if let Some(again) = self.open_body(next)? {
+                body = Watched { inner: again, is_damaged: false };
+                sent = self.session.upload(&temporary, &mut body, bytes, self.surroundings.progress);
+            }
+        }
         if body.is_damaged {
             // Where the session does not survive this, the next one gives the attempt up and looks before the next.
             self.session.remove(&temporary)?;
@@ -144,6 +151,13 @@ impl<'a, 's, E> Life<'a, 's, E> {
         self.advance(DeliveryFact::UploadVerified { bytes, by: self.file.check })?;
         self.is_compared = true;
         Ok(())
+    }
+
+    /// True when an upload was refused because its temporary name, which is ours, is there already: an attempt has left
+    /// it that the ledger does not know, for it was recovered.
+    fn is_left_over(&mut self, sent: &Result<(), RemoteFault>, temporary: &RemotePath) -> bool {
+        let is_refused = |fault: &RemoteFault| fault.kind == FaultKind::Denied && fault.outcome == Outcome::NotDone;
+        sent.as_ref().is_err_and(is_refused) && matches!(self.session.size(temporary), Ok(Some(_)))
     }
 
     /// The archived file, or `None` when it is damaged. It is proved while it is sent; after an attempt that was given
