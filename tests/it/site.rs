@@ -53,6 +53,11 @@ impl MovedClock {
         Self(Mutex::new((second, 3600, "first start".to_owned())))
     }
 
+    /// The same on a machine that was started in 1970: what a [`StandingClock`] shows.
+    pub fn of_old(second: i64) -> Self {
+        Self(Mutex::new((second, u64::try_from(second).expect("after 1970"), "test".to_owned())))
+    }
+
     /// Time passes.
     pub fn pass(&self, seconds: u64) {
         let mut clocks = self.0.lock().expect("clocks");
