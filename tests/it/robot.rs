@@ -10,7 +10,7 @@ use crate::faults::schedules::server::Server;
 use crate::reactions::pass;
 use crate::remote_files_max::Hasty;
 use crate::servers::{SshKeys, TestServer};
-use crate::site::{FIRST_HOUR, MovedClock, Site, call_line, files_in, once};
+use crate::site::{FIRST_HOUR, MovedClock, Site, VOICE_FEED, call_line, files_in, once};
 use hourdrop::app::exporter::OnceReport;
 use hourdrop::domain::ids::Sha256Digest;
 use hourdrop::remote::Endpoint;
@@ -266,13 +266,7 @@ temporary_dir = "work"
 remote_files_max = {FILES_MAX}
 pickup   = {{ by = "moved:done" }}
 answers  = {{ dir = "answers", pattern = "*.ack", format = "answer", file = "file", status = "verdict", accepted = ["OK"], rejected = ["REJECTED"] }}
-[partner.huaxin.feed.voice]
-source    = "switch"
-format    = "huaxin-voice"
-hour_by   = "start_time"
-starts_at = "2024-11-03T02:00:00Z"
-name      = "HX_{{start:%Y%m%d%H}}_{{seq:05}}.dat"
-manifest  = {{ name = "HX_{{start:%Y%m%d%H}}_{{revision:02}}.json" }}
+{VOICE_FEED}
 "#
         ));
     }
