@@ -28,7 +28,7 @@ use crate::domain::delivery::ContentCheck;
 use crate::domain::ids::PartnerId;
 use crate::domain::time::Length;
 use crate::ledger::{Ledger, LedgerFault};
-use crate::remote::endpoint::Protection;
+use crate::remote::endpoint::{DataConnections, Protection};
 use crate::remote::facts::{Reach, SessionFacts};
 use crate::remote::path::PathFault;
 use crate::remote::survey::survey;
@@ -212,6 +212,8 @@ pub struct ProbeReport {
     pub facts: Tried<SessionFacts>,
     /// The directory for the files.
     pub place: Tried<DirectoryFacts>,
+    /// It cannot be listed with data connections as configured, and can be when the other side opens them.
+    pub other_data_works: bool,
     /// The directory for temporary names.
     pub temporary_place: Tried<DirectoryFacts>,
     /// What was tried.
@@ -260,6 +262,7 @@ pub fn probe(
         login: Tried::Not,
         facts: Tried::Not,
         place: Tried::Not,
+        other_data_works: false,
         temporary_place: Tried::Not,
         trials: Trials::default(),
         feeds: Vec::new(),
@@ -312,6 +315,20 @@ fn log_in_and_try(context: &ProbeContext<'_>, partner: &PartnerConfig, names: &N
         }
     }
     report.left.extend(visit.clean_up());
+    if let (Some(_), Some(endpoint)) = (report.place.fault(), with_other_data(&report.endpoint)) {
+        let mut other = Visit::new(context, endpoint, partner.deadlines);
+        report.other_data_works = trials::look(&mut other, &report.directory, names).done().is_some();
+    }
+}
+
+/// The endpoint with data connections that the other side opens.
+fn with_other_data(endpoint: &Endpoint) -> Option<Endpoint> {
+    let Endpoint::Ftp(mut ftp) = endpoint.clone() else { return None };
+    ftp.wire.data = match ftp.wire.data {
+        DataConnections::Passive => DataConnections::Active,
+        DataConnections::Active => DataConnections::Passive,
+    };
+    Some(Endpoint::Ftp(ftp))
 }
 
 /// The endpoint with TLS 1.3, where the server offers it and the configuration keeps to 1.2.

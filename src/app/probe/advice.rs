@@ -2,9 +2,9 @@
 
 use super::{ProbeReport, Transfers, Tried};
 use crate::domain::delivery::ContentCheck;
+use crate::remote::Endpoint;
 use crate::remote::endpoint::{FtpEndpoint, HostKeys, Protection};
 use crate::remote::tls::{TlsRules, TlsVersion, Trust};
-use crate::remote::{Endpoint, FaultKind};
 
 /// The port on which `ftps://` means TLS from the first byte.
 const IMPLICIT_PORT: u16 = 990;
@@ -96,18 +96,12 @@ fn tls_line(ftp: &FtpEndpoint, rules: &TlsRules) -> String {
     format!("tls = {{ {} }}", parts.join(", "))
 }
 
-/// The other way to open data connections, where that of the configuration does not work.
+/// The other way to open data connections, where that of the configuration does not work and the other does.
 fn data(report: &ProbeReport) -> Option<Advice> {
-    let passive = report.facts.done()?.passive.as_ref()?;
-    let is_offered = passive.extended.is_ok() || passive.plain.is_ok();
-    let fault = report.place.fault()?;
-    if is_offered != report.is_active() || matches!(fault.kind, FaultKind::Denied | FaultKind::NotFound) {
-        return None;
-    }
-    let (line, why) = if is_offered {
-        ("data = \"passive\"", "the server offers passive data connections, and cannot open any to this machine")
-    } else {
-        ("data = \"active\"", "the server refuses passive data connections; it must be able to connect to this machine")
+    let (line, why) = match (report.other_data_works, report.is_active()) {
+        (false, _) => return None,
+        (true, true) => ("data = \"passive\"", "the server cannot open data connections to this machine"),
+        (true, false) => ("data = \"active\"", "no data connection can be opened to the server, but it can open them"),
     };
     Some(Advice { line: line.to_owned(), why, is_needed: true })
 }
