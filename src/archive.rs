@@ -9,7 +9,7 @@ mod proved;
 
 pub use proved::Proved;
 
-use crate::disk::{Disk, DiskRead, SyncPoint, parent, read_piece};
+use crate::disk::{Disk, DiskRead, SyncPoint, free_name, parent, read_piece};
 use crate::domain::ids::{FeedId, FileName, Sha256Digest};
 use crate::domain::period::Partition;
 use sha2::{Digest, Sha256};
@@ -125,13 +125,8 @@ impl Archive {
             return Ok(None);
         }
         self.disk.create_dir_all(&dir, SyncPoint::ArchiveDirectory).map_err(disk_fault("create directory", &dir))?;
-        let name = path.replace('/', "_");
-        let mut target = dir.join(&name);
-        let mut number = 1;
-        while self.disk.stat(&target).map_err(disk_fault("look at", &target))?.is_some() {
-            number += 1;
-            target = dir.join(format!("{name}.{number}"));
-        }
+        let target = free_name(self.disk.as_ref(), &dir.join(path.replace('/', "_")), &|_| Ok(false))
+            .map_err(disk_fault("look at", &dir))?;
         self.disk.publish(&full, &target, SyncPoint::ArchiveDirectory).map_err(disk_fault("publish", &target))?;
         Ok(Some(target))
     }

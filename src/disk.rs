@@ -7,6 +7,9 @@
 
 #[cfg(test)]
 pub mod faulty;
+mod names;
+
+pub use names::free_name;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};

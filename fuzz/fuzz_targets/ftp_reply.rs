@@ -2,6 +2,7 @@
 #![no_main]
 
 use hourdrop::remote::Outcome;
+use hourdrop::remote::ftp::facts::{extended_port, feature_lines, hashes, plain_address};
 use hourdrop::remote::ftp::reply::Reply;
 use libfuzzer_sys::fuzz_target;
 
@@ -9,6 +10,10 @@ fuzz_target!(|data: &[u8]| {
     let Some(reply) = Reply::read(data) else { return };
     assert!(reply.code() <= 999);
     std::hint::black_box((reply.number(), reply.features().contains("SIZE"), reply.says_no_files()));
+    std::hint::black_box((extended_port(&reply), plain_address(&reply)));
+    let features = feature_lines(reply.text());
+    assert!(!features.iter().any(|line| line.chars().any(char::is_control)), "a feature with a control character");
+    std::hint::black_box(hashes(&features));
     if let Some(path) = reply.quoted_path() {
         assert!(!path.chars().any(char::is_control), "a path with a control character");
     }

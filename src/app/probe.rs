@@ -17,20 +17,22 @@ mod visit;
 pub use advice::Advice;
 pub use forecast::FeedForecast;
 pub use judgement::{Mark, Topic, Verdict};
+pub use visit::CHINESE;
 
 use super::config::{Config, PartnerConfig, SecretFault};
 use super::store::read_identity;
 use crate::clock::Clock;
 use crate::deliver::StoreMark;
 use crate::disk::Disk;
+use crate::domain::delivery::ContentCheck;
 use crate::domain::ids::PartnerId;
 use crate::domain::time::Length;
 use crate::ledger::{Ledger, LedgerFault};
-use crate::remote::endpoint::Protection;
+use crate::remote::endpoint::{DataConnections, Protection};
 use crate::remote::facts::{Reach, SessionFacts};
 use crate::remote::path::PathFault;
 use crate::remote::survey::survey;
-use crate::remote::{Endpoint, RemoteEntry, RemoteFault, RemotePath};
+use crate::remote::{Address, Endpoint, RemoteEntry, RemoteFault, RemotePath};
 use std::sync::Arc;
 use std::time::Duration;
 use visit::{Names, Visit};
@@ -172,6 +174,17 @@ pub struct Left {
     pub why: String,
 }
 
+/// What the configuration asks of the server.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// Files are renamed to their final names.
+    pub rename: bool,
+    /// What is compared after an upload.
+    pub check: ContentCheck,
+    /// The partner has other servers besides: what they want stands in the same lines of the configuration.
+    pub is_one_of_several: bool,
+}
+
 /// Everything that was found out.
 #[derive(Debug, Clone)]
 pub struct ProbeReport {
@@ -185,6 +198,10 @@ pub struct ProbeReport {
     pub temporary_dir: Option<RemotePath>,
     /// A temporary name as a delivery would use it in this probe.
     pub temporary_name: String,
+    /// What the configuration asks of the server.
+    pub wanted: Wanted,
+    /// What stands in the unusual name besides a space: letters that the partner's charset has.
+    pub letters: &'static str,
     /// A pattern of the partner that matches a name of this probe: then nothing was written into the final directory.
     pub taken_by: Option<String>,
     /// What is to be seen of the server before anybody logs in; `None` for a directory of this machine.
@@ -195,6 +212,8 @@ pub struct ProbeReport {
     pub facts: Tried<SessionFacts>,
     /// The directory for the files.
     pub place: Tried<DirectoryFacts>,
+    /// It cannot be listed with data connections as configured, and can be when the other side opens them.
+    pub other_data_works: bool,
     /// The directory for temporary names.
     pub temporary_place: Tried<DirectoryFacts>,
     /// What was tried.
@@ -209,18 +228,20 @@ pub struct ProbeReport {
     pub at: crate::domain::time::UtcTime,
 }
 
-/// Tries out everything that a delivery to `partner` needs.
+/// Tries out everything that a delivery to `partner` needs at one of its servers.
 ///
 /// # Errors
 /// [`ProbeFault`] when nothing could be tried; whatever the server does is in the report.
-pub fn probe(context: &ProbeContext<'_>, partner: &PartnerConfig) -> Result<ProbeReport, ProbeFault> {
-    let mut endpoint = partner.address.endpoint.clone();
-    if let Some(password) = &partner.password {
-        endpoint = endpoint.with_password(password.reveal()?);
-    }
-    let directory = partner.address.directory.clone();
+pub fn probe(
+    context: &ProbeContext<'_>,
+    partner: &PartnerConfig,
+    address: &Address,
+) -> Result<ProbeReport, ProbeFault> {
+    let endpoint = partner.endpoint_at(address)?;
+    let directory = address.directory.clone();
     let temporary_dir = partner.temporary_dir.as_ref().map(|path| RemotePath::parse(path)).transpose()?;
-    let mut names = Names::new(&mark(context), temporary_dir.as_ref(), &directory);
+    let letters = visit::letters_for(&endpoint);
+    let mut names = Names::new(&mark(context), temporary_dir.as_ref(), &directory, letters);
     let taken_by = names.examples().iter().find_map(|name| {
         let pattern = partner.picks_up.iter().find(|pattern| pattern.value.matches(name));
         pattern.map(|pattern| pattern.value.to_string())
@@ -233,12 +254,15 @@ pub fn probe(context: &ProbeContext<'_>, partner: &PartnerConfig) -> Result<Prob
         directory,
         temporary_dir,
         temporary_name: names.first().name().to_owned(),
+        wanted: Wanted { rename: partner.rename, check: partner.check, is_one_of_several: !partner.standby.is_empty() },
+        letters,
         taken_by,
         reach: survey(&endpoint, &partner.deadlines, context.disk.as_ref()),
         endpoint,
         login: Tried::Not,
         facts: Tried::Not,
         place: Tried::Not,
+        other_data_works: false,
         temporary_place: Tried::Not,
         trials: Trials::default(),
         feeds: Vec::new(),
@@ -248,6 +272,11 @@ pub fn probe(context: &ProbeContext<'_>, partner: &PartnerConfig) -> Result<Prob
     };
     if report.reach.as_ref().is_none_or(|reach| reach.fault.is_none() && trusted(reach)) {
         log_in_and_try(context, partner, &names, &mut report);
+        if report.endpoint.avoids_newest_tls() {
+            // As a delivery goes on with TLS 1.2, so does the probe: what failed is tried once more.
+            report.trials = Trials::default();
+            log_in_and_try(context, partner, &names, &mut report);
+        }
     }
     report.feeds = forecast::forecast(context, partner, &report)?;
     report.advice = advice::advise(&report);
@@ -286,6 +315,20 @@ fn log_in_and_try(context: &ProbeContext<'_>, partner: &PartnerConfig, names: &N
         }
     }
     report.left.extend(visit.clean_up());
+    if let (Some(_), Some(endpoint)) = (report.place.fault(), with_other_data(&report.endpoint)) {
+        let mut other = Visit::new(context, endpoint, partner.deadlines);
+        report.other_data_works = trials::look(&mut other, &report.directory, names).done().is_some();
+    }
+}
+
+/// The endpoint with data connections that the other side opens.
+fn with_other_data(endpoint: &Endpoint) -> Option<Endpoint> {
+    let Endpoint::Ftp(mut ftp) = endpoint.clone() else { return None };
+    ftp.wire.data = match ftp.wire.data {
+        DataConnections::Passive => DataConnections::Active,
+        DataConnections::Active => DataConnections::Passive,
+    };
+    Some(Endpoint::Ftp(ftp))
 }
 
 /// The endpoint with TLS 1.3, where the server offers it and the configuration keeps to 1.2.

@@ -135,6 +135,9 @@ pub struct PreviewArguments {
 pub struct ProbeArguments {
     /// The partner
     pub partner: String,
+    /// Only this one of its `endpoints`, counted from 1
+    #[arg(long, value_name = "N")]
+    pub endpoint: Option<usize>,
 }
 
 #[derive(Debug, Args)]

@@ -3,34 +3,51 @@
 mod words;
 
 use super::arguments::ProbeArguments;
-use super::table::statements;
+use super::table::{counted, statements};
 use super::times::Face;
 use super::{Answer, Context, Failure, exit};
 use crate::app::config::{Config, PartnerConfig};
 use crate::app::probe::{Advice, Left, Mark, ProbeContext, ProbeFault, ProbeReport, Topic, Verdict, probe};
 use crate::disk::RealDisk;
 use crate::domain::period::Zone;
+use crate::remote::Address;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// The command. Exit code 5 when trying again later may help, 1 when something must be changed before.
+/// The command: one report for each server. Exit code 5 when trying again later may help, 1 when something must be
+/// changed before, at any of them.
 pub fn run(context: &Context, arguments: &ProbeArguments) -> Result<Answer, Failure> {
     let config = context.config(false)?;
     let partner = choose(&config, &arguments.partner)?;
+    let addresses = choose_servers(partner, arguments.endpoint)?;
     let ledger = context.ledger(&config)?;
     let surroundings =
         ProbeContext { config: &config, disk: Arc::new(RealDisk), clock: context.clock(), ledger: ledger.as_ref() };
-    let report = probe(&surroundings, partner).map_err(refused)?;
+    let reports = addresses.into_iter().map(|address| probe(&surroundings, partner, address));
+    let reports = reports.collect::<Result<Vec<_>, _>>().map_err(refused)?;
     let face = context.face(Zone::UTC);
+    let screens: Vec<String> = reports.iter().map(|report| screen(report, face, context.terminal.width)).collect();
+    let found = |verdict| reports.iter().any(|report| report.verdict() == verdict);
     Ok(Answer {
-        text: screen(&report, face, context.terminal.width),
-        json: vec![as_json(&report, face)],
-        exit: match report.verdict() {
-            Verdict::Usable => exit::DONE,
-            Verdict::Temporary => exit::REMOTE,
-            Verdict::Unusable => exit::FAILED,
+        text: screens.join("\n"),
+        json: reports.iter().map(|report| as_json(report, face)).collect(),
+        exit: match (found(Verdict::Unusable), found(Verdict::Temporary)) {
+            (true, _) => exit::FAILED,
+            (false, true) => exit::REMOTE,
+            (false, false) => exit::DONE,
         },
         ..Answer::default()
+    })
+}
+
+/// All servers of a partner, or the one with this number, from 1.
+fn choose_servers(partner: &PartnerConfig, number: Option<usize>) -> Result<Vec<&Address>, Failure> {
+    let Some(number) = number else { return Ok(partner.addresses().collect()) };
+    let index = number.checked_sub(1);
+    let found = index.and_then(|index| partner.addresses().nth(index));
+    found.map(|address| vec![address]).ok_or_else(|| {
+        let count = counted(partner.addresses().count() as u64, "endpoint");
+        Failure::usage(format!("partner {} has no endpoint {number}", partner.id)).hint(format!("it has {count}"))
     })
 }
 

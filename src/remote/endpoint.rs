@@ -199,6 +199,18 @@ impl Endpoint {
         Ok(Address { endpoint, directory: RemotePath::login_directory() })
     }
 
+    /// Sessions have learnt that TLS 1.3, which the rules allow, is of no use there, and keep to 1.2.
+    #[must_use]
+    pub fn avoids_newest_tls(&self) -> bool {
+        let Self::Ftp(ftp) = self else { return false };
+        match &ftp.protection {
+            Protection::None => false,
+            Protection::Explicit(rules) | Protection::Implicit(rules) => {
+                ftp.wire.learnt.highest(rules.max) != rules.max
+            }
+        }
+    }
+
     /// This endpoint with a password; a local directory has none, and whoever logs in with a key needs none.
     #[must_use]
     pub fn with_password(self, password: SecretString) -> Self {

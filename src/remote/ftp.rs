@@ -6,7 +6,7 @@
 
 pub mod charset;
 mod control;
-mod facts;
+pub mod facts;
 mod hash;
 pub mod listing;
 mod opening;

@@ -8,7 +8,7 @@ use super::lost::{KIND_LOST, LostFrames};
 use super::segment;
 use super::survey::{Damage, FoundFrame, FoundSegment, Survey, read_whole};
 use super::{SpoolFault, StoreId, disk_fault};
-use crate::disk::{Disk, Kind, SyncPoint};
+use crate::disk::{Disk, Kind, SyncPoint, free_name};
 use crate::domain::ids::Lsn;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -146,23 +146,11 @@ fn replace(
     let mut kept = None;
     if exists {
         disk.create_dir_all(aside, SyncPoint::SpoolDirectory).map_err(disk_fault("create directory", aside))?;
-        let place = free_name(disk, aside, path)?;
+        let place = free_name(disk, &aside.join(path.file_name().unwrap_or_default()), &|_| Ok(false));
+        let place = place.map_err(disk_fault("look at", aside))?;
         publish(disk, path, &place)?;
         kept = Some(place);
     }
     publish(disk, &staged, path)?;
     Ok(kept)
-}
-
-/// A name in `aside` that nothing has yet.
-fn free_name(disk: &dyn Disk, aside: &Path, path: &Path) -> Result<PathBuf, SpoolFault> {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let mut number = 1;
-    loop {
-        let place = aside.join(format!("{name}.{number}"));
-        if disk.stat(&place).map_err(disk_fault("look at", &place))?.is_none() {
-            return Ok(place);
-        }
-        number += 1;
-    }
 }

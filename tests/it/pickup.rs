@@ -2,7 +2,7 @@
 
 use crate::scripted_server::{Quirk, ScriptedServer};
 use crate::servers::{SshKeys, TestServer, ftp};
-use crate::site::{MovedClock, Site, call_line, files_in, load, time};
+use crate::site::{MovedClock, Site, VOICE_FEED, call_line, files_in, load, time};
 use hourdrop::app::config::Config;
 use hourdrop::app::exporter::{Exporter, OnceReport, World};
 use hourdrop::app::progress::Silent;
@@ -64,13 +64,7 @@ format = "kamailio-acc-cdrs"
 [partner.huaxin]
 deliver = "drop/huaxin"
 {keys}
-[partner.huaxin.feed.voice]
-source = "switch"
-format = "huaxin-voice"
-hour_by = "start_time"
-starts_at = "2024-11-03T02:00:00Z"
-name = "HX_{{start:%Y%m%d%H}}_{{seq:05}}.dat"
-manifest = {{ name = "HX_{{start:%Y%m%d%H}}_{{revision:02}}.json" }}
+{VOICE_FEED}
 "#
         ));
     }

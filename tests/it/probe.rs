@@ -83,6 +83,10 @@ fn without(lines: &str, key: &str) -> String {
     lines.split_inclusive('\n').filter(|line| !line.starts_with(key)).collect()
 }
 
+fn advice(report: &ProbeReport) -> Vec<(&str, bool)> {
+    report.advice.iter().map(|advice| (advice.line.as_str(), advice.is_needed)).collect()
+}
+
 /// Makes the directory of the partner, with a file that is nobody's business.
 fn furnish(server: &TestServer) -> BTreeMap<String, Vec<u8>> {
     if let Endpoint::LocalDir { path } = &server.endpoint {
@@ -102,7 +106,8 @@ fn probed(config: &Path) -> ProbeReport {
     let ledger = ledger.exists().then(|| Ledger::open_read_only(&ledger).expect("ledger"));
     let (disk, clock) = (Arc::new(RealDisk), Arc::new(SystemClock));
     let context = ProbeContext { config: &config, disk, clock, ledger: ledger.as_ref() };
-    probe(&context, &config.partners[0]).expect("a report")
+    let partner = &config.partners[0];
+    probe(&context, partner, &partner.address).expect("a report")
 }
 
 fn mark(report: &ProbeReport, topic: Topic) -> Option<Mark> {
@@ -368,6 +373,139 @@ fn it_works_while_another_instance_works_and_sees_what_the_feeds_would_meet() {
     let mark = fs::read_to_string(site.path("state/STORE_ID")).expect("identity")[..8].to_owned();
     assert!(text.contains(&format!(".{mark}-1.tmp")), "names carry the mark of this store: {text}");
     std::mem::drop(locked);
+}
+
+#[test]
+fn a_server_without_rename_is_usable_by_the_line_that_is_recommended() {
+    let (report, ..) = probe_scripted(Quirk::RefuseRename, ALWAYS, "");
+    assert_eq!(advice(&report), [("rename = false", true)]);
+    let (report, _, (code, text)) = probe_scripted(Quirk::RefuseRename, ALWAYS, "rename = false");
+    assert_eq!(
+        (report.verdict(), code, mark(&report, Topic::Rename)),
+        (Verdict::Usable, 0, Some(Mark::Note)),
+        "{text}"
+    );
+    let said = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(report.advice.is_empty() && said.contains("not needed, because of `rename = false`"), "{text}");
+    let (report, ..) = probe_scripted(Quirk::Nothing, 0, "rename = false");
+    assert_eq!((report.verdict(), advice(&report)), (Verdict::Usable, vec![("rename = true", false)]));
+    // It may be the way out of that directory that fails.
+    let (report, ..) = probe_scripted(Quirk::RefuseRename, ALWAYS, "temporary_dir = \"out\"");
+    assert_eq!((report.verdict(), advice(&report)), (Verdict::Unusable, vec![]));
+    let picks_up = "rename = false\npicks_up = [\"HX_*.dat\", \"HX_*.json\", \"probe*\"]";
+    let (report, commands, _) = probe_scripted(Quirk::Nothing, 0, picks_up);
+    assert_eq!((report.verdict(), mark(&report, Topic::PicksUp)), (Verdict::Usable, Some(Mark::Warn)));
+    assert!(!commands.iter().any(|command| command.starts_with("STOR")), "{commands:?}");
+}
+
+#[test]
+fn the_comparison_that_the_server_allows_is_recommended() {
+    let (with, without) = (TestServer::proftpd_with_hashes(), TestServer::proftpd());
+    for (server, verify, verdict, recommended) in [
+        (&with, "size", Verdict::Usable, vec![("verify = \"hash\"", false)]),
+        (&with, "read-back", Verdict::Usable, vec![("verify = \"hash\"", false)]),
+        (&with, "hash", Verdict::Usable, vec![]),
+        (&without, "size", Verdict::Usable, vec![]),
+        (&without, "read-back", Verdict::Usable, vec![]),
+        (&without, "hash", Verdict::Unusable, vec![("verify = \"read-back\"", true)]),
+    ] {
+        furnish(server);
+        let site = Site::new();
+        let report = probed(&configured(&site, &format!("{}verify = \"{verify}\"\n", lines_of(server))));
+        assert_eq!((report.verdict(), advice(&report)), (verdict, recommended), "{} {verify}", server.name);
+    }
+    let site = Site::new();
+    configured(&site, &lines_of(&without));
+    let (_, text) = run(&site, &["huaxin"]);
+    assert!(text.contains("verify = \"read-back\""), "{text}");
+}
+
+#[test]
+fn every_server_of_a_partner_is_probed_and_the_worst_decides() {
+    let (good, other) = (ScriptedServer::start(Quirk::Nothing, 0), ScriptedServer::start(Quirk::Nothing, 0));
+    let bad = ScriptedServer::start(Quirk::RefuseRename, ALWAYS);
+    let site = Site::new();
+    let probe = |ports: &[u16], more: &[&str]| {
+        let urls: Vec<String> = ports.iter().map(|port| format!("ftp://acme@127.0.0.1:{port}/out")).collect();
+        configured(&site, &format!("endpoints = {urls:?}\npassword = {{ file = \"password\" }}\n"));
+        run(&site, &[&["huaxin"], more].concat())
+    };
+    let gone = free_port();
+    for (ports, expected) in [
+        (vec![good.port(), other.port()], 0),
+        (vec![good.port(), gone], 5),
+        (vec![gone, good.port()], 5),
+        (vec![gone, good.port(), bad.port()], 1),
+    ] {
+        let (code, text) = probe(&ports, &[]);
+        let at: Vec<_> = ports
+            .iter()
+            .map(|port| text.find(&format!("hourdrop probe huaxin  ftp://acme@127.0.0.1:{port}")))
+            .collect();
+        assert!(code == expected && at.iter().all(Option::is_some) && at.is_sorted(), "{code} {at:?}\n{text}");
+        let (code, text) = probe(&ports, &["--json"]);
+        let found: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        assert_eq!((code, found.len()), (expected, ports.len()), "{text}");
+    }
+    let (code, text) = probe(&[gone, good.port()], &["--endpoint", "2"]);
+    assert!(code == 0 && !text.contains(&gone.to_string()), "{code} {text}");
+    for number in ["0", "3"] {
+        let (code, text) = probe(&[gone, good.port()], &["--endpoint", number]);
+        assert!(code == 2 && text.contains("it has 2 endpoints"), "{code} {text}");
+    }
+}
+
+#[test]
+fn names_are_tried_in_the_charset_of_the_partner() {
+    let server = TestServer::vsftpd();
+    let before = furnish(&server);
+    for (charset, letters) in
+        [("gbk", "\u{8bdd}\u{5355}"), ("big5", "\u{8a71}\u{55ae}"), ("windows-1252", "\u{e9}\u{fc}")]
+    {
+        let site = Site::new();
+        let report = probed(&configured(&site, &format!("{}charset = \"{charset}\"\n", lines_of(&server))));
+        assert_eq!((report.verdict(), report.letters), (Verdict::Usable, letters), "{charset}: {:?}", report.judged());
+        assert_eq!(report.trials.unusual_name, Tried::Done(true), "{charset}");
+        assert_eq!((files_in(&server.files), report.left.len()), (before.clone(), 0), "{charset}");
+    }
+}
+
+#[test]
+fn the_way_of_data_connections_that_works_is_recommended() {
+    let deaf = TestServer::vsftpd_configured("pasv_enable=NO\n");
+    furnish(&deaf);
+    let site = Site::new();
+    let lines = lines_of(&deaf);
+    let report = probed(&configured(&site, &lines));
+    assert_eq!((report.verdict(), advice(&report)), (Verdict::Unusable, vec![("data = \"active\"", true)]));
+    let report = probed(&configured(&site, &format!("{lines}data = \"active\"\nbind = \"127.0.0.1\"\n")));
+    assert_eq!((report.verdict(), advice(&report)), (Verdict::Usable, vec![]), "{:?}", report.judged());
+    assert_eq!(mark(&report, Topic::DataConnections), Some(Mark::Good));
+    let timid = TestServer::vsftpd_configured("port_enable=NO\n");
+    furnish(&timid);
+    let site = Site::new();
+    let report = probed(&configured(&site, &format!("{}data = \"active\"\n", lines_of(&timid))));
+    assert_eq!(advice(&report), [("data = \"passive\"", true)], "{:?} {:?}", report.judged(), report.place);
+    // Who binds to another address comes from there.
+    let report = probed(&configured(&site, &format!("{}bind = \"192.0.2.1\"\n", lines_of(&timid))));
+    let fault = report.reach.as_ref().and_then(|reach| reach.fault.clone()).expect("no such address here");
+    assert!(fault.to_string().contains("`bind` to 192.0.2.1"), "{fault}");
+}
+
+#[test]
+fn a_server_that_refuses_the_newest_tls_is_tried_with_the_one_before_it() {
+    let certificates = Certificates::for_this_machine();
+    let server = TestServer::proftpd_tls(&certificates);
+    let before = furnish(&server);
+    let site = Site::new();
+    let lines = lines_of(&server).replace("tls = { ", "tls = { max = \"1.3\", ");
+    let report = probed(&configured(&site, &lines));
+    assert_eq!(report.verdict(), Verdict::Usable, "{:?}", report.judged());
+    assert_eq!((mark(&report, Topic::Tls), report.trials.transfers.done), (Some(Mark::Warn), 5));
+    let [advice] = report.advice.as_slice() else { panic!("{:?}", report.advice) };
+    assert!(advice.line.contains("max = \"1.2\"") && !advice.is_needed, "{advice:?}");
+    assert_eq!((files_in(&server.files), report.left), (before, vec![]));
 }
 
 /// Lets the exporter make its state.

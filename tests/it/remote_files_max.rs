@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 const LONG_AGO: &str = "2024-11-03T13:00:00Z";
 
 /// Waits pass in no time.
-struct Hasty(MovedClock);
+pub struct Hasty(pub MovedClock);
 
 impl Clock for Hasty {
     fn now(&self) -> UtcTime {

@@ -7,8 +7,10 @@
 
 use crate::faults::schedules::plan::{Plan, Traits};
 use crate::faults::schedules::server::Server;
+use crate::reactions::pass;
+use crate::remote_files_max::Hasty;
 use crate::servers::{SshKeys, TestServer};
-use crate::site::{FIRST_HOUR, Site, call_line, files_in, once};
+use crate::site::{FIRST_HOUR, MovedClock, Site, VOICE_FEED, call_line, files_in, once};
 use hourdrop::app::exporter::OnceReport;
 use hourdrop::domain::ids::Sha256Digest;
 use hourdrop::remote::Endpoint;
@@ -28,6 +30,8 @@ const PASSWORD: &str = "testpass";
 /// Hours before the outage and in it.
 const BEFORE: i64 = 3;
 const OUTAGE: i64 = 72;
+/// As many files may lie in the drop directory at once.
+const FILES_MAX: usize = 20;
 /// The batch that the robot rejects.
 const REJECTED: &str = "HX_2024110405_00.json";
 
@@ -262,15 +266,10 @@ deliver  = "{deliver}
 password = {{ file = "password" }}
 picks_up = ["HX_*.dat", "HX_*.json"]
 temporary_dir = "work"
+remote_files_max = {FILES_MAX}
 pickup   = {{ by = "moved:done" }}
 answers  = {{ dir = "answers", pattern = "*.ack", format = "answer", file = "file", status = "verdict", accepted = ["OK"], rejected = ["REJECTED"] }}
-[partner.huaxin.feed.voice]
-source    = "switch"
-format    = "huaxin-voice"
-hour_by   = "start_time"
-starts_at = "2024-11-03T02:00:00Z"
-name      = "HX_{{start:%Y%m%d%H}}_{{seq:05}}.dat"
-manifest  = {{ name = "HX_{{start:%Y%m%d%H}}_{{revision:02}}.json" }}
+{VOICE_FEED}
 "#
         ));
     }
@@ -284,7 +283,8 @@ manifest  = {{ name = "HX_{{start:%Y%m%d%H}}_{{revision:02}}.json" }}
 
     /// One pass, so many hours after the first record as have passed.
     fn pass(&self) -> OnceReport {
-        once(&self.site.path("hourdrop.toml"), &shown(FIRST_HOUR + self.hour * 3_600 + 60))
+        let clock = Hasty(MovedClock::of_old(FIRST_HOUR + self.hour * 3_600 + 60));
+        pass(&self.site.path("hourdrop.toml"), Arc::new(clock))
     }
 
     /// Passes until everything is delivered.
@@ -325,8 +325,8 @@ manifest  = {{ name = "HX_{{start:%Y%m%d%H}}_{{revision:02}}.json" }}
 
     /// Everything else that is known: one batch is rejected and waits for the operator, all others are accepted.
     fn judge_answers(&self) {
-        // Looks are a minute apart.
-        let now = FIRST_HOUR + self.hour * 3_600 + 600;
+        // Looks are a minute apart, and waiting for the robot took some minutes.
+        let now = FIRST_HOUR + self.hour * 3_600 + 3_000;
         let report = once(&self.site.path("hourdrop.toml"), &shown(now));
         let alarms: Vec<(&str, bool)> =
             report.alarms.iter().map(|alarm| (alarm.code.as_str(), alarm.message.contains(REJECTED))).collect();
@@ -349,8 +349,8 @@ fn shown(second: i64) -> String {
 fn the_robot_gets_everything_after_72_hours_without_its_ftp_server() {
     let mut sender = Sender::new();
     let robot = Arc::new(Mutex::new(Robot::default()));
-    let traits =
-        Traits { foreign: false, connections_max: Some(1), files_max: FILES_MAX, answers: true, ..Traits::PLAIN };
+    let files_max = Some(FILES_MAX);
+    let traits = Traits { foreign: false, connections_max: Some(1), files_max, answers: true, ..Traits::PLAIN };
     let plan = Plan { traits, lies: Vec::new(), seed: 1 };
     let server = Arc::new(Server::start(&plan, ""));
     let deliver = format!("ftp://acme@127.0.0.1:{}/out\"", server.port);
@@ -367,11 +367,10 @@ fn the_robot_gets_everything_after_72_hours_without_its_ftp_server() {
     running.end();
     sender.judge(&robot);
     sender.judge_answers();
-    assert!(server.world().broken.is_empty(), "{:?}", server.world().broken);
+    let world = server.world();
+    assert!(world.broken.is_empty(), "{:?}", world.broken);
+    assert_eq!(world.turned_away, 0, "there was always room for what was sent");
 }
-
-/// As many files may lie in the drop directory at once.
-const FILES_MAX: Option<usize> = Some(20);
 
 #[test]
 fn the_robot_gets_everything_after_72_hours_from_an_sftp_server_with_its_next_host_key() {

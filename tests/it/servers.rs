@@ -71,7 +71,7 @@ impl TestServer {
         let server = own_server(&dir, ServerSettings::on_loopback(0));
         let port = server.address().port();
         Self {
-            name: "demonstration server",
+            name: "built-in server",
             endpoint: ftp(port, PASSWORD),
             wrong_login: Some(ftp(port, "wrong")),
             base: RemotePath::login_directory(),

@@ -53,6 +53,11 @@ impl MovedClock {
         Self(Mutex::new((second, 3600, "first start".to_owned())))
     }
 
+    /// The same on a machine that was started in 1970: what a [`StandingClock`] shows.
+    pub fn of_old(second: i64) -> Self {
+        Self(Mutex::new((second, u64::try_from(second).expect("after 1970"), "test".to_owned())))
+    }
+
     /// Time passes.
     pub fn pass(&self, seconds: u64) {
         let mut clocks = self.0.lock().expect("clocks");
@@ -331,6 +336,15 @@ pub fn call_line(minute: i64, id: &str) -> String {
     format!("{at}|{at}|1.5|1|2|TG|{id}|x\n")
 }
 
+/// A feed of partner huaxin, as configurations of tests have it: hours of source switch with a manifest each.
+pub const VOICE_FEED: &str = r#"[partner.huaxin.feed.voice]
+source    = "switch"
+format    = "huaxin-voice"
+hour_by   = "start_time"
+starts_at = "2024-11-03T02:00:00Z"
+name      = "HX_{start:%Y%m%d%H}_{seq:05}.dat"
+manifest  = { name = "HX_{start:%Y%m%d%H}_{revision:02}.json" }"#;
+
 /// A configuration with one source, whose keys say how input is taken, and one feed with the given keys besides.
 pub fn one_feed(site: &Site, source: &str, feed: &str, keep: &str) -> PathBuf {
     let text = format!(
@@ -342,13 +356,7 @@ archive = {{ dir = "archive", keep = "{keep}" }}
 format   = "kamailio-acc-cdrs"
 [partner.huaxin]
 deliver = "{drop}"
-[partner.huaxin.feed.voice]
-source    = "switch"
-format    = "huaxin-voice"
-hour_by   = "start_time"
-starts_at = "2024-11-03T02:00:00Z"
-name      = "HX_{{start:%Y%m%d%H}}_{{seq:05}}.dat"
-manifest  = {{ name = "HX_{{start:%Y%m%d%H}}_{{revision:02}}.json" }}
+{VOICE_FEED}
 {feed}
 "#,
         drop = site.drop_dir("huaxin").display()

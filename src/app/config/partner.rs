@@ -3,7 +3,7 @@
 use super::answers::AnswerRule;
 use super::pickup::PickupRule;
 use super::pickup_server::{self, PickupLogin};
-use super::secret::SecretReference;
+use super::secret::{SecretFault, SecretReference};
 use super::server;
 use super::{endpoints, schedule};
 use crate::deliver::InDoubtRule;
@@ -65,6 +65,18 @@ impl PartnerConfig {
     /// Its servers, in the order in which they are tried.
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
         std::iter::once(&self.address).chain(&self.standby)
+    }
+
+    /// One of its servers, with the password to log in there.
+    ///
+    /// # Errors
+    /// [`SecretFault`] when the password cannot be had.
+    pub fn endpoint_at(&self, address: &Address) -> Result<Endpoint, SecretFault> {
+        let endpoint = address.endpoint.clone();
+        Ok(match &self.password {
+            Some(password) => endpoint.with_password(password.reveal()?),
+            None => endpoint,
+        })
     }
 
     /// How the ledger calls one of its servers.

@@ -69,7 +69,7 @@ pub(super) fn send(
     memory: &mut Memory,
     tally: &mut Tally,
 ) -> Result<(), SendFault> {
-    let endpoint = with_secret(partner, address)?;
+    let endpoint = partner.endpoint_at(address)?;
     let mut session = open_endpoint(context, partner, &endpoint)?;
     let directory = &address.directory;
     session.create_dir(directory)?;
@@ -135,15 +135,7 @@ pub(super) fn clear(
 }
 
 fn open(context: &DeliveryContext, partner: &PartnerConfig, address: &Address) -> Result<Box<dyn Remote>, SendFault> {
-    Ok(open_endpoint(context, partner, &with_secret(partner, address)?)?)
-}
-
-fn with_secret(partner: &PartnerConfig, address: &Address) -> Result<Endpoint, SendFault> {
-    let endpoint = address.endpoint.clone();
-    Ok(match &partner.password {
-        Some(password) => endpoint.with_password(password.reveal()?),
-        None => endpoint,
-    })
+    Ok(open_endpoint(context, partner, &partner.endpoint_at(address)?)?)
 }
 
 fn open_endpoint(

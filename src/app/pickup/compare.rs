@@ -58,9 +58,16 @@ pub(super) fn fact(file: &TrackedFile, sights: &Sights, way: &PickupWay) -> Opti
     }
 }
 
-/// True when the fact rests on an absence, which only a listing shows that is known to be whole.
+/// True when the fact says that a file is gone.
 pub(super) const fn is_absence(fact: &PickupFact) -> bool {
     matches!(fact, PickupFact::Taken { missed: true, .. } | PickupFact::Vanished)
+}
+
+/// True when the fact rests on an absence alone, which only a listing shows that is known to be whole. A file that is
+/// seen where the partner moves what it takes needs no such proof, and so no file of ours that the partner's program
+/// could stumble over.
+pub(super) const fn needs_proof(fact: &PickupFact) -> bool {
+    matches!(fact, PickupFact::Taken { how: Taken::Missing, missed: true } | PickupFact::Vanished)
 }
 
 /// What is strange about a batch of which the manifest and the part files were not taken together. What an earlier look

@@ -1,6 +1,6 @@
 //! One look into a partner's directory.
 
-use super::compare::{Sights, fact, is_absence, mismatch, stamp};
+use super::compare::{Sights, fact, is_absence, mismatch, needs_proof, stamp};
 use super::{LookFault, Server};
 use crate::app::config::{PartnerConfig, PickupRule, PickupWay};
 use crate::app::delivery::DeliveryContext;
@@ -161,7 +161,7 @@ impl Look<'_> {
             return Ok(());
         }
         let absent = |file: &&TrackedFile| {
-            self.is_here(file) && fact(file, &self.sights, &self.rule.by).as_ref().is_some_and(is_absence)
+            self.is_here(file) && fact(file, &self.sights, &self.rule.by).as_ref().is_some_and(needs_proof)
         };
         let Some(missing) = batches.iter().flat_map(|batch| &batch.files).find(absent) else { return Ok(()) };
         let probe = self.context.mark.probe_path(self.directory, &missing.name);

@@ -1,8 +1,9 @@
 //! What of all that was found is good enough for a delivery.
 
 use super::{FeedForecast, OntoExisting, ProbeReport, Transfers, Tried};
+use crate::domain::delivery::ContentCheck;
 use crate::domain::time::Length;
-use crate::remote::endpoint::Protection;
+use crate::remote::endpoint::{DataConnections, Protection};
 use crate::remote::facts::PassiveFacts;
 use crate::remote::{Endpoint, FaultKind, RemoteFault};
 use std::net::IpAddr;
@@ -129,8 +130,8 @@ impl ProbeReport {
             (Topic::Write, need(&trials.write, |()| true)),
             (Topic::Size, need(&trials.size, |(found, wanted)| *found == Some(*wanted))),
             (Topic::Listing, rather(&trials.listed, |seen| *seen)),
-            (Topic::ReadBack, read_back(&trials.read_back)),
-            (Topic::Rename, need(&trials.rename, |renamed| renamed.old_is_gone && renamed.new_is_whole)),
+            (Topic::ReadBack, read_back(&trials.read_back, self.wanted.check)),
+            (Topic::Rename, self.rename()),
             (Topic::OntoExisting, onto_existing(&trials.onto_existing)),
             (Topic::Remove, rather(&trials.remove, |gone| *gone)),
             (Topic::Names, self.names()),
@@ -138,7 +139,7 @@ impl ProbeReport {
             (Topic::Clock, clock(&trials.clock_ahead)),
             (Topic::Transfers, transfers(&trials.transfers)),
             (Topic::Tls13, (trials.transfers_1_3.wanted > 0).then_some(Mark::Note)),
-            (Topic::Hashes, server_hash(&trials.server_hash)),
+            (Topic::Hashes, server_hash(&trials.server_hash, self.wanted.check)),
             (Topic::Speed, rather(&trials.speed, |_| true)),
             (Topic::SecondSession, second_session(&trials.second_session)),
             (Topic::Left, (!self.left.is_empty()).then_some(Mark::Warn)),
@@ -164,7 +165,7 @@ impl ProbeReport {
             (Some(tls), _) if tls.distrust.is_some() || tls.version.is_none() => Some(Mark::Fail),
             (Some(tls), _) => {
                 let ends_soon = tls.certificate.valid.is_some_and(|(_, end)| end.before(EXPIRES_SOON) < self.at);
-                Some(if ends_soon { Mark::Warn } else { Mark::Good })
+                Some(if ends_soon || self.endpoint.avoids_newest_tls() { Mark::Warn } else { Mark::Good })
             }
             (None, Some(fault)) if fault.kind == FaultKind::Tls => Some(Mark::Fail),
             (None, _) => self.is_plain_ftp().then_some(if self.offers_tls() { Mark::Warn } else { Mark::Note }),
@@ -192,11 +193,35 @@ impl ProbeReport {
 
     fn data_connections(&self) -> Option<Mark> {
         let PassiveFacts { extended, plain } = self.facts.done()?.passive.as_ref()?;
+        if self.is_active() {
+            return Some(self.place.done().map_or(Mark::Warn, |_| Mark::Good));
+        }
         Some(match (extended, plain) {
             (Err(_), Err(_)) => Mark::Warn,
             (Err(_), Ok(_)) if self.announces_another_address() => Mark::Warn,
             _ => Mark::Good,
         })
+    }
+
+    /// The server opens the data connections.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        matches!(&self.endpoint, Endpoint::Ftp(ftp) if ftp.wire.data == DataConnections::Active)
+    }
+
+    fn rename(&self) -> Option<Mark> {
+        let mark = need(&self.trials.rename, |renamed| renamed.old_is_gone && renamed.new_is_whole);
+        if self.wanted.rename { mark } else { mark.map(|_| Mark::Note) }
+    }
+
+    /// Whether the server can rename; `None` when it was not tried, or could not be answered this time.
+    #[must_use]
+    pub fn can_rename(&self) -> Option<bool> {
+        match need(&self.trials.rename, |renamed| renamed.old_is_gone && renamed.new_is_whole)? {
+            Mark::Good => Some(true),
+            Mark::Fail => Some(false),
+            Mark::Note | Mark::Warn | Mark::FailNow => None,
+        }
     }
 
     /// The reply to PASV names another address than that of the server.
@@ -211,7 +236,7 @@ impl ProbeReport {
         match (&self.taken_by, &self.temporary_dir) {
             (None, _) => self.place.done().map(|_| Mark::Good),
             (Some(_), Some(_)) => Some(Mark::Warn),
-            (Some(_), None) => Some(Mark::Fail),
+            (Some(_), None) => Some(if self.wanted.rename { Mark::Fail } else { Mark::Warn }),
         }
     }
 
@@ -268,19 +293,22 @@ fn wish(mark: Option<Mark>, is_odd: bool) -> Option<Mark> {
 }
 
 /// Other bytes are worse than none: then a delivery would show them.
-const fn read_back(tried: &Tried<bool>) -> Option<Mark> {
+fn read_back(tried: &Tried<bool>, check: ContentCheck) -> Option<Mark> {
     match tried {
         Tried::Not => None,
         Tried::Done(true) => Some(Mark::Good),
         Tried::Done(false) => Some(Mark::Fail),
+        Tried::Failed(fault) if check == ContentCheck::ReadBack => Some(failed(fault)),
         Tried::Failed(_) => Some(Mark::Note),
     }
 }
 
-const fn server_hash(tried: &Tried<Option<bool>>) -> Option<Mark> {
+fn server_hash(tried: &Tried<Option<bool>>, check: ContentCheck) -> Option<Mark> {
     match tried {
         Tried::Not => None,
         Tried::Done(Some(true)) => Some(Mark::Good),
+        Tried::Done(_) if check == ContentCheck::Hash => Some(Mark::Fail),
+        Tried::Failed(fault) if check == ContentCheck::Hash => Some(failed(fault)),
         Tried::Done(Some(false)) => Some(Mark::Warn),
         Tried::Done(None) | Tried::Failed(_) => Some(Mark::Note),
     }

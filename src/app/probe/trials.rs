@@ -124,8 +124,10 @@ fn rename(visit: &mut Visit, names: &Names, trials: &mut Trials) {
         visit.write(&first, SMALL.1);
         trials.onto_existing = rename_onto(visit, &first, &second);
     }
-    trials.remove = visit.remove(&second);
-    visit.remove(&first);
+    // Whatever the server said of the rename, either may be there.
+    let (rest, last) = if trials.rename.done().is_some() { (first, second) } else { (second, first) };
+    visit.remove(&rest);
+    trials.remove = visit.remove(&last);
 }
 
 /// Renames one file of ours onto another one of ours.

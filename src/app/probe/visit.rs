@@ -15,19 +15,36 @@ use std::time::{Duration, Instant};
 /// So often a probe logs in: after every refusal the session begins anew.
 const LOGINS_MAX: u32 = 16;
 
+/// What a name may hold besides ASCII, in the order of preference: not every charset has all of it.
+const LETTERS: [&str; 4] = [CHINESE, "\u{8a71}\u{55ae}", "\u{e9}\u{fc}", "\u{416}\u{44f}"];
+/// Simplified Chinese: "call record".
+pub const CHINESE: &str = "\u{8bdd}\u{5355}";
+
+/// Letters that can be sent to a server, whatever charset it has; empty when it takes ASCII only.
+pub(super) fn letters_for(endpoint: &Endpoint) -> &'static str {
+    let Endpoint::Ftp(ftp) = endpoint else { return CHINESE };
+    LETTERS.into_iter().find(|letters| ftp.wire.charset.encode(letters).is_ok()).unwrap_or_default()
+}
+
 /// The names of one probe: `probe-<random>.<store>-<number>.tmp`, where a delivery puts its temporary names.
 pub(super) struct Names {
     base: String,
     mark: StoreMark,
     temporary: RemotePath,
     directory: RemotePath,
+    letters: &'static str,
 }
 
 impl Names {
-    pub(super) fn new(mark: &StoreMark, temporary: Option<&RemotePath>, directory: &RemotePath) -> Self {
+    pub(super) fn new(
+        mark: &StoreMark,
+        temporary: Option<&RemotePath>,
+        directory: &RemotePath,
+        letters: &'static str,
+    ) -> Self {
         let base = format!("probe-{:08x}", fastrand::u32(..));
         let temporary = temporary.unwrap_or(directory).clone();
-        Self { base, mark: mark.clone(), temporary, directory: directory.clone() }
+        Self { base, mark: mark.clone(), temporary, directory: directory.clone(), letters }
     }
 
     /// Nothing is renamed into the directory from which the partner takes files.
@@ -49,9 +66,9 @@ impl Names {
         self.path(&self.directory, &self.base, 2)
     }
 
-    /// With a space and Chinese characters.
+    /// With a space and letters that are not ASCII.
     pub(super) fn unusual(&self) -> RemotePath {
-        self.path(&self.temporary, &format!("{} \u{8bdd}\u{5355}", self.base), 3)
+        self.path(&self.temporary, &format!("{} {}", self.base, self.letters), 3)
     }
 
     /// With a leading dot.
@@ -259,7 +276,7 @@ mod tests {
     #[test]
     fn names_carry_the_mark_of_the_store_and_are_told_from_others() {
         let out = RemotePath::parse("out").expect("path");
-        let names = Names::new(&StoreMark::parse("0123abcd").expect("mark"), None, &out);
+        let names = Names::new(&StoreMark::parse("0123abcd").expect("mark"), None, &out, CHINESE);
         for path in [names.first(), names.second(), names.unusual(), names.hidden(), names.transfer(0)] {
             assert!(names.is_ours(path.name()) && path.parent() == out, "{path}");
         }

@@ -1,10 +1,11 @@
 //! What `probe` found, in words.
 
 use crate::app::probe::{
-    DirectoryFacts, FeedForecast, Left, OntoExisting, ProbeReport, Renamed, Topic, Transfers, Tried,
+    CHINESE, DirectoryFacts, FeedForecast, Left, OntoExisting, ProbeReport, Renamed, Topic, Transfers, Tried,
 };
 use crate::cli::table::{counted, size};
 use crate::cli::times::Face;
+use crate::domain::delivery::ContentCheck;
 use crate::remote::facts::{PassiveFacts, Reach, TlsFacts};
 use crate::remote::tls::TlsVersion;
 use crate::remote::{Endpoint, RemoteFault, RemotePath};
@@ -67,12 +68,15 @@ fn said(report: &ProbeReport, topic: Topic, face: Face) -> String {
         Topic::Size => told(&trials.size, |(found, wanted)| stated(*found, *wanted)),
         Topic::Listing => told(&trials.listed, |seen| listing(report, *seen)),
         Topic::ReadBack => answer(&trials.read_back, "the bytes that were sent", "OTHER BYTES than were sent"),
-        Topic::Rename => told(&trials.rename, |found| renamed(*found)),
+        Topic::Rename => {
+            let unneeded = if report.wanted.rename { "" } else { "; not needed, because of `rename = false`" };
+            told(&trials.rename, |found| renamed(*found)) + unneeded
+        }
         Topic::OntoExisting => told(&trials.onto_existing, onto_existing),
         Topic::Remove => answer(&trials.remove, "the file is gone", "confirmed, but the file is still there"),
         Topic::Names => {
             let (yes, no) = ("listed as written", "not listed as it was written");
-            format!("a name with a space and Chinese characters: {}", answer(&trials.unusual_name, yes, no))
+            format!("a name with a space{}: {}", letters(report.letters), answer(&trials.unusual_name, yes, no))
         }
         Topic::HiddenNames => {
             format!("a name with a leading dot: {}", answer(&trials.hidden_name, "listed", "not listed"))
@@ -87,6 +91,14 @@ fn said(report: &ProbeReport, topic: Topic, face: Face) -> String {
         Topic::SecondSession => told(&trials.second_session, |()| "accepted beside the first".to_owned()),
         Topic::Left => left(&report.left),
         Topic::Feed(_) => String::new(),
+    }
+}
+
+fn letters(letters: &str) -> String {
+    match letters {
+        CHINESE => " and Chinese characters".to_owned(),
+        "" => String::new(),
+        other => format!(" and {other}"),
     }
 }
 
@@ -179,6 +191,9 @@ fn certificate(tls: &TlsFacts, fault: Option<&RemoteFault>, report: &ProbeReport
             said.push(format!("good from {} to {}, {}", day(from), day(to), expiry(to, report.at)));
         }
         said.push(format!("sha256:{print}"));
+        if report.endpoint.avoids_newest_tls() {
+            said.push("data connections are refused with TLS 1.3, so that 1.2 is used".to_owned());
+        }
         said.push(tls.distrust.as_ref().map_or("trusted".to_owned(), |why| format!("NOT TRUSTED: {why}")));
     }
     said.join("; ")
@@ -238,7 +253,8 @@ fn data_connections(report: &ProbeReport) -> String {
         Ok((address, port)) => format!("PASV gives {address}, port {port}"),
         Err(refusal) => format!("PASV refused ({refusal})"),
     };
-    format!("{extended}; {plain}")
+    let active = if report.is_active() { "opened by the server, to this machine; " } else { "" };
+    format!("{active}{extended}; {plain}")
 }
 
 fn directory(path: &RemotePath, place: &DirectoryFacts, report: &ProbeReport) -> String {
@@ -265,6 +281,7 @@ fn picks_up(report: &ProbeReport) -> String {
     let name = &report.temporary_name;
     match report.temporary_dir {
         Some(_) => format!("`{pattern}` takes names like {name}: nothing was renamed into the final directory"),
+        None if !report.wanted.rename => format!("`{pattern}` takes names like {name}: nothing was written or tried"),
         None => format!("`{pattern}` takes names like {name}: nothing was written; set temporary_dir"),
     }
 }
@@ -317,6 +334,9 @@ fn hashes(report: &ProbeReport) -> String {
     told(&report.trials.server_hash, |found| match found {
         Some(true) => format!("the server states the right SHA-256{listed}"),
         Some(false) => format!("the server states a wrong SHA-256{listed}"),
+        None if report.wanted.check == ContentCheck::Size => {
+            format!("the server states no SHA-256{listed}; `verify = \"read-back\"` would prove the content")
+        }
         None => format!("the server states no SHA-256{listed}"),
     })
 }

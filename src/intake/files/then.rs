@@ -2,9 +2,9 @@
 //! was put away before a crash.
 
 use super::ThenRule;
-use crate::disk::{Disk, SyncPoint, failed_sync, parent};
+use crate::disk::{Disk, SyncPoint, failed_sync, free_name, parent};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub(super) fn apply(disk: &dyn Disk, rule: &ThenRule, path: &Path, marker: &Path) -> io::Result<()> {
     let dir = match rule {
@@ -29,35 +29,19 @@ pub(super) fn apply(disk: &dyn Disk, rule: &ThenRule, path: &Path, marker: &Path
 }
 
 fn move_to(disk: &dyn Disk, file: &Path, dir: &Path) -> io::Result<()> {
-    let target = free_name(disk, dir, file, &|_| Ok(false))?;
+    // A file of the same name may lie there already; nothing is ever replaced.
+    let target = free_name(disk, &dir.join(file.file_name().unwrap_or_default()), &|_| Ok(false))?;
     match disk.rename(file, &target) {
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy_to(disk, file, dir),
         done => done.and_then(|()| disk.sync_dir(dir, SyncPoint::InputDirectory).map_err(failed_sync)),
     }
 }
 
-/// A file of the same name may lie there already; nothing is ever replaced. `is_it` tells the copy of an earlier try.
-fn free_name(
-    disk: &dyn Disk,
-    dir: &Path,
-    file: &Path,
-    is_it: &dyn Fn(&Path) -> io::Result<bool>,
-) -> io::Result<PathBuf> {
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let mut target = dir.join(&*name);
-    let mut number = 1;
-    while disk.stat(&target)?.is_some() && !is_it(&target)? {
-        number += 1;
-        target = dir.join(format!("{name}.{number}"));
-    }
-    Ok(target)
-}
-
 /// Another file system: a durable copy with its name, then the file goes. A crash in between leaves both, and the
 /// next try goes on with the copy it finds.
 fn copy_to(disk: &dyn Disk, file: &Path, dir: &Path) -> io::Result<()> {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let target = free_name(disk, dir, file, &|found| same_content(disk, file, found))?;
+    let target = free_name(disk, &dir.join(&*name), &|found| same_content(disk, file, found))?;
     if disk.stat(&target)?.is_none() {
         let partial = dir.join(format!(".{name}.part"));
         if disk.stat(&partial)?.is_some() {

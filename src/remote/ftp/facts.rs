@@ -36,13 +36,15 @@ fn refusal(reply: &Reply) -> String {
 }
 
 /// The lines between the first and the last of a reply to FEAT.
-fn feature_lines(text: &str) -> Vec<String> {
+#[must_use]
+pub fn feature_lines(text: &str) -> Vec<String> {
     let lines = text.lines().skip(1).filter(|line| !line.starts_with("211"));
     lines.map(clean_reply).filter(|line| !line.is_empty()).collect()
 }
 
 /// `HASH SHA-256;SHA-1*` (draft-bryan-ftp-hash) and the commands that servers invented before.
-fn hashes(features: &[String]) -> Vec<String> {
+#[must_use]
+pub fn hashes(features: &[String]) -> Vec<String> {
     let words = features.iter().filter_map(|line| {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let word = word.to_ascii_uppercase();
@@ -56,7 +58,8 @@ fn hashes(features: &[String]) -> Vec<String> {
 }
 
 /// `229 Entering Extended Passive Mode (|||6446|)`, RFC 2428, 3.
-fn extended_port(reply: &Reply) -> Option<u16> {
+#[must_use]
+pub fn extended_port(reply: &Reply) -> Option<u16> {
     if reply.code() != 229 {
         return None;
     }
@@ -66,7 +69,8 @@ fn extended_port(reply: &Reply) -> Option<u16> {
 }
 
 /// `227 Entering Passive Mode (127,0,0,1,25,46)`, RFC 959. Some servers leave the brackets out.
-fn plain_address(reply: &Reply) -> Option<(Ipv4Addr, u16)> {
+#[must_use]
+pub fn plain_address(reply: &Reply) -> Option<(Ipv4Addr, u16)> {
     if reply.code() != 227 {
         return None;
     }

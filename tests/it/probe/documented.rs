@@ -2,17 +2,18 @@
 //!
 //! `HOURDROP_WRITE_DOCS=1 tests/run the_documented_table` writes the table and the screens anew.
 
-use super::{configured, furnish, lines_of, probe_server, run};
+use super::{configured, furnish, lines_of, probe_server, probed, run};
 use crate::servers::{Certificates, SshKeys, TestServer};
 use crate::site::{Site, project};
-use hourdrop::app::probe::{OntoExisting, ProbeReport, Transfers, Tried};
+use hourdrop::app::probe::{OntoExisting, ProbeReport, Transfers, Tried, Verdict};
+use hourdrop::remote::Endpoint;
 use std::fs;
 
 const DOCUMENT: &str = "docs/servers.md";
 const HEAD: &str = "\
-| server | listing | EPSV | states SHA-256 | rename onto a file | name with space and 话单 | leading dot listed | 2nd session \
+| server | listing | EPSV | active mode | states SHA-256 | rename onto a file | name with space and 话单 | leading dot listed | 2nd session \
 | 5 files over one session | with TLS 1.3 |
-|---|---|---|---|---|---|---|---|---|---|
+|---|---|---|---|---|---|---|---|---|---|---|
 ";
 
 fn yes(tried: &Tried<bool>) -> &'static str {
@@ -32,7 +33,18 @@ fn sent(transfers: &Transfers) -> String {
     }
 }
 
-fn row(name: &str, report: &ProbeReport) -> String {
+/// Whether everything works when the server opens the data connections.
+fn active(server: &TestServer) -> &'static str {
+    if !matches!(server.endpoint, Endpoint::Ftp(_)) {
+        return "-";
+    }
+    let site = Site::new();
+    let report = probed(&configured(&site, &format!("{}data = \"active\"\n", lines_of(server))));
+    assert!(report.left.is_empty() && report.is_active(), "{}: {:?}", server.name, report.left);
+    if report.verdict() == Verdict::Usable { "yes" } else { "no" }
+}
+
+fn row(name: &str, report: &ProbeReport, active: &str) -> String {
     let facts = report.facts.done().expect("facts");
     let trials = &report.trials;
     let onto = match &trials.onto_existing {
@@ -44,6 +56,7 @@ fn row(name: &str, report: &ProbeReport) -> String {
         name.to_owned(),
         facts.listing.to_owned(),
         facts.passive.as_ref().map_or("-", |passive| if passive.extended.is_ok() { "yes" } else { "no" }).to_owned(),
+        active.to_owned(),
         if trials.server_hash == Tried::Done(Some(true)) { "yes" } else { "no" }.to_owned(),
         onto.to_owned(),
         yes(&trials.unusual_name).to_owned(),
@@ -89,7 +102,7 @@ fn replaced(text: &str, mark: &str, inner: &str) -> String {
 #[test]
 fn the_documented_table_of_servers_is_what_is_measured() {
     let (certificates, keys) = (Certificates::for_this_machine(), SshKeys::of_kinds(&["ed25519"]));
-    let servers: [fn(&Certificates, &SshKeys) -> TestServer; 11] = [
+    let servers: [fn(&Certificates, &SshKeys) -> TestServer; 12] = [
         |_, _| TestServer::vsftpd(),
         |certificates, _| TestServer::vsftpd_tls(certificates),
         |certificates, _| TestServer::vsftpd_implicit(certificates),
@@ -100,6 +113,7 @@ fn the_documented_table_of_servers_is_what_is_measured() {
         |certificates, _| TestServer::pure_ftpd_tls(certificates),
         |_, keys| TestServer::openssh(keys),
         |_, _| TestServer::demo(),
+        |certificates, _| TestServer::demo_tls(certificates),
         |_, _| TestServer::local_dir(),
     ];
     let path = project().join(DOCUMENT);
@@ -107,7 +121,7 @@ fn the_documented_table_of_servers_is_what_is_measured() {
     let (mut table, mut screens) = (HEAD.to_owned(), Vec::new());
     for start in servers {
         let server = start(&certificates, &keys);
-        table.push_str(&row(server.name, &probe_server(&server)));
+        table.push_str(&row(server.name, &probe_server(&server), active(&server)));
         drop(server);
         if writes {
             screens.push(screen(&start(&certificates, &keys)));

@@ -286,6 +286,7 @@ impl Dialogue {
     fn store(&mut self, path: &str) -> Next {
         self.world().asked_to_store(path);
         if self.world().is_full() {
+            self.world().turned_away += 1;
             return line(&refusal(552));
         }
         let mut data = match self.open(Step::Stor) {

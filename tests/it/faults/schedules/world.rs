@@ -50,6 +50,8 @@ pub struct World {
     /// Connections that the client left without a word although nothing went wrong.
     pub unexplained: u32,
     pub connections: u32,
+    /// Uploads that were refused because the drop directory held as many files as it may.
+    pub turned_away: u32,
     plan: Plan,
     behaves: bool,
     reached: BTreeMap<Step, u32>,
@@ -88,6 +90,7 @@ impl World {
             connections: 0,
             plan: plan.clone(),
             behaves: false,
+            turned_away: 0,
             reached: BTreeMap::new(),
             late: Vec::new(),
             random: fastrand::Rng::with_seed(plan.seed),
