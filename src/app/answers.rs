@@ -5,7 +5,7 @@
 
 use super::config::{AnswerRule, PartnerConfig};
 use super::delivery::DeliveryContext;
-use super::pickup::LookFault;
+use super::pickup::{LookFault, subject};
 use crate::deliver::StoreMark;
 use crate::domain::answer::{FileVerdict, Statement, sum_up};
 use crate::domain::delivery::FileState;
@@ -47,6 +47,7 @@ pub(super) fn look(
     context: &DeliveryContext,
     partner: &PartnerConfig,
     rule: &AnswerRule,
+    server: usize,
     session: &mut dyn Remote,
 ) -> Result<(), LookFault> {
     let mut entries = session.list(&rule.directory)?;
@@ -64,7 +65,7 @@ pub(super) fn look(
             None => {}
         }
     }
-    tell(context, partner, &problems);
+    tell(context, partner, server, &problems);
     Ok(())
 }
 
@@ -102,7 +103,8 @@ fn stamp(entry: &RemoteEntry) -> Stamp {
     Stamp { modified: entry.modified, unique: entry.unique.as_deref().map(Into::into) }
 }
 
-/// An answer file that was read before: same name, same size, and nothing that the server states has changed.
+/// An answer file that was read before: same name, same size, and nothing that the server states has changed. Where
+/// answers are removed there is none, so that each is read before: some servers state nothing but the size.
 fn known(
     context: &DeliveryContext,
     partner: &PartnerConfig,
@@ -110,6 +112,9 @@ fn known(
     session: &mut dyn Remote,
     entry: &RemoteEntry,
 ) -> Result<Option<AnswerRow>, LookFault> {
+    if rule.deletes {
+        return Ok(None);
+    }
     let Some(last) = context.ledger.lock().answers_named(&partner.id, &entry.name)?.pop() else { return Ok(None) };
     let bytes = match entry.bytes {
         Some(bytes) => Some(bytes),
@@ -230,8 +235,8 @@ fn lay(
     Ok(Ok(answered))
 }
 
-/// Raises and clears the alarms about answers.
-fn tell(context: &DeliveryContext, partner: &PartnerConfig, problems: &[(String, String)]) {
+/// Raises and clears the alarms about the answers at a server.
+fn tell(context: &DeliveryContext, partner: &PartnerConfig, server: usize, problems: &[(String, String)]) {
     let mut alarms: Vec<Alarm> = Vec::new();
     for (code, words) in problems {
         let (code, hint) = match code.as_str() {
@@ -244,11 +249,22 @@ fn tell(context: &DeliveryContext, partner: &PartnerConfig, problems: &[(String,
         };
         alarms.push((code, format!("answer {words}"), hint.to_owned()));
     }
-    match context.ledger.lock().rejections(&partner.id) {
-        Ok(rejections) => alarms.extend(rejections.iter().map(|rejection| rejected(partner, rejection))),
-        Err(fault) => tracing::error!("cannot read the answers: {fault}"),
+    alarms.extend(all_rejected(context, partner, server));
+    replace(context, partner, server, &alarms);
+}
+
+/// Whatever was rejected, wherever it was said: it stands with the first server.
+fn all_rejected(context: &DeliveryContext, partner: &PartnerConfig, server: usize) -> Vec<Alarm> {
+    if server > 0 {
+        return Vec::new();
     }
-    replace(context, partner, &alarms);
+    match context.ledger.lock().rejections(&partner.id) {
+        Ok(rejections) => rejections.iter().map(|rejection| rejected(partner, rejection)).collect(),
+        Err(fault) => {
+            tracing::error!("cannot read the answers: {fault}");
+            Vec::new()
+        }
+    }
 }
 
 fn rejected(partner: &PartnerConfig, rejection: &Rejection) -> Alarm {
@@ -268,14 +284,23 @@ fn rejected(partner: &PartnerConfig, rejection: &Rejection) -> Alarm {
 }
 
 /// The answers could not be looked at.
-pub(super) fn failed(context: &DeliveryContext, partner: &PartnerConfig, directory: &RemotePath, what: &str) {
+pub(super) fn failed(
+    context: &DeliveryContext,
+    partner: &PartnerConfig,
+    server: usize,
+    directory: &RemotePath,
+    what: &str,
+) {
     tracing::warn!(partner = %partner.id, "cannot look for answers: {what}");
     let message = format!("cannot look for answers in {directory}: {what}");
-    replace(context, partner, &[(HD_BLIND, message, "hourdrop looks again; no answer is lost".to_owned())]);
+    let mut alarms = vec![(HD_BLIND, message, "hourdrop looks again; no answer is lost".to_owned())];
+    alarms.extend(all_rejected(context, partner, server));
+    replace(context, partner, server, &alarms);
 }
 
-fn replace(context: &DeliveryContext, partner: &PartnerConfig, alarms: &[Alarm]) {
-    let subject = format!("partner {} answers", partner.id);
+/// Makes the alarms about the answers at a server exactly these.
+pub(super) fn replace(context: &DeliveryContext, partner: &PartnerConfig, server: usize, alarms: &[Alarm]) {
+    let subject = subject(partner, "answers", server);
     if let Err(fault) = context.ledger.lock().replace_alarms(&subject, alarms, context.clock.now()) {
         tracing::error!("cannot record an alarm: {fault}");
     }

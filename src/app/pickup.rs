@@ -116,8 +116,8 @@ impl Watch {
             }
         }
         let rule = partner.answers.as_ref()?;
-        let fault = answers::look(context, partner, rule, session).err()?;
-        answers::failed(context, partner, &rule.directory, &fault.to_string());
+        let fault = answers::look(context, partner, rule, server.0, session).err()?;
+        answers::failed(context, partner, server.0, &rule.directory, &fault.to_string());
         Some(fault.to_string())
     }
 }
@@ -126,7 +126,25 @@ impl Watch {
 pub(super) fn is_watched(context: &DeliveryContext, partner: &PartnerConfig, server: usize) -> bool {
     let label = || partner.server_label(server);
     let ledger = context.ledger.lock();
-    server == 0 || partner.feeds.iter().any(|feed| ledger.waits_at_server(&feed.id, &label()).unwrap_or(true))
+    server == 0
+        || look_every(partner).is_some()
+            && partner.feeds.iter().any(|feed| ledger.waits_at_server(&feed.id, &label()).unwrap_or(true))
+}
+
+/// Ends the alarms about what is not looked at any more.
+pub(super) fn end_alarms(context: &DeliveryContext, partner: &PartnerConfig, server: usize, is_watched: bool) {
+    if !is_watched || pickup_rule(partner).is_none() {
+        alarms::replace(context, partner, server, &[]);
+    }
+    if !is_watched || partner.answers.is_none() {
+        answers::replace(context, partner, server, &[]);
+    }
+}
+
+/// What the alarms of a look at a server are about: each server has its own.
+pub(super) fn subject(partner: &PartnerConfig, what: &str, server: usize) -> String {
+    let at = if server == 0 { String::new() } else { format!(" at {}", partner.server_label(server)) };
+    format!("partner {} {what}{at}", partner.id)
 }
 
 /// The rule of a partner whose directory is watched.
@@ -142,7 +160,9 @@ fn look_every(partner: &PartnerConfig) -> Option<Length> {
 
 fn failed(context: &DeliveryContext, partner: &PartnerConfig, server: Server<'_>, what: &str) -> String {
     match &partner.answers {
-        Some(rule) if pickup_rule(partner).is_none() => answers::failed(context, partner, &rule.directory, what),
+        Some(rule) if pickup_rule(partner).is_none() => {
+            answers::failed(context, partner, server.0, &rule.directory, what);
+        }
         Some(_) | None => alarms::failed(context, partner, server, what),
     }
     what.to_owned()

@@ -194,7 +194,7 @@ impl Pickup {
                 Self { state: Back, last_seen: Some(at), ..self }
             }
             (There | Removing, PickupFact::Seen(_)) => self,
-            (Unseen | There, PickupFact::Taken { how, missed: is_missed }) => {
+            (Unseen | There | Removing, PickupFact::Taken { how, missed: is_missed }) => {
                 let first_missed = is_missed.then_some(at);
                 Self { taken_at: Some(at), how: Some(*how), first_missed, ..missed(PickedUp) }
             }
@@ -240,7 +240,7 @@ mod tests {
         let expected = "unseen seen there|unseen picked-up picked up|unseen picked-up picked up|unseen vanished gone|\
             there seen there|there picked-up picked up|there picked-up picked up|there vanished gone|\
             there removal-intended removing|picked up seen back|gone seen back|removing seen removing|\
-            removing vanished removed|removing removal-intended removing|removed seen back";
+            removing picked-up picked up|removing picked-up picked up|removing vanished removed|removing removal-intended removing|removed seen back";
         assert_eq!(legal.join("|"), expected);
     }
 

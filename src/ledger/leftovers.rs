@@ -54,7 +54,7 @@ impl Ledger {
     }
 
     /// Gives up an attempt whose rename was never announced, and remembers that it may have left something at `place`, a
-    /// server and a path.
+    /// server and a path. What was written under its final name is never swept away.
     ///
     /// # Errors
     /// [`LedgerFault`]; [`LedgerFault::Overtaken`] when the file is in another state by now.
@@ -72,6 +72,9 @@ impl Ledger {
                 change_file(t, &batch.id, file, &fact, &next, &format!("what it left lies at {place}"), now)?;
             }
             run(t, "UPDATE main.file SET temporary = NULL WHERE id = ?1", [file.row])?;
+            if is_final(place, file.name.as_str()) {
+                return Ok(());
+            }
             let insert = "INSERT OR REPLACE INTO main.store (key, value) VALUES (?1, ?2)";
             run(t, insert, [&format!("{}{place}", prefix(&batch.id.feed)), file.name.as_str()]).map(|_| ())
         })

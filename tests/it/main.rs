@@ -12,6 +12,7 @@
 mod answers;
 mod cli_reports;
 mod clock_jumps;
+mod combinations;
 mod connections;
 mod control_proxy;
 mod damaged_archive;

@@ -32,7 +32,7 @@ fn configure(site: &Site, endpoints: &[String], more: &str) -> PathBuf {
     site.configure(&text)
 }
 
-fn ftp_url(port: u16) -> String {
+pub fn ftp_url(port: u16) -> String {
     format!("ftp://acme@127.0.0.1:{port}")
 }
 
@@ -106,7 +106,7 @@ fn an_hour_that_was_begun_at_a_server_that_stops_waits_for_it_and_goes_on_elsewh
 }
 
 /// A server that can be switched off and on, with a command at which it switches itself off.
-fn switched(server: &TestServer, off_at: &'static str, act: Act) -> (ControlProxy, Arc<AtomicBool>) {
+pub fn switched(server: &TestServer, off_at: &'static str, act: Act) -> (ControlProxy, Arc<AtomicBool>) {
     let is_off = Arc::new(AtomicBool::new(false));
     let (switch, mut is_new) = (Arc::clone(&is_off), true);
     let proxy = ControlProxy::before(port_of(server), move |_, command: &str| {

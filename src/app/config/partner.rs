@@ -92,6 +92,14 @@ impl PartnerConfig {
         place::at_server(label.as_deref(), path)
     }
 
+    /// The path of a final name at one of its servers as the ledger keeps it.
+    #[must_use]
+    pub fn final_path(&self, server: usize, name: &FileName) -> Arc<str> {
+        let address = self.addresses().nth(server);
+        let path = address.map_or_else(|| name.to_string(), |address| address.directory.join(name).to_string());
+        self.kept_path(server, &path)
+    }
+
     /// Which of its servers a path that the ledger keeps is at; `None` when that one is not configured any more.
     #[must_use]
     pub fn server_of(&self, kept: &str) -> Option<usize> {

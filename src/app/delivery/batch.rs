@@ -54,6 +54,18 @@ impl Target<'_> {
             is_compared: false,
         }
     }
+
+    /// Uploads part files before the first of them is shown. Where not all have room each is shown before the next is
+    /// begun: only what the partner sees can it take, to make room for the rest.
+    fn upload_ahead(
+        &self,
+        session: &mut dyn Remote,
+        parts: Vec<FileToDeliver>,
+        uploads: &Uploads<'_, LedgerFault>,
+    ) -> Result<Vec<FileToDeliver>, BatchFault<LedgerFault>> {
+        let waiting = parts.iter().filter(|file| !file.state.is_delivered()).count();
+        if self.gate.has_room_for(waiting) { upload_parts(session, self.more, parts, uploads) } else { Ok(parts) }
+    }
 }
 
 /// Sends one batch. False when it cannot go on now: a file is held, or a person has ordered something else, or no file
@@ -120,7 +132,7 @@ pub(super) fn send_batch(
     }
     let clock = context.clock.as_ref();
     let uploads = Uploads { open: &open, record: &record, pause: &pause, clock };
-    let done = upload_parts(session, target.more, parts, &uploads).and_then(|parts| {
+    let done = target.upload_ahead(session, parts, &uploads).and_then(|parts| {
         let mut around = Surroundings { clock, pause: &mut |look| pause(look), progress: &mut |_bytes| {} };
         let (mut open, mut record) = (open, |file: &FileToDeliver, fact| record(file, fact));
         deliver_batch(session, &parts, manifest.as_ref(), &mut open, &mut record, &mut around)

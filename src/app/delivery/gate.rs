@@ -48,6 +48,12 @@ impl<'g> Gate<'g> {
         has_room && self.quiet_until().is_none()
     }
 
+    /// Whether so many files may be begun one after the other.
+    pub(super) fn has_room_for(&self, files: usize) -> bool {
+        let files = u64::try_from(files).unwrap_or(u64::MAX);
+        self.directory().room.is_none_or(|room| room >= files)
+    }
+
     /// A file was begun.
     pub(super) fn begun(&self) {
         let mut directory = self.directory();

@@ -29,8 +29,8 @@ impl Way {
 
 /// The way of a batch.
 pub(super) fn way_of(partner: &PartnerConfig, batch: &BatchToSend) -> Way {
-    let bound = batch.files.iter().find_map(|file| shown_at(file).map(|text| partner.server_of(text)));
-    bound.flatten().map_or(Way::Any, Way::Only)
+    let bound = batch.files.iter().find_map(|file| partner.server_of(shown_at(file)?));
+    bound.map_or(Way::Any, Way::Only)
 }
 
 /// The batches of each feed that may go to a server now, up to the first that may not: the names of a feed appear in the

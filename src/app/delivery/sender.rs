@@ -11,7 +11,7 @@ use super::wait::{wait, waits_for_room};
 use super::{DeliveryContext, PartnerOutcome, Until};
 use crate::app::answers;
 use crate::app::config::PartnerConfig;
-use crate::app::pickup::is_watched;
+use crate::app::pickup::{end_alarms, is_watched};
 use crate::domain::delivery::FileState;
 use crate::domain::time::{Length, UtcTime};
 use crate::ledger::LedgerFault;
@@ -245,11 +245,8 @@ impl<'c> Sender<'c> {
 
     /// There is nothing to send: a moment to see what was taken.
     fn rest(&mut self) -> Result<Next, SendFault> {
-        let paused = self.context.ledger.lock().is_paused(&format!("partner {}", self.partner.id));
-        if paused.unwrap_or(false) {
-            // What a person has paused is no alarm.
-            self.reporter.well();
-        }
+        // Nothing stands between the partner and its files: all are sent, or a person has ended, held or paused them.
+        self.reporter.well();
         self.outcome.fault = self.look();
         // An answer that was found may let the next batch go.
         if self.work()?.iter().any(|batches| !batches.is_empty()) {
@@ -273,10 +270,15 @@ impl<'c> Sender<'c> {
         if partner.quiet.as_ref().is_some_and(|quiet| quiet.end(context.clock.now()).is_some()) {
             return None;
         }
-        let watched = self.servers.iter_mut().enumerate().filter(|(server, _)| is_watched(context, partner, *server));
-        let faults =
-            watched.map(|(server, (address, line))| line.memory.look_alone(context, partner, (server, *address)));
-        faults.collect::<Vec<_>>().into_iter().flatten().next()
+        let mut faults = Vec::new();
+        for (server, (address, line)) in self.servers.iter_mut().enumerate() {
+            let is_watched = is_watched(context, partner, server);
+            end_alarms(context, partner, server, is_watched);
+            if is_watched {
+                faults.extend(line.memory.look_alone(context, partner, (server, *address)));
+            }
+        }
+        faults.into_iter().next()
     }
 
     /// Nothing may be sent before `end`.

@@ -45,7 +45,7 @@ pub(super) fn remove_parts(
     for batch in work.iter().flatten() {
         for file in &batch.files {
             if let FileState::Uploading { temporary, .. } = &file.state
-                && partner.rename
+                && !file.may_be_shown()
                 && partner.server_of(temporary) == Some(server)
             {
                 remove(session, temporary)?;

@@ -3,7 +3,8 @@
 use super::{Change, Done, Judged, Refusal, SettleAs, Target};
 use crate::app::exporter::Exporter;
 use crate::domain::delivery::{DeliveryFact, FileState, HeldReason, Proof, Verified};
-use crate::domain::ids::{FeedId, FileName};
+use crate::domain::ids::FeedId;
+use crate::domain::place;
 use crate::domain::time::UtcTime;
 use crate::ledger::delivery::{BatchToSend, FileToSend};
 use crate::ledger::operator::Act;
@@ -196,7 +197,7 @@ impl Exporter {
         match how {
             SettleAs::Resend => DeliveryFact::Released,
             SettleAs::Delivered => DeliveryFact::SettledAsDelivered(Proof {
-                name: self.path_at_partner(feed, &file.name),
+                name: self.path_at_partner(feed, file),
                 bytes: file.bytes,
                 how: Verified::Person,
                 at,
@@ -204,9 +205,15 @@ impl Exporter {
         }
     }
 
-    /// The bare name for a partner that the configuration does not have any more.
-    fn path_at_partner(&self, feed: &FeedId, name: &FileName) -> Arc<str> {
-        let partner = self.config.partner(&feed.partner);
-        partner.map_or_else(|| Arc::from(name.as_str()), |partner| partner.address.directory.join(name).to_shared())
+    /// The final path at the server that the file went to last. The bare name for a partner, or there, that the
+    /// configuration does not have any more.
+    fn path_at_partner(&self, feed: &FeedId, file: &FileToSend) -> Arc<str> {
+        let name = &file.name;
+        let Some(partner) = self.config.partner(&feed.partner) else { return Arc::from(name.as_str()) };
+        let last = file.temporary.as_deref().unwrap_or_default();
+        match partner.server_of(last) {
+            Some(server) => partner.final_path(server, name),
+            None => place::at_server(place::split(last).0, name.as_str()),
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! What a person must know about a partner's directory. Alarms stand as long as the last look says so.
 
-use super::Server;
 use super::compare::names;
 use super::look::Report;
+use super::{Server, subject};
 use crate::app::config::{PartnerConfig, PickupRule};
 use crate::app::delivery::DeliveryContext;
 use crate::domain::period::Zone;
@@ -63,7 +63,7 @@ pub(super) fn tell(
         let message = format!("cannot list the directory that the partner moves files to: {what}");
         raise(HD_BLIND, message, "until then a file that is gone counts as taken, without that evidence");
     }
-    replace(context, partner, server, &alarms);
+    replace(context, partner, server.0, &alarms);
 }
 
 /// A look was not possible. What the last one said stands no longer.
@@ -71,12 +71,12 @@ pub(super) fn failed(context: &DeliveryContext, partner: &PartnerConfig, server:
     tracing::warn!(partner = %partner.id, "cannot look at the partner's directory: {what}");
     let message = format!("cannot look at the partner's directory: {what}");
     let hint = "nothing counts as picked up until a listing shows what is there; deliveries go on".to_owned();
-    replace(context, partner, server, &[(HD_BLIND, message, hint)]);
+    replace(context, partner, server.0, &[(HD_BLIND, message, hint)]);
 }
 
-fn replace(context: &DeliveryContext, partner: &PartnerConfig, (server, _): Server<'_>, alarms: &[Alarm]) {
-    let at = if server == 0 { String::new() } else { format!(" at {}", partner.server_label(server)) };
-    let subject = format!("partner {} pickup{at}", partner.id);
+/// Makes the alarms of a server exactly these.
+pub(super) fn replace(context: &DeliveryContext, partner: &PartnerConfig, server: usize, alarms: &[Alarm]) {
+    let subject = subject(partner, "pickup", server);
     if let Err(fault) = context.ledger.lock().replace_alarms(&subject, alarms, context.clock.now()) {
         tracing::error!("cannot record an alarm: {fault}");
     }

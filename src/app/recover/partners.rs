@@ -95,11 +95,7 @@ impl Recovery<'_> {
             };
             let mut files = batch.files.iter().filter(|file| !file.state.is_delivered());
             if files.all(|file| lies_there(file.name.as_str(), file.bytes)) {
-                let directory = partner.addresses().nth(server).map(|address| &address.directory);
-                let place = |name: &FileName| {
-                    let path = directory.map_or_else(|| name.to_string(), |dir| dir.join(name).as_str().to_owned());
-                    partner.kept_path(server, &path)
-                };
+                let place = |name: &FileName| partner.final_path(server, name);
                 ledger.settle(&batch, &place, Verified::EarlierRename, "seen at the partner", self.now)?;
                 self.report.settled += 1;
             }
