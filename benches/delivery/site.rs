@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufWriter, Write as _};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -85,7 +86,7 @@ impl Site {
     }
 
     fn configure(&self, place: &Path, partner: &str, connections: u64) {
-        let part = self.part.map_or_else(String::new, |bytes| format!("bytes_max = {bytes}\n"));
+        let part = self.part.map_or_else(String::new, |bytes| format!("bytes_max = \"{bytes}B\"\n"));
         let connections = if connections == 1 { String::new() } else { format!("connections = {connections}\n") };
         let text = format!(
             "state = \"state\"\narchive = \"archive\"\nonce_deliver_for = \"600s\"\n\n[source.switch]\n\
@@ -116,7 +117,10 @@ fn partner(job: &Job<'_>, place: &Path) -> String {
     let base = &job.server.base;
     match &job.server.endpoint {
         Endpoint::Ftp(ftp) => {
-            fs::write(place.join("password"), ftp.password.expose_secret()).expect("written");
+            let secret = place.join("password");
+            fs::write(&secret, ftp.password.expose_secret()).expect("written");
+            // What others can read is no secret, and is refused.
+            fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("mode");
             let (scheme, mut more) = match ftp.protection {
                 Protection::None => ("ftp", String::new()),
                 Protection::Explicit(_) | Protection::Implicit(_) => ("ftps", String::new()),

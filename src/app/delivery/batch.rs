@@ -126,8 +126,8 @@ pub(super) fn send_batch(
         context.clock.wait(Length::from_seconds(u64::from(look.min(5))), &silent);
         drop(never);
     };
-    if batch.files.iter().any(|file| matches!(file.state, FileState::Renaming { .. })) {
-        // The rename may be sent again, and whoever intended it may have had no room to tell the archive's log.
+    if batch.files.iter().any(FileToSend::may_be_shown) {
+        // What shows the file may be done again, and whoever intended it may have had no room to tell the archive's log.
         context.ledger.tell(context.clock.now())?;
     }
     let clock = context.clock.as_ref();
