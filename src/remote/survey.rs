@@ -6,7 +6,7 @@ use super::facts::{CertificateFacts, Reach, TlsFacts};
 use super::fault::clean_reply;
 use super::ftp::reply::Reply;
 use super::runtime::OwnRuntime;
-use super::tls::{TlsRules, TlsVersion, Witness, configure_with};
+use super::tls::{Judged, TlsRules, TlsVersion, Witness, configure_with, watched};
 use super::{Deadlines, FaultKind, Outcome, RemoteFault, sftp, socket};
 use crate::disk::Disk;
 use rustls::pki_types::ServerName;
@@ -63,7 +63,7 @@ async fn look_at_ftp(ftp: &FtpEndpoint, disk: &dyn Disk, reach: &mut Reach) -> R
     if !is_implicit {
         reach.greeting = Some(greeting(&mut socket).await?);
     }
-    let witness = Arc::new(Witness::new(rules.verifier(disk)));
+    let witness = Arc::new(watched(rules.verifier(disk)));
     let shaken = secure(socket, (rules, is_implicit), rules.name_for(&ftp.host), &witness).await;
     let mut facts = TlsFacts {
         version: None,
@@ -88,7 +88,7 @@ async fn look_at_ftp(ftp: &FtpEndpoint, disk: &dyn Disk, reach: &mut Reach) -> R
         }
     };
     facts.offers_1_3 = facts.version == Some(TlsVersion::V1_3) || offers_1_3(ftp, rules, is_implicit, &witness).await;
-    (facts.certificate, facts.distrust) = (witness.certificate(), witness.distrust());
+    (facts.certificate, facts.distrust) = (witness.judge.certificate(), witness.judge.distrust());
     reach.tls = Some(facts);
     ended
 }
@@ -103,7 +103,7 @@ fn note(connection: &ClientConnection, facts: &mut TlsFacts) {
 }
 
 /// Whether the server can speak TLS 1.3, by another connection that may.
-async fn offers_1_3(ftp: &FtpEndpoint, rules: &TlsRules, is_implicit: bool, witness: &Arc<Witness>) -> bool {
+async fn offers_1_3(ftp: &FtpEndpoint, rules: &TlsRules, is_implicit: bool, witness: &Arc<Judged<Witness>>) -> bool {
     let rules = TlsRules { max: TlsVersion::V1_3, ..rules.clone() };
     let work = async {
         let mut socket = open((&ftp.host, ftp.port), ftp.bind, &mut Reach::default()).await?;
@@ -124,7 +124,7 @@ async fn secure(
     mut socket: TcpStream,
     (rules, is_implicit): (&TlsRules, bool),
     name: &str,
-    witness: &Arc<Witness>,
+    witness: &Arc<Judged<Witness>>,
 ) -> Result<TlsStream<TcpStream>, RemoteFault> {
     if !is_implicit {
         send(&mut socket, "AUTH TLS").await?;
@@ -134,7 +134,7 @@ async fn secure(
             return Err(no_tls(format!("the server refuses TLS (AUTH TLS: {said})")));
         }
     }
-    let config = configure_with(rules.max, Arc::<Witness>::clone(witness))?;
+    let config = configure_with(rules.max, Arc::<Judged<Witness>>::clone(witness))?;
     let name = ServerName::try_from(name.to_owned()).map_err(|error| no_tls(error.to_string()))?;
     let shaken = TlsConnector::from(Arc::new(config)).connect(name, socket).await;
     shaken.map_err(|error| no_tls(clean_reply(&error.to_string())))

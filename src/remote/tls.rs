@@ -9,20 +9,23 @@ use super::{FaultKind, Outcome, RemoteFault};
 use crate::disk::Disk;
 use crate::domain::ids::Sha256Digest;
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, SupportedProtocolVersion};
+use rustls::{ClientConfig, Error, RootCertStore, SupportedProtocolVersion};
 use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+mod judged;
 mod witness;
 
-pub(super) use witness::Witness;
+use judged::Judge;
+pub(super) use judged::Judged;
+pub(super) use witness::{Witness, watched};
 
 const OPERATION: &str = "connect";
 /// Longest file with certificates.
@@ -98,7 +101,7 @@ impl TlsRules {
     pub(super) fn verifier(&self, disk: &dyn Disk) -> Result<Arc<dyn ServerCertVerifier>, RemoteFault> {
         let provider = Arc::new(ring::default_provider());
         let roots = match &self.trust {
-            Trust::Pinned(pins) => return Ok(Arc::new(PinnedCertificates { pins: pins.clone(), provider })),
+            Trust::Pinned(pins) => return Ok(Arc::new(Judged::by(PinnedCertificates(pins.clone())))),
             Trust::System => system_roots()?,
             Trust::Authority(path) => roots_of(disk, path)?,
         };
@@ -153,50 +156,25 @@ fn roots_of(disk: &dyn Disk, path: &std::path::Path) -> Result<RootCertStore, Re
     if roots.is_empty() { Err(refused(&"it holds no certificate in PEM form")) } else { Ok(roots) }
 }
 
-/// Trusts certificates by their fingerprints. The signature of the handshake proves that the server has the key.
+/// Trusts certificates by their fingerprints.
 #[derive(Debug)]
-struct PinnedCertificates {
-    pins: Vec<Sha256Digest>,
-    provider: Arc<CryptoProvider>,
-}
+struct PinnedCertificates(Vec<Sha256Digest>);
 
-impl ServerCertVerifier for PinnedCertificates {
-    fn verify_server_cert(
+impl Judge for PinnedCertificates {
+    fn judge(
         &self,
         certificate: &CertificateDer<'_>,
         _intermediates: &[CertificateDer<'_>],
         _name: &ServerName<'_>,
         _ocsp: &[u8],
         _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
+    ) -> Result<(), Error> {
         let found = Sha256Digest(Sha256::digest(certificate).into());
-        if self.pins.contains(&found) {
-            return Ok(ServerCertVerified::assertion());
+        if self.0.contains(&found) {
+            return Ok(());
         }
         Err(Error::General(format!(
             "the certificate has the fingerprint sha256:{found}, which is not among the pinned"
         )))
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -97,7 +97,7 @@ impl<'c> Sender<'c> {
 
     /// One look at the work and, when there is any, one round of sessions. An error is one that nothing may go on after.
     fn turn(&mut self) -> Result<Next, SendFault> {
-        let work = self.work()?;
+        let mut work = self.work()?;
         self.outcome.left = work.iter().map(|batches| batches.len() as u64).sum();
         if self.context.stop.load(Ordering::Relaxed) {
             return Ok(Next::Ended);
@@ -111,7 +111,9 @@ impl<'c> Sender<'c> {
         }
         let mut round = Round::default();
         for server in 0..self.servers.len() {
-            self.try_server(server, &gate, &mut round)?;
+            if self.try_server(server, &work, &gate, &mut round)? {
+                work = self.work()?;
+            }
             if round.broke || round.full {
                 break;
             }
@@ -119,7 +121,6 @@ impl<'c> Sender<'c> {
         if round.reached.is_some() {
             self.context.ledger.tell_and_note(self.context.clock.now())?;
         }
-        let work = self.work()?;
         self.tell(&round, &work);
         if round.full {
             return Ok(self.wait_for_pickup());
@@ -130,13 +131,20 @@ impl<'c> Sender<'c> {
         Ok(self.wait_for_servers(&work))
     }
 
-    /// A session with one server, when it is time for it and there is something to send there.
-    fn try_server(&mut self, server: usize, gate: &Gate<'_>, round: &mut Round) -> Result<(), SendFault> {
-        let work = work_at(self.partner, &self.work()?, server);
-        let Some((address, line)) = self.servers.get_mut(server) else { return Ok(()) };
+    /// A session with one server, when it is time for it and there is something to send there. True when there was one:
+    /// the work is another then.
+    fn try_server(
+        &mut self,
+        server: usize,
+        work: &[Vec<BatchToSend>],
+        gate: &Gate<'_>,
+        round: &mut Round,
+    ) -> Result<bool, SendFault> {
+        let work = work_at(self.partner, work, server);
+        let Some((address, line)) = self.servers.get_mut(server) else { return Ok(false) };
         let clock = self.context.clock.as_ref();
         if work.iter().all(Vec::is_empty) || line.left(clock) > Length::ZERO {
-            return Ok(());
+            return Ok(false);
         }
         let (mut tally, at) = (Tally::default(), (server, *address));
         let sent = session::send(self.context, self.partner, at, &work, gate, &mut line.memory, &mut tally);
@@ -145,7 +153,7 @@ impl<'c> Sender<'c> {
             Ok(()) => {
                 line.reached();
                 (round.reached, round.full) = (Some(server), gate.is_full());
-                return Ok(());
+                return Ok(true);
             }
             Err(fault) if fault.stops() => return Err(fault),
             Err(fault) => Trouble::at(address, &fault),
@@ -155,13 +163,16 @@ impl<'c> Sender<'c> {
             tracing::warn!(partner = %self.partner.id, files = tally.files, "session broke: {}", trouble.what);
             line.reached();
             round.broke = true;
-            return Ok(());
+            return Ok(true);
         }
         round.failed = true;
         let (what, clears) = (trouble.what.clone(), leaves_part(trouble.kind));
         let delay = line.failed(trouble, clock);
         tracing::warn!(partner = %self.partner.id, next_try = %delay, "delivery failed: {what}");
-        if clears { self.clear_parts(at) } else { Ok(()) }
+        if clears {
+            self.clear_parts(at)?;
+        }
+        Ok(true)
     }
 
     /// What cannot be removed now is removed by the next try.

@@ -3,12 +3,12 @@
 
 use super::super::RemoteFault;
 use super::super::facts::CertificateFacts;
+use super::judged::{Judge, Judged};
 use crate::domain::ids::Sha256Digest;
 use crate::domain::time::UtcTime;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::Error;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 use sha2::{Digest, Sha256};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -22,16 +22,14 @@ use x509_parser::time::ASN1Time;
 pub(in super::super) struct Witness {
     judge: Result<Arc<dyn ServerCertVerifier>, RemoteFault>,
     seen: Mutex<(CertificateFacts, Option<String>)>,
-    algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// A verifier that lets everything pass, with the verifier of a delivery as the judge, or the reason why there is none.
+pub(in super::super) fn watched(judge: Result<Arc<dyn ServerCertVerifier>, RemoteFault>) -> Judged<Witness> {
+    Judged::by(Witness { judge, seen: Mutex::default() })
 }
 
 impl Witness {
-    /// With the judge of a delivery, or the reason why there is none.
-    pub(in super::super) fn new(judge: Result<Arc<dyn ServerCertVerifier>, RemoteFault>) -> Self {
-        let algorithms = ring::default_provider().signature_verification_algorithms;
-        Self { judge, seen: Mutex::default(), algorithms }
-    }
-
     /// What was shown.
     pub(in super::super) fn certificate(&self) -> CertificateFacts {
         self.seen.lock().map(|seen| seen.0.clone()).unwrap_or_default()
@@ -43,15 +41,15 @@ impl Witness {
     }
 }
 
-impl ServerCertVerifier for Witness {
-    fn verify_server_cert(
+impl Judge for Witness {
+    fn judge(
         &self,
         certificate: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
         ocsp: &[u8],
         now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
+    ) -> Result<(), Error> {
         let distrust = match &self.judge {
             Ok(judge) => judge.verify_server_cert(certificate, intermediates, name, ocsp, now).err().map(in_words),
             Err(fault) => Some(fault.cause.clone().unwrap_or_else(|| fault.to_string())),
@@ -59,29 +57,7 @@ impl ServerCertVerifier for Witness {
         if let Ok(mut seen) = self.seen.lock() {
             *seen = (facts(certificate), distrust);
         }
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        Ok(())
     }
 }
 
