@@ -19,10 +19,12 @@ pub(super) struct Sight {
 }
 
 impl Seen {
-    /// Both or neither, or a temporary file that is listed and has no size: a rename that is carried out between two
-    /// questions looks so, too.
+    /// Both or neither, or a file that is listed and has no size: a rename that is carried out, or a file that is taken,
+    /// between two questions looks so, too.
     pub(super) const fn is_ambiguous(&self) -> bool {
-        matches!(self.temporary, Some(Sight { bytes: None, .. })) || self.temporary.is_some() == self.last.is_some()
+        matches!(self.temporary, Some(Sight { bytes: None, .. }))
+            || matches!(self.last, Some(Sight { bytes: None, .. }))
+            || self.temporary.is_some() == self.last.is_some()
     }
 }
 
@@ -142,7 +144,7 @@ mod tests {
     #[test]
     fn both_or_neither_or_a_name_without_size_needs_a_second_look() {
         let ambiguous = |temporary, last| Seen { temporary, last }.is_ambiguous();
-        assert!(ambiguous(Some(LISTED), None));
+        assert!(ambiguous(Some(LISTED), None) && ambiguous(None, Some(LISTED)));
         assert!(ambiguous(None, None) && ambiguous(Some(there(5)), Some(there(5))));
         assert!(!ambiguous(Some(there(5)), None) && !ambiguous(None, Some(there(5))));
     }

@@ -12,6 +12,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Barrier, Mutex, MutexGuard};
 use std::thread;
+use tokio::net::TcpSocket;
 
 /// What the server does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +121,8 @@ impl ScriptedServer {
                 let (world, two) = (Arc::clone(&shared), Arc::clone(&two));
                 thread::spawn(move || {
                     let cwd = String::new();
-                    Dialogue { quirk, world, two, data: None, active: None, from: None, cwd }.run(connection);
+                    Dialogue { quirk, world, two, data: None, taken: None, active: None, from: None, cwd }
+                        .run(connection);
                 });
             }
         });
@@ -172,6 +174,8 @@ struct Dialogue {
     world: Arc<Mutex<World>>,
     two: Arc<Barrier>,
     data: Option<TcpListener>,
+    /// The port of `data` on this machine, where nobody listens.
+    taken: Option<TcpSocket>,
     /// Where the client waits for the data connection.
     active: Option<SocketAddr>,
     from: Option<String>,
@@ -291,11 +295,27 @@ impl Dialogue {
     }
 
     fn listen(&mut self) -> u16 {
-        let address = if self.quirk == Quirk::OtherMachine { Ipv4Addr::new(127, 0, 0, 3) } else { Ipv4Addr::LOCALHOST };
-        let listener = TcpListener::bind((address, 0)).expect("listener");
+        let listener = if self.quirk == Quirk::OtherMachine {
+            self.listen_elsewhere()
+        } else {
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listener")
+        };
         let port = listener.local_addr().expect("address").port();
         self.data = Some(listener);
         port
+    }
+
+    /// Listens at another address, at a port that nobody else listens at on this one.
+    fn listen_elsewhere(&mut self) -> TcpListener {
+        loop {
+            let taken = TcpSocket::new_v4().expect("socket");
+            taken.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a free port");
+            let port = taken.local_addr().expect("address").port();
+            self.taken = Some(taken);
+            if let Ok(listener) = TcpListener::bind((Ipv4Addr::new(127, 0, 0, 3), port)) {
+                return listener;
+            }
+        }
     }
 
     fn port(&mut self, argument: &str) -> Next {
