@@ -18,6 +18,7 @@ pub mod intake;
 pub mod leftovers;
 pub mod lost;
 pub mod mend;
+mod model;
 pub mod operator;
 pub mod pickup;
 pub mod proof;
@@ -157,7 +158,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerFault`] when SQLite refuses or the file exists.
-    pub fn create(path: &Path, store: &str) -> Result<Self> {
+    pub fn create(path: &Path, store: &str) -> Result<()> {
         let ledger = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         ledger.check(ledger.connection.execute_batch(&format!("BEGIN;{SCHEMA}{}", copy::triggers())))?;
         let numbers = [("applied_lsn", "0"), ("freed_lsn", "1"), ("log_number", "0")];
@@ -167,12 +168,11 @@ impl Ledger {
             ledger.check(ledger.connection.execute(insert, params![key, value]))?;
         }
         ledger.check(ledger.connection.execute_batch("COMMIT"))?;
-        ledger.check(checked_rows::put_in_front(&ledger.connection))?;
         // Whoever gives the file its final name gives it without its log: everything must be in the file, and closing
         // would not say so.
         let moved = ledger.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
         match ledger.check(moved)? {
-            0 => Ok(ledger),
+            0 => Ok(()),
             _ => Err(LedgerFault::Row("the new ledger could not be written to its file".to_owned())),
         }
     }
@@ -231,8 +231,15 @@ impl Ledger {
         if found != SCHEMA_VERSION && !upgrade::is_readable(&found) {
             return Err(LedgerFault::Schema { path: self.path, found });
         }
-        self.check(checked_rows::put_in_front(&self.connection))?;
-        self.check(upgrade::stand_in(&self.connection))?;
+        let model = self.check(model::model())?;
+        if found == SCHEMA_VERSION {
+            self.check(self.connection.execute_batch(&model.front))?;
+        } else {
+            let tables = self.check(checked_rows::checked_tables(&self.connection))?;
+            let front = self.check(checked_rows::front(&self.connection, &tables))?;
+            self.check(self.connection.execute_batch(&front))?;
+            self.check(upgrade::stand_in(&self.connection))?;
+        }
         Ok(self)
     }
 
@@ -321,8 +328,15 @@ fn unsigned(number: i64) -> u64 {
 mod tests {
     use super::*;
 
+    impl Ledger {
+        pub(crate) fn created(path: &Path) -> Self {
+            Self::create(path, "0a").expect("a new ledger");
+            Self::open(Arc::new(RealDisk), path).expect("ledger")
+        }
+    }
+
     fn ledger(dir: &Path) -> Ledger {
-        Ledger::create(&dir.join("ledger.db"), "0a").expect("ledger")
+        Ledger::created(&dir.join("ledger.db"))
     }
 
     #[test]

@@ -282,7 +282,7 @@ impl Recovery<'_> {
                 self.acknowledged = if number >= facts.last { Some(ledger.applied()?) } else { None };
             }
             Err(why) => {
-                drop(Ledger::create(staged, &self.id.to_string())?);
+                Ledger::create(staged, &self.id.to_string())?;
                 self.report.old_ledger = format!("no old ledger: {why}");
                 self.rewrite_log = facts.last == 0;
             }

@@ -128,7 +128,7 @@ mod tests {
     impl Place {
         fn new() -> Self {
             let place = Self { dir: tempfile::tempdir().expect("directory"), disk: FaultyDisk::default() };
-            drop(Ledger::create(&place.ledger(), "0a").expect("ledger"));
+            Ledger::create(&place.ledger(), "0a").expect("ledger");
             place
         }
 

@@ -262,7 +262,7 @@ fn open_ledger(disk: &Arc<dyn Disk>, dir: &Path, id: StoreId, beside: &Beside) -
         for file in ["ledger.new", "ledger.new-wal", "ledger.new-shm"] {
             remove_if_there(disk.as_ref(), &dir.join(file))?;
         }
-        drop(Ledger::create(&staged, &id.to_string())?);
+        Ledger::create(&staged, &id.to_string())?;
         disk.publish(&staged, &path, SyncPoint::StateFile).map_err(disk_fault("publish", &path))?;
     }
     let stopped = clean_stop::look(disk.as_ref(), dir)?;

@@ -34,7 +34,7 @@ const BEFORE_COLUMNS: usize = 3;
 pub(super) struct CheckedTable {
     pub name: String,
     /// All columns but the check.
-    columns: Vec<String>,
+    pub columns: Vec<String>,
     /// Which of them are the primary key.
     key: Vec<usize>,
 }
@@ -49,10 +49,10 @@ pub fn teach(connection: &Connection) -> rusqlite::Result<()> {
     connection.create_scalar_function(INTACT, -1, flags, intact)
 }
 
-/// Puts the checked views in front of the tables.
-pub(super) fn put_in_front(connection: &Connection) -> rusqlite::Result<()> {
+/// The statements that put the checked views in front of these tables of a ledger.
+pub(super) fn front(connection: &Connection, tables: &[CheckedTable]) -> rusqlite::Result<String> {
     let mut statements = String::new();
-    for table in checked_tables(connection)? {
+    for table in tables {
         let name = &table.name;
         statements.push_str(&format!(
             "CREATE TEMP VIEW {name} AS SELECT {} FROM main.{name} AS t
@@ -73,7 +73,7 @@ pub(super) fn put_in_front(connection: &Connection) -> rusqlite::Result<()> {
         statements.push_str(&view?.replacen("CREATE VIEW", "CREATE TEMP VIEW", 1));
         statements.push(';');
     }
-    connection.execute_batch(&statements)
+    Ok(statements)
 }
 
 /// Every table that has checks, by name.

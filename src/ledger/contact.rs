@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn what_was_noted_last_is_read_back() {
         let dir = tempfile::tempdir().expect("directory");
-        let mut ledger = Ledger::create(&dir.path().join("ledger.db"), "0a").expect("ledger");
+        let mut ledger = Ledger::created(&dir.path().join("ledger.db"));
         assert_eq!(ledger.contact("acme").expect("read"), None);
         let (since, later) = (UtcTime::from_nanos(5), Some(UtcTime::from_nanos(7)));
         let words = |text: &str| text.to_owned();

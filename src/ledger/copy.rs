@@ -316,7 +316,7 @@ mod tests {
     use std::path::Path;
 
     fn create(dir: &Path, name: &str) -> Ledger {
-        Ledger::create(&dir.join(name), "0a").expect("ledger")
+        Ledger::created(&dir.join(name))
     }
 
     fn feed() -> FeedId {

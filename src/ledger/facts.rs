@@ -110,7 +110,7 @@ mod tests {
     /// A ledger with three facts, of which one statement was then made false.
     fn verified_after(statement: &str) -> Result<u64> {
         let dir = tempfile::tempdir().expect("directory");
-        let mut ledger = Ledger::create(&dir.path().join("ledger.db"), "0a").expect("ledger");
+        let mut ledger = Ledger::created(&dir.path().join("ledger.db"));
         for number in 0..3 {
             let at = UtcTime::from_nanos(number);
             let fact = Fact { at, kind: "sealed", subject: "huaxin/voice", detail: "x" };
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn nothing_is_appended_behind_a_gap() {
         let dir = tempfile::tempdir().expect("directory");
-        let mut ledger = Ledger::create(&dir.path().join("ledger.db"), "0a").expect("ledger");
+        let mut ledger = Ledger::created(&dir.path().join("ledger.db"));
         let fact = Fact { at: UtcTime::MIN, kind: "k", subject: "s", detail: "d" };
         let append = |ledger: &mut Ledger| ledger.transact(SyncPoint::LedgerOther, |t| append_fact(t, fact));
         append(&mut ledger).expect("fact");

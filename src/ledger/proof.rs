@@ -2,9 +2,9 @@
 //! made it, the check of every row, and the chain of facts.
 
 use super::checked_rows::{self, CheckedTable};
+use super::model::{Object, model, objects};
 use super::{Ledger, LedgerFault, Result, upgrade};
 use crate::disk::SyncPoint;
-use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -52,22 +52,36 @@ impl Ledger {
 
     /// Tables, indexes and views must be those of this program: a changed default would go unnoticed.
     fn damaged_schema(&self) -> Result<Vec<String>> {
-        let model = self.check(upgrade::model())?;
         // What this program has added comes with the first work on an older ledger.
-        let is_older = self.store_value("schema_version")?.is_some_and(|found| upgrade::is_readable(&found));
-        let found = self.check(statements(&self.connection))?;
-        let expected = self.check(statements(&model))?;
-        let differs = expected.into_iter().filter(|(name, sql)| {
-            let is_new = is_older && (name.starts_with("view ") || !found.contains_key(name));
-            !is_new && found.get(name) != Some(sql)
+        let is_older = self.is_older()?;
+        let named = |object: &Object| format!("{} {}", object.kind, object.name);
+        let found = self.check(objects(&self.connection))?;
+        let found: BTreeMap<String, String> = found.iter().map(|it| (named(it), plain(&it.sql))).collect();
+        let differs = self.check(model())?.objects.iter().filter(|object| {
+            let known = found.get(&named(object));
+            let is_new = is_older && (object.kind == "view" || known.is_none());
+            !is_new && known != Some(&plain(&object.sql))
         });
-        Ok(differs.map(|(name, _)| format!("the definition of {name} is not as it was written")).collect())
+        Ok(differs.map(|it| format!("the definition of {} is not as it was written", named(it))).collect())
+    }
+
+    fn is_older(&self) -> Result<bool> {
+        Ok(self.store_value("schema_version")?.is_some_and(|found| upgrade::is_readable(&found)))
     }
 
     fn damaged_rows(&self) -> Result<Vec<String>> {
         let mut found = Vec::new();
-        for table in self.check(checked_rows::checked_tables(&self.connection))? {
-            found.extend(self.damaged_rows_of(&table)?);
+        // Only the file itself knows what it holds when it is not as this program makes it.
+        let as_made = !self.is_older()? && self.damaged_schema()?.is_empty();
+        let own;
+        let tables = if as_made {
+            &self.check(model())?.checked_tables
+        } else {
+            own = self.check(checked_rows::checked_tables(&self.connection))?;
+            &own
+        };
+        for table in tables {
+            found.extend(self.damaged_rows_of(table)?);
         }
         Ok(found)
     }
@@ -98,14 +112,7 @@ impl Ledger {
     }
 }
 
-/// Everything that the file defines, by kind and name, without comments and spaces.
-fn statements(connection: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
-    let query = "SELECT type || ' ' || name, sql FROM main.sqlite_schema WHERE sql IS NOT NULL";
-    let mut statement = connection.prepare(query)?;
-    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
-    rows.map(|row| row.map(|(name, sql)| (name, plain(&sql)))).collect()
-}
-
+/// A statement without comments and spaces.
 fn plain(sql: &str) -> String {
     let code = sql.lines().map(|line| line.split("--").next().unwrap_or_default());
     code.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ")
@@ -130,7 +137,7 @@ mod tests {
     }
 
     fn filled(dir: &Path) -> Ledger {
-        let mut ledger = Ledger::create(&dir.join("ledger.db"), "0a").expect("ledger");
+        let mut ledger = Ledger::created(&dir.join("ledger.db"));
         ledger.apply_intake(Lsn(1), &counts(5)).expect("intake");
         ledger
     }

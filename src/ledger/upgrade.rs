@@ -1,7 +1,9 @@
 //! Ledgers of releases before. A new release adds tables, indexes and columns of views, and leaves everything else as it
 //! is, so what an older ledger lacks is made when it is opened to work with, and stood in for when it is only read.
 
-use super::{Ledger, Result, SCHEMA, SCHEMA_VERSION, checked_rows, copy, run};
+use super::checked_rows::CheckedTable;
+use super::model::{Object, model, objects};
+use super::{Ledger, Result, SCHEMA_VERSION, copy, run};
 use crate::disk::SyncPoint;
 use rusqlite::Connection;
 
@@ -13,44 +15,20 @@ pub(super) fn is_readable(schema: &str) -> bool {
     READABLE.contains(&schema)
 }
 
-/// An empty ledger as this program makes it, in memory, without the triggers.
-pub(super) fn model() -> rusqlite::Result<Connection> {
-    let model = Connection::open_in_memory()?;
-    checked_rows::teach(&model)?;
-    model.execute_batch(SCHEMA)?;
-    Ok(model)
-}
-
-/// What a ledger defines: kind, name and statement, in the order in which it was made.
-fn objects(connection: &Connection) -> rusqlite::Result<Vec<(String, String, String)>> {
-    let query = "SELECT type, name, sql FROM main.sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid";
-    let mut statement = connection.prepare(query)?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    rows.collect()
-}
-
 /// What a ledger lacks.
-fn missing(connection: &Connection) -> rusqlite::Result<Vec<(String, String, String)>> {
+fn missing(connection: &Connection) -> rusqlite::Result<impl Iterator<Item = &'static Object>> {
     let there = objects(connection)?;
-    let is_there = |kind: &str, name: &str| there.iter().any(|known| known.0 == kind && known.1 == name);
-    let expected = objects(&model()?)?.into_iter();
-    Ok(expected.filter(|(kind, name, _)| !is_there(kind, name)).collect())
+    let is_there = move |object: &Object| there.iter().any(|it| it.kind == object.kind && it.name == object.name);
+    Ok(model()?.objects.iter().filter(move |object| !is_there(object)))
 }
 
 /// Puts an empty table in front of each one that the file lacks, for this connection alone.
 pub(super) fn stand_in(connection: &Connection) -> rusqlite::Result<()> {
-    let found: String =
-        connection.query_row("SELECT value FROM main.store WHERE key = 'schema_version'", [], |row| row.get(0))?;
-    if found == SCHEMA_VERSION {
-        return Ok(());
-    }
-    let model = model()?;
-    for (_, name, _) in missing(connection)?.into_iter().filter(|(kind, _, _)| kind == "table") {
-        let mut columns = model.prepare("SELECT name FROM pragma_table_info(?1)")?;
-        let columns = columns.query_map([&name], |row| row.get::<_, String>(0))?;
-        let columns: Vec<String> =
-            columns.map(|column| Ok(format!("\"{}\"", column?))).collect::<rusqlite::Result<_>>()?;
-        connection.execute_batch(&format!("CREATE TEMP TABLE {name} ({})", columns.join(", ")))?;
+    let tables: Vec<&Object> = missing(connection)?.filter(|object| object.kind == "table").collect();
+    for CheckedTable { name, columns, .. } in &model()?.checked_tables {
+        if tables.iter().any(|table| table.name == *name) {
+            connection.execute_batch(&format!("CREATE TEMP TABLE {name} ({})", columns.join(", ")))?;
+        }
     }
     Ok(())
 }
@@ -65,12 +43,13 @@ impl Ledger {
             return Ok(());
         }
         let mut statements: Vec<String> = Vec::new();
-        let views = self.check(objects(&self.connection))?.into_iter().filter(|(kind, _, _)| kind == "view");
-        statements.extend(views.map(|(_, name, _)| format!("DROP VIEW {name}")));
+        let is_view = |object: &Object| object.kind == "view";
+        let views = self.check(objects(&self.connection))?.into_iter().filter(is_view);
+        statements.extend(views.map(|view| format!("DROP VIEW {}", view.name)));
         let missing = self.check(missing(&self.connection))?;
-        statements.extend(missing.into_iter().filter(|(kind, _, _)| kind != "view").map(|(_, _, sql)| sql));
-        let views = self.check(model().and_then(|model| objects(&model)))?;
-        statements.extend(views.into_iter().filter(|(kind, _, _)| kind == "view").map(|(_, _, sql)| sql));
+        statements.extend(missing.filter(|object| !is_view(object)).map(|object| object.sql.clone()));
+        let views = self.check(model())?.objects.iter().filter(|object| is_view(object));
+        statements.extend(views.map(|view| view.sql.clone()));
         statements.push(copy::triggers());
         let sql = statements.join(";\n");
         self.transact(SyncPoint::LedgerOther, |t| {
@@ -90,7 +69,7 @@ mod tests {
     /// A ledger as the release before made it: without what came after.
     fn older(dir: &Path) -> PathBuf {
         let path = dir.join("ledger.db");
-        let ledger = Ledger::create(&path, "0a").expect("ledger");
+        let ledger = Ledger::created(&path);
         let later = "DROP VIEW main.v_files; DROP TABLE main.pickup; DROP TABLE main.look; DROP TABLE main.answer; DROP TABLE main.verdict;
                      DROP INDEX main.file_name; DROP INDEX main.batch_feed_state;
                      CREATE VIEW main.v_files AS SELECT name FROM file;
@@ -112,7 +91,7 @@ mod tests {
         let ledger = Ledger::open(Arc::new(RealDisk), &path).expect("opened");
         assert_eq!(ledger.store_value("schema_version").expect("a value").as_deref(), Some(SCHEMA_VERSION));
         ledger.require_undamaged().expect("whole");
-        assert!(missing(&ledger.connection).expect("schema").is_empty());
+        assert_eq!(missing(&ledger.connection).expect("schema").count(), 0);
         drop(ledger);
         Ledger::open_read_only(&path).expect("readable").require_undamaged().expect("whole");
     }

@@ -261,7 +261,7 @@ fn every_command_and_exit_code_is_documented() {
 fn the_columns_of_the_views_are_documented() {
     let dir = tempfile::tempdir().expect("directory");
     let path = dir.path().join("ledger.db");
-    drop(hourdrop::ledger::Ledger::create(&path, "0123456789abcdef0123456789abcdef").expect("ledger"));
+    hourdrop::ledger::Ledger::create(&path, "0123456789abcdef0123456789abcdef").expect("ledger");
     let database = rusqlite::Connection::open(&path).expect("database");
     let text = readme();
     let ledger = section(&text, "The ledger");

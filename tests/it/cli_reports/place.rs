@@ -1,5 +1,6 @@
 //! A directory with a configuration and a ledger to report on.
 
+use hourdrop::disk::RealDisk;
 use hourdrop::domain::batch::{BatchId, BatchPlan, HourCounts, PlannedFile, SealedFile};
 use hourdrop::domain::counter::{CounterState, Sequence};
 use hourdrop::domain::ids::{FeedId, FileName, Lsn, PartNumber, Revision, Sha256Digest, SourceId};
@@ -11,6 +12,7 @@ use hourdrop::ledger::intake::{InputRow, IntakeEntry, QuarantineRow, QuarantineS
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 /// 2024-11-03T10:00:00+08:00.
 const TEN: i64 = 1_730_599_200;
@@ -138,7 +140,9 @@ impl Place {
 
     fn ledger(&self) -> Ledger {
         fs::create_dir(self.path("state")).expect("directory");
-        let ledger = Ledger::create(&self.path("state/ledger.db"), "0a").expect("ledger");
+        let path = self.path("state/ledger.db");
+        Ledger::create(&path, "0a").expect("ledger");
+        let ledger = Ledger::open(Arc::new(RealDisk), &path).expect("ledger");
         self.sql("INSERT INTO definition VALUES ('d', 'huaxin/voice', '')");
         self.sql("INSERT INTO feed (feed) VALUES ('huaxin/voice')");
         ledger
