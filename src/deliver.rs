@@ -44,14 +44,16 @@
 //! Retrying, waiting and reconnecting are the caller's business; after any fault the session must be dropped.
 
 mod batch;
+mod group;
 mod life;
 mod look;
 mod parallel;
 pub mod retry;
 pub mod sight;
 
-pub use batch::{BatchFault, BatchOutcome, deliver_batch};
-pub use parallel::{MoreSessions, Uploads, upload_parts};
+pub use batch::{BatchFault, BatchOutcome, Caller, RecordAll, deliver_batch};
+pub use group::GroupLimits;
+pub use parallel::MoreSessions;
 pub use retry::RetryPolicy;
 
 use crate::clock::Clock;
@@ -159,6 +161,8 @@ pub struct FileToDeliver {
     pub in_doubt: InDoubtRule,
     /// What lies under the temporary name was compared just now.
     pub is_compared: bool,
+    /// What the state announces was announced together with the acts of other files, and is not begun.
+    pub is_announced: bool,
 }
 
 impl FileToDeliver {
@@ -295,6 +299,7 @@ mod tests {
             state: FileState::default(),
             in_doubt: InDoubtRule::Hold,
             is_compared: false,
+            is_announced: false,
         }
     }
 

@@ -10,6 +10,7 @@ mod damage;
 mod fault;
 mod gate;
 mod line;
+mod notes;
 mod reaction;
 mod report;
 mod route;

@@ -1,12 +1,32 @@
 //! The files of one batch in their order, the manifest last.
 
-use super::life::Life;
-use super::{DeliverFault, FileToDeliver, Surroundings};
+use super::group::{Around, GroupLimits, deliver_group};
+use super::parallel::MoreSessions;
+use super::{DeliverFault, FileToDeliver};
+use crate::clock::Clock;
 use crate::domain::delivery::{DeliveryFact, FileState};
 use crate::domain::ids::FileName;
-use crate::remote::{Remote, RemoteFault};
-use std::collections::BTreeSet;
+use crate::remote::Remote;
+use std::fmt::Display;
 use std::io::{self, Read};
+
+/// What the files of a batch need besides the session; several sessions share it.
+pub struct Caller<'a, E> {
+    /// Opens the archived file.
+    pub open: &'a (dyn Fn(&FileToDeliver) -> io::Result<Box<dyn Read>> + Sync),
+    /// Makes facts durable, all of them or none, before the acts that they announce.
+    pub record: &'a RecordAll<'a, E>,
+    /// Asked before an act that was announced together with others: refuses it when somebody has ordered something else
+    /// meanwhile.
+    pub allow: &'a (dyn Fn(&FileToDeliver) -> Result<(), E> + Sync),
+    /// Waits a moment before another look.
+    pub pause: &'a (dyn Fn(u32) + Sync),
+    /// Tells when a file was delivered.
+    pub clock: &'a dyn Clock,
+}
+
+/// Makes facts durable, all of them or none.
+pub type RecordAll<'a, E> = dyn Fn(&[(&FileToDeliver, DeliveryFact)]) -> Result<(), E> + Sync + 'a;
 
 /// How the delivery of a batch ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +42,7 @@ pub enum BatchOutcome {
     },
 }
 
-/// A file of a batch that could not be delivered now; nothing after it was begun. Drop the session.
+/// A file of a batch that could not be delivered now; nothing after it was shown. Drop the session.
 #[derive(Debug, thiserror::Error)]
 #[error("{name}: {fault}")]
 pub struct BatchFault<E> {
@@ -37,32 +57,29 @@ pub struct BatchFault<E> {
 ///
 /// # Errors
 /// [`BatchFault`] with the file that it stopped at.
-pub fn deliver_batch<E>(
+pub fn deliver_batch<E: Send + Display>(
     session: &mut dyn Remote,
-    parts: &[FileToDeliver],
-    manifest: Option<&FileToDeliver>,
-    open: &mut dyn FnMut(&FileToDeliver) -> io::Result<Box<dyn Read>>,
-    record: &mut dyn FnMut(&FileToDeliver, DeliveryFact) -> Result<(), E>,
-    surroundings: &mut Surroundings<'_>,
+    more: &MoreSessions<'_>,
+    mut parts: Vec<FileToDeliver>,
+    mut manifest: Option<FileToDeliver>,
+    limits: GroupLimits,
+    caller: &Caller<'_, E>,
 ) -> Result<BatchOutcome, BatchFault<E>> {
-    let mut listed = None;
-    for file in parts.iter().chain(manifest) {
-        let stopped = |fault| BatchFault { name: file.name.clone(), fault };
-        if listed.is_none() && !file.state.is_delivered() {
-            listed = Some(names_beside(session, file).map_err(|fault| stopped(fault.into()))?);
+    let Some(first) = parts.iter().chain(&manifest).find(|file| !file.state.is_delivered()) else {
+        return Ok(BatchOutcome::Delivered);
+    };
+    let listing = session.list(&first.directory);
+    let listing = listing.map_err(|fault| BatchFault { name: first.name.clone(), fault: fault.into() })?;
+    let listed = listing.into_iter().map(|entry| entry.name).collect();
+    let around = Around { more, limits, caller, listed };
+    let mut rest = parts.as_mut_slice();
+    while !rest.is_empty() {
+        let (group, later) = rest.split_at_mut(around.first_group(rest));
+        if let Some(stopped) = deliver_group(session, group, &around)? {
+            return Ok(stopped);
         }
-        let is_listed = listed.as_ref().is_some_and(|names| names.contains(file.name.as_str()));
-        let (mut body, mut record) = (|| open(file), |fact| record(file, fact));
-        let life = Life::new(session, file, &mut body, &mut record, surroundings).listed(is_listed);
-        let state = life.run().map_err(stopped)?;
-        if !state.is_delivered() {
-            return Ok(BatchOutcome::Stopped { name: file.name.clone(), state });
-        }
+        rest = later;
     }
-    Ok(BatchOutcome::Delivered)
-}
-
-/// The names that lie in the directory of the final names before anything is sent.
-fn names_beside(session: &mut dyn Remote, file: &FileToDeliver) -> Result<BTreeSet<String>, RemoteFault> {
-    Ok(session.list(&file.directory)?.into_iter().map(|entry| entry.name).collect())
+    let stopped = deliver_group(session, manifest.as_mut_slice(), &around)?;
+    Ok(stopped.unwrap_or(BatchOutcome::Delivered))
 }

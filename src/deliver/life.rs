@@ -3,6 +3,8 @@
 mod content;
 mod in_place;
 
+pub(super) use content::refuse_without_hash;
+
 use super::look::{self, Seen, Verdict};
 use super::{DeliverFault, FileToDeliver, InDoubtRule, Surroundings, TemporaryPlace};
 use crate::domain::delivery::{Attempt, DeliveryFact, FileState, Proof, Verified};
@@ -19,6 +21,8 @@ pub(super) struct Life<'a, 's, E> {
     file: &'a FileToDeliver,
     /// The final name was listed before anything was sent.
     is_listed: bool,
+    /// What the state announces is still to be done.
+    is_announced: bool,
     state: FileState,
     /// The content under the temporary name was compared by this process, after the last upload.
     is_compared: bool,
@@ -47,8 +51,8 @@ impl<'a, 's, E> Life<'a, 's, E> {
         record: &'a mut dyn FnMut(DeliveryFact) -> Result<(), E>,
         surroundings: &'a mut Surroundings<'s>,
     ) -> Self {
-        let (state, is_compared) = (file.state.clone(), file.is_compared);
-        Self { session, file, is_listed: false, state, is_compared, body, record, surroundings }
+        let (state, is_compared, is_announced) = (file.state.clone(), file.is_compared, file.is_announced);
+        Self { session, file, is_listed: false, is_announced, state, is_compared, body, record, surroundings }
     }
 
     /// Whether the final name was listed before anything was sent. Then a server that states no size of it is not
@@ -73,7 +77,12 @@ impl<'a, 's, E> Life<'a, 's, E> {
 
     /// Takes the file one or more states on. True at its end.
     fn step(&mut self) -> Result<bool, DeliverFault<E>> {
+        let is_announced = std::mem::take(&mut self.is_announced);
         match self.state.clone() {
+            FileState::Uploading { attempt, temporary } if is_announced => {
+                self.send(attempt, &RemotePath::parse(&temporary)?)?;
+            }
+            FileState::Renaming { temporary, .. } if is_announced => self.show(&RemotePath::parse(&temporary)?)?,
             FileState::Pending { next } if self.is_in_place() => self.write(next)?,
             FileState::Pending { next } => self.upload(next)?,
             FileState::Uploading { temporary, .. } if *temporary == *self.file.final_path().as_str() => {
@@ -109,43 +118,48 @@ impl<'a, 's, E> Life<'a, 's, E> {
         if next.exposed && !self.final_name_is_free(true)? {
             return Ok(());
         }
-        self.refuse_without_hash()?;
-        let Some(body) = self.open_body(next)? else {
-            return self.advance(DeliveryFact::ArchiveDamaged);
-        };
-        let mut body = Watched { inner: body, is_damaged: false };
-        if next.number > 1 {
-            // What was held and released may have left its temporary file behind.
-            self.session.remove(&self.file.temporary_path(Attempt { number: next.number - 1, ..next }))?;
-        }
+        refuse_without_hash(self.session, self.file.check)?;
         let temporary = self.file.temporary_path(next);
         self.advance(DeliveryFact::UploadIntended {
             attempt: next.number,
             temporary: temporary.to_shared(),
             in_place: false,
         })?;
+        self.send(next, &temporary)
+    }
+
+    /// Uploads and compares. The intent is recorded already.
+    fn send(&mut self, attempt: Attempt, temporary: &RemotePath) -> Result<(), DeliverFault<E>> {
+        let Some(body) = self.open_body(attempt)? else {
+            return self.advance(DeliveryFact::ArchiveDamaged);
+        };
+        let mut body = Watched { inner: body, is_damaged: false };
+        if attempt.number > 1 {
+            // What was held and released may have left its temporary file behind.
+            self.session.remove(&self.file.temporary_path(Attempt { number: attempt.number - 1, ..attempt }))?;
+        }
         let bytes = self.file.bytes;
-        let mut sent = self.session.upload(&temporary, &mut body, bytes, self.surroundings.progress);
-        if self.is_left_over(&sent, &temporary) {
-            self.session.remove(&temporary)?;
-            if let Some(again) = self.open_body(next)? {
+        let mut sent = self.session.upload(temporary, &mut body, bytes, self.surroundings.progress);
+        if self.is_left_over(&sent, temporary) {
+            self.session.remove(temporary)?;
+            if let Some(again) = self.open_body(attempt)? {
                 body = Watched { inner: again, is_damaged: false };
-                sent = self.session.upload(&temporary, &mut body, bytes, self.surroundings.progress);
+                sent = self.session.upload(temporary, &mut body, bytes, self.surroundings.progress);
             }
         }
         if body.is_damaged {
             // Where the session does not survive this, the next one gives the attempt up and looks before the next.
-            self.session.remove(&temporary)?;
+            self.session.remove(temporary)?;
             return self.advance(DeliveryFact::ArchiveDamaged);
         }
         sent?;
-        let found = self.size_after_upload(&temporary)?;
+        let found = self.size_after_upload(temporary)?;
         if found != Some(bytes) {
-            self.abandon(&temporary)?;
+            self.abandon(temporary)?;
             return Err(DeliverFault::SizeDiffers { expected: bytes, found });
         }
-        if let Some(found) = self.other_content(&temporary)? {
-            self.abandon(&temporary)?;
+        if let Some(found) = self.other_content(temporary)? {
+            self.abandon(temporary)?;
             return Err(DeliverFault::ContentDiffers { expected: self.file.sha256, found });
         }
         self.advance(DeliveryFact::UploadVerified { bytes, by: self.file.check })?;
@@ -207,14 +221,34 @@ impl<'a, 's, E> Life<'a, 's, E> {
 
     /// Gives the uploaded file its final name, unless something lies there.
     fn expose(&mut self, attempt: Attempt, temporary: &RemotePath) -> Result<(), DeliverFault<E>> {
-        let found = self.session.size(&self.file.final_path())?;
-        if found.is_none() && !(self.is_listed && self.is_still_listed()?) {
+        let (is_free, found) = self.look_at_final()?;
+        if is_free {
             self.advance(DeliveryFact::RenameIntended)?;
             return self.rename(temporary);
         }
         // The temporary file is ours and not needed any more, whoever put the other one there.
         self.session.remove(temporary)?;
         self.occupied(attempt.exposed, found)
+    }
+
+    /// The same where the rename was announced together with others. It is not begun, so what lies there is not ours.
+    fn show(&mut self, temporary: &RemotePath) -> Result<(), DeliverFault<E>> {
+        let look = self.look_at_final();
+        if matches!(look, Ok((true, _))) {
+            return self.rename(temporary);
+        }
+        self.advance(DeliveryFact::NotBegun)?;
+        let (_, found_bytes) = look?;
+        // In this order: with the temporary file gone the other one would pass for ours after a crash.
+        self.advance(DeliveryFact::Conflict { found_bytes })?;
+        self.session.remove(temporary).map_err(DeliverFault::Remote)
+    }
+
+    /// Whether nothing lies under the final name, and the size of what does, where stated.
+    fn look_at_final(&mut self) -> Result<(bool, Option<u64>), RemoteFault> {
+        let found = self.session.size(&self.file.final_path())?;
+        let is_free = found.is_none() && !(self.is_listed && self.is_still_listed()?);
+        Ok((is_free, found))
     }
 
     fn is_still_listed(&mut self) -> Result<bool, RemoteFault> {

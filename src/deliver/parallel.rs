@@ -2,12 +2,10 @@
 //! is left to [`super::deliver_batch`], file by file in their order.
 
 use super::life::Life;
-use super::{BatchFault, DeliverFault, FileToDeliver, Surroundings, TemporaryPlace};
-use crate::clock::Clock;
+use super::{BatchFault, Caller, DeliverFault, FileToDeliver, Surroundings, TemporaryPlace};
 use crate::domain::delivery::{DeliveryFact, FileState};
 use crate::domain::disposition::Disposition;
 use crate::remote::{Remote, RemoteFault};
-use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -30,7 +28,7 @@ impl<'a> MoreSessions<'a> {
         Self { open, most, gone: AtomicUsize::new(0) }
     }
 
-    fn left(&self) -> usize {
+    pub(super) fn left(&self) -> usize {
         self.most.saturating_sub(self.gone.load(Ordering::Relaxed))
     }
 
@@ -40,45 +38,33 @@ impl<'a> MoreSessions<'a> {
     }
 }
 
-/// What the sessions share while they upload.
-pub struct Uploads<'a, E> {
-    /// Opens the archived file.
-    pub open: &'a (dyn Fn(&FileToDeliver) -> io::Result<Box<dyn Read>> + Sync),
-    /// Makes a fact durable before the act that it announces.
-    pub record: &'a (dyn Fn(&FileToDeliver, DeliveryFact) -> Result<(), E> + Sync),
-    /// Waits a moment before another look.
-    pub pause: &'a (dyn Fn(u32) + Sync),
-    /// Tells when a file was delivered.
-    pub clock: &'a dyn Clock,
-}
-
 /// Uploads those part files that wait for it, by `first` and more sessions, each next one by whoever is free. A
-/// fault of a further session ends that session, and its file is left to whoever delivers the batch. Files come out in
-/// their order with the state that they have then.
+/// fault of a further session ends that session, and its file is left to whoever delivers the batch. Files have the
+/// state then that they came to.
 ///
 /// # Errors
 /// [`BatchFault`] of the first session, or of a record: nothing more is begun, and what was begun is at its end.
 pub fn upload_parts<E: Send + std::fmt::Display>(
     first: &mut dyn Remote,
     more: &MoreSessions<'_>,
-    parts: Vec<FileToDeliver>,
-    uploads: &Uploads<'_, E>,
-) -> Result<Vec<FileToDeliver>, BatchFault<E>> {
+    parts: &mut [FileToDeliver],
+    caller: &Caller<'_, E>,
+) -> Result<(), BatchFault<E>> {
     let count = parts.iter().filter(|file| waits(file)).count();
-    if count < 2 || more.left() == 0 {
+    if !parts.iter().any(|file| file.is_announced) && (count < 2 || more.left() == 0) {
         // One after the other, each shown as soon as it is uploaded.
-        return Ok(parts);
+        return Ok(());
     }
-    let files: Vec<Mutex<FileToDeliver>> = parts.into_iter().map(Mutex::new).collect();
+    let files: Vec<Mutex<&mut FileToDeliver>> = parts.iter_mut().map(Mutex::new).collect();
     let queue = Queue { files: &files, next: AtomicUsize::new(0), stopped: Mutex::new(None) };
     thread::scope(|scope| {
-        for _ in 0..more.left().min(count - 1) {
+        for _ in 0..more.left().min(count.saturating_sub(1)) {
             scope.spawn(|| {
                 let mut session = match (more.open)() {
                     Ok(session) => session,
                     Err(fault) => return more.lost("cannot be opened", &fault),
                 };
-                match queue.work(session.as_mut(), uploads) {
+                match queue.work(session.as_mut(), caller) {
                     Ok(()) => {}
                     // What is recorded says where the one who delivers goes on.
                     Err(failed) if failed.fault.disposition() != Disposition::Stop => more.lost("was lost", &failed),
@@ -86,19 +72,16 @@ pub fn upload_parts<E: Send + std::fmt::Display>(
                 }
             });
         }
-        if let Err(failed) = queue.work(first, uploads) {
+        if let Err(failed) = queue.work(first, caller) {
             queue.stop(failed);
         }
     });
-    match queue.stopped.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(failed) => Err(failed),
-        None => Ok(files.into_iter().map(|file| file.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()),
-    }
+    queue.stopped.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
 /// The part files, of which each is taken once.
 struct Queue<'a, E> {
-    files: &'a [Mutex<FileToDeliver>],
+    files: &'a [Mutex<&'a mut FileToDeliver>],
     next: AtomicUsize,
     stopped: Mutex<Option<BatchFault<E>>>,
 }
@@ -113,15 +96,21 @@ impl<E> Queue<'_, E> {
     }
 
     /// Uploads one file after the other until there is none left.
-    fn work(&self, session: &mut dyn Remote, uploads: &Uploads<'_, E>) -> Result<(), BatchFault<E>> {
+    fn work(&self, session: &mut dyn Remote, caller: &Caller<'_, E>) -> Result<(), BatchFault<E>> {
         while !self.is_stopped() {
             let Some(slot) = self.files.get(self.next.fetch_add(1, Ordering::Relaxed)) else { return Ok(()) };
             let mut file = slot.lock().unwrap_or_else(PoisonError::into_inner);
             if !waits(&file) {
                 continue;
             }
+            if file.is_announced
+                && let Err(fault) = (caller.allow)(&file)
+            {
+                return Err(BatchFault { name: file.name.clone(), fault: DeliverFault::Record(fault) });
+            }
             let begun = file.clone();
-            if let Err(fault) = upload_one(session, &begun, uploads, &mut file.state) {
+            file.is_announced = false;
+            if let Err(fault) = upload_one(session, &begun, caller, &mut file.state) {
                 return Err(BatchFault { name: begun.name, fault });
             }
             file.is_compared = matches!(file.state, FileState::Uploaded { .. });
@@ -140,18 +129,18 @@ fn waits(file: &FileToDeliver) -> bool {
 fn upload_one<E>(
     session: &mut dyn Remote,
     file: &FileToDeliver,
-    uploads: &Uploads<'_, E>,
+    caller: &Caller<'_, E>,
     state: &mut FileState,
 ) -> Result<(), DeliverFault<E>> {
-    let mut body = || (uploads.open)(file);
+    let mut body = || (caller.open)(file);
     let mut record = |fact: DeliveryFact| {
-        (uploads.record)(file, fact.clone())?;
+        (caller.record)(&[(file, fact.clone())])?;
         if let Ok(next) = state.clone().apply(&fact) {
             *state = next;
         }
         Ok(())
     };
-    let (mut pause, mut progress) = (|look: u32| (uploads.pause)(look), |_bytes: u64| {});
-    let mut around = Surroundings { clock: uploads.clock, pause: &mut pause, progress: &mut progress };
+    let (mut pause, mut progress) = (|look: u32| (caller.pause)(look), |_bytes: u64| {});
+    let mut around = Surroundings { clock: caller.clock, pause: &mut pause, progress: &mut progress };
     Life::new(session, file, &mut body, &mut record, &mut around).run_to_upload().map(drop)
 }

@@ -234,6 +234,8 @@ pub enum DeliveryFact {
     },
     /// The attempt is given up; its rename was never sent.
     UploadAbandoned,
+    /// What was announced together with the acts of other files is not begun after all.
+    NotBegun,
     /// The file is about to be renamed to its final name.
     RenameIntended,
     /// The file is complete under its final name.
@@ -269,6 +271,7 @@ impl DeliveryFact {
             Self::UploadIntended { .. } => "upload-intended",
             Self::UploadVerified { .. } => "upload-verified",
             Self::UploadAbandoned => "upload-abandoned",
+            Self::NotBegun => "not-begun",
             Self::RenameIntended => "rename-intended",
             Self::RenameConfirmed(_) => "rename-confirmed",
             Self::Conflict { .. } => "conflict",
@@ -349,6 +352,7 @@ impl FileState {
 
             (Uploading { attempt, temporary }, Fact::UploadVerified { .. }) => Ok(Uploaded { attempt, temporary }),
             (Uploading { attempt, .. }, Fact::UploadAbandoned) => Ok(Pending { next: attempt.next() }),
+            (Uploading { attempt, .. }, Fact::NotBegun) if !attempt.exposed => Ok(Pending { next: attempt }),
             (Uploading { attempt, .. }, Fact::ArchiveDamaged) => held(HeldReason::Damaged, attempt.next()),
 
             // What is written under the final name at once is on its way and shown in one.
@@ -371,6 +375,7 @@ impl FileState {
             (Uploaded { attempt, .. }, Fact::RenameConfirmed(proof)) if attempt.exposed => delivered(proof),
             (Uploaded { attempt, .. }, Fact::Conflict { .. }) => held(HeldReason::Conflict, attempt.next()),
 
+            (Renaming { attempt, temporary }, Fact::NotBegun) => Ok(Uploaded { attempt, temporary }),
             (Renaming { .. }, Fact::RenameConfirmed(proof)) => delivered(proof),
             (Renaming { attempt, .. }, Fact::Conflict { .. }) => {
                 held(HeldReason::Conflict, attempt.next_after_rename())
@@ -434,6 +439,7 @@ mod tests {
             DeliveryFact::UploadIntended { attempt: 3, temporary: temporary(), in_place: false },
             DeliveryFact::UploadVerified { bytes: 5, by: ContentCheck::Size },
             DeliveryFact::UploadAbandoned,
+            DeliveryFact::NotBegun,
             DeliveryFact::RenameIntended,
             DeliveryFact::RenameConfirmed(proof()),
             DeliveryFact::Conflict { found_bytes: Some(4) },
@@ -466,22 +472,22 @@ mod tests {
 
     #[test]
     fn every_fact_after_every_state_leads_where_the_table_says() {
-        // intended(2) intended(3) verified abandoned rename confirmed conflict in-doubt damaged resent spoilt hold
-        // released settled voided
+        // intended(2) intended(3) verified abandoned not-begun rename confirmed conflict in-doubt damaged resent spoilt
+        // hold released settled voided
         let table = "
-            pending            U2 -  -  -  -  -  C2  -   B2  -   -   H2  -  -  V
-            pending, exposed   U2e - -  -  -  D  C2e -   B2e -   -   H2e -  -  V
-            uploading          -  -  V2 P3 -  -  -   -   B3  -   -   H3  -  -  V
-            uploading, exposed -  -  V2e P3e - -  C3e ?3e B3e P3e -  ?3e -  -  V
-            uploaded           -  -  -  P3 R2 -  C3  -   -   -   -   H3  -  -  V
-            uploaded, exposed  -  -  -  P3e R2e D C3e -  -   -   -   H3e -  -  V
-            renaming           -  -  -  -  -  D  C3e ?3e -   P3e P3e ?3e -  -  -
-            delivered          -  -  -  -  -  -  -   -   -   -   -   -   -  -  -
-            held: conflict     -  -  -  -  -  -  -   -   -   -   -   -   P2 D  V
-            held: in doubt     -  -  -  -  -  -  -   -   -   -   -   -   P2 D  V
-            held: ordered      -  -  -  -  -  -  -   -   -   -   -   -   P2 D  V
-            held: damaged      -  -  -  -  -  -  -   -   -   -   -   -   P2 D  V
-            void               -  -  -  -  -  -  -   -   -   -   -   -   -  -  -";
+            pending            U2  -   -   -   -   -   -   C2  -   B2  -   -   H2  -   -   V
+            pending, exposed   U2e -   -   -   -   -   D   C2e -   B2e -   -   H2e -   -   V
+            uploading          -   -   V2  P3  P2  -   -   -   -   B3  -   -   H3  -   -   V
+            uploading, exposed -   -   V2e P3e -   -   -   C3e ?3e B3e P3e -   ?3e -   -   V
+            uploaded           -   -   -   P3  -   R2  -   C3  -   -   -   -   H3  -   -   V
+            uploaded, exposed  -   -   -   P3e -   R2e D   C3e -   -   -   -   H3e -   -   V
+            renaming           -   -   -   -   V2  -   D   C3e ?3e -   P3e P3e ?3e -   -   -
+            delivered          -   -   -   -   -   -   -   -   -   -   -   -   -   -   -   -
+            held: conflict     -   -   -   -   -   -   -   -   -   -   -   -   -   P2  D   V
+            held: in doubt     -   -   -   -   -   -   -   -   -   -   -   -   -   P2  D   V
+            held: ordered      -   -   -   -   -   -   -   -   -   -   -   -   -   P2  D   V
+            held: damaged      -   -   -   -   -   -   -   -   -   -   -   -   -   P2  D   V
+            void               -   -   -   -   -   -   -   -   -   -   -   -   -   -   -   -";
         let rows: Vec<&str> = table.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         assert_eq!(rows.len(), states().len());
         for (row, (name, state)) in rows.iter().zip(states()) {

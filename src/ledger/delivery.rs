@@ -12,7 +12,7 @@ use crate::domain::ids::{FeedId, FileName, PartNumber, Revision, Sha256Digest};
 use crate::domain::period::Partition;
 use crate::domain::place;
 use crate::domain::time::UtcTime;
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 use std::sync::Arc;
 
 /// A batch on its way.
@@ -164,22 +164,53 @@ impl Ledger {
         now: UtcTime,
     ) -> Result<FileState> {
         let next = state.clone().apply(fact).map_err(|fault| LedgerFault::Row(fault.to_string()))?;
-        let point = if fact.is_intent() { SyncPoint::LedgerIntent } else { SyncPoint::LedgerOutcome };
+        self.record_deliveries(batch, &[Told { file, state: state.clone(), fact: fact.clone() }], now)?;
+        Ok(next)
+    }
+
+    /// The same of several files of a batch, or of one several times, in one transaction: all of it or nothing.
+    ///
+    /// # Errors
+    /// As [`Ledger::record_delivery`].
+    pub fn record_deliveries(&mut self, batch: &BatchToSend, told: &[Told<'_>], now: UtcTime) -> Result<()> {
+        let is_intent = told.iter().any(|told| told.fact.is_intent());
+        let point = if is_intent { SyncPoint::LedgerIntent } else { SyncPoint::LedgerOutcome };
         self.transact(point, |t| {
-            expect_state(t, file.row, state)?;
-            change_file(t, &batch.id, file, fact, &next, &describe(fact), now)?;
+            for Told { file, state, fact } in told {
+                expect_state(t, file.row, state)?;
+                let next = state.clone().apply(fact).map_err(|fault| LedgerFault::Row(fault.to_string()))?;
+                change_file(t, &batch.id, file, fact, &next, &describe(fact), now)?;
+            }
             begin_batch(t, batch.row)?;
             follow_files(t, batch.row, &batch.id, now)
-        })?;
-        Ok(next)
+        })
+    }
+
+    /// Whether a file is still in this state.
+    ///
+    /// # Errors
+    /// [`LedgerFault::Overtaken`] when it is not.
+    pub fn require_state(&self, file: i64, state: &FileState) -> Result<()> {
+        expect_state(&self.connection, file, state)
     }
 }
 
+/// Something that happened, or is about to be done, to one file.
+#[derive(Debug, Clone)]
+pub struct Told<'f> {
+    /// The file as it was read.
+    pub file: &'f FileToSend,
+    /// Its state before.
+    pub state: FileState,
+    /// What.
+    pub fact: DeliveryFact,
+}
+
 /// Refuses when the file is not in this state any more.
-pub(super) fn expect_state(t: &Transaction<'_>, file: i64, state: &FileState) -> Result<()> {
+pub(super) fn expect_state(connection: &Connection, file: i64, state: &FileState) -> Result<()> {
     let query = "SELECT name, state, attempt FROM file WHERE id = ?1";
     let (name, word, number): (String, String, u32) =
-        row(ask(t, query, [file], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))))?;
+        row(ask(connection, query, [file], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))))?;
     let same_attempt = match state {
         FileState::Pending { next: attempt }
         | FileState::Held { next: attempt, .. }
@@ -279,6 +310,7 @@ fn describe(fact: &DeliveryFact) -> String {
             "the temporary file was there, not renamed and not to be used: it is sent again".to_owned()
         }
         DeliveryFact::UploadAbandoned
+        | DeliveryFact::NotBegun
         | DeliveryFact::RenameIntended
         | DeliveryFact::HoldOrdered
         | DeliveryFact::Released

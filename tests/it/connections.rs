@@ -4,9 +4,7 @@ use crate::delivering::file;
 use crate::scripted_server::{Quirk, ScriptedServer};
 use crate::servers::TestServer;
 use hourdrop::clock::SystemClock;
-use hourdrop::deliver::{
-    BatchFault, BatchOutcome, FileToDeliver, MoreSessions, Surroundings, Uploads, deliver_batch, upload_parts,
-};
+use hourdrop::deliver::{BatchFault, BatchOutcome, Caller, FileToDeliver, GroupLimits, MoreSessions, deliver_batch};
 use hourdrop::disk::RealDisk;
 use hourdrop::domain::delivery::{DeliveryFact, FileState};
 use hourdrop::remote::{Deadlines, Remote, RemoteFault, RemotePath};
@@ -39,19 +37,16 @@ fn deliver_with(
     manifest: &FileToDeliver,
 ) -> (Result<BatchOutcome, BatchFault<Infallible>>, Facts) {
     let facts = Mutex::new(Vec::new());
-    let record = |file: &FileToDeliver, fact: DeliveryFact| {
-        facts.lock().expect("lock").push((file.name.to_string(), fact));
+    let record = |told: &[(&FileToDeliver, DeliveryFact)]| {
+        facts.lock().expect("lock").extend(told.iter().map(|(file, fact)| (file.name.to_string(), fact.clone())));
         Ok::<(), Infallible>(())
     };
     let body =
         |file: &FileToDeliver| -> io::Result<Box<dyn Read>> { Ok(Box::new(Cursor::new(content(file.name.as_str())))) };
     let mut session = open().expect("the first session");
-    let uploads = Uploads { open: &body, record: &record, pause: &|_| (), clock: &SystemClock };
-    let done = upload_parts(session.as_mut(), &MoreSessions::new(more, open), parts, &uploads).and_then(|parts| {
-        let mut around = Surroundings { clock: &SystemClock, pause: &mut |_| (), progress: &mut |_| () };
-        let (mut open, mut record) = (body, record);
-        deliver_batch(session.as_mut(), &parts, Some(manifest), &mut open, &mut record, &mut around)
-    });
+    let caller = Caller { open: &body, record: &record, allow: &|_| Ok(()), pause: &|_| (), clock: &SystemClock };
+    let (more, limits) = (MoreSessions::new(more, open), GroupLimits { files: 64, bytes: 1 << 20 });
+    let done = deliver_batch(session.as_mut(), &more, parts, Some(manifest.clone()), limits, &caller);
     (done, facts.into_inner().expect("lock"))
 }
 

@@ -2,13 +2,15 @@
 
 use hourdrop::clock::{Clock, SystemClock};
 use hourdrop::deliver::{
-    DeliverFault, FileToDeliver, InDoubtRule, StoreMark, Surroundings, TemporaryPlace, deliver_file,
+    BatchFault, BatchOutcome, Caller, DeliverFault, FileToDeliver, GroupLimits, InDoubtRule, MoreSessions, RecordAll,
+    StoreMark, Surroundings, TemporaryPlace, deliver_batch, deliver_file,
 };
 use hourdrop::domain::delivery::{ContentCheck, DeliveryFact, FileState, Verified};
 use hourdrop::domain::ids::{FileName, Sha256Digest};
-use hourdrop::remote::{Remote, RemotePath};
+use hourdrop::remote::{FaultKind, Outcome, Remote, RemoteFault, RemotePath};
 use sha2::{Digest, Sha256};
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::io::{Cursor, Read};
 
 /// Delivers one file and keeps the facts.
@@ -29,6 +31,21 @@ pub fn deliver(
     (state, facts)
 }
 
+/// Delivers a batch file by file, or in groups; `record` is given every fact.
+pub fn deliver_files<E: Send + Display>(
+    session: &mut dyn Remote,
+    (parts, manifest): (Vec<FileToDeliver>, FileToDeliver),
+    files_at_once: usize,
+    content: &(dyn Fn(&str) -> Vec<u8> + Sync),
+    record: &RecordAll<'_, E>,
+) -> Result<BatchOutcome, BatchFault<E>> {
+    let no_more = || Err(RemoteFault::new(FaultKind::Busy, "connect", Outcome::NotDone));
+    let open = |file: &FileToDeliver| Ok(Box::new(Cursor::new(content(file.name.as_str()))) as Box<dyn Read>);
+    let caller = Caller { open: &open, record, allow: &|_| Ok(()), pause: &|_| (), clock: &SystemClock };
+    let limits = GroupLimits { files: files_at_once, bytes: 1 << 20 };
+    deliver_batch(session, &MoreSessions::new(0, &no_more), parts, Some(manifest), limits, &caller)
+}
+
 pub fn file(directory: &RemotePath, name: &str, bytes: usize) -> FileToDeliver {
     FileToDeliver {
         name: FileName::parse(name).expect("name"),
@@ -42,6 +59,7 @@ pub fn file(directory: &RemotePath, name: &str, bytes: usize) -> FileToDeliver {
         state: FileState::default(),
         in_doubt: InDoubtRule::Hold,
         is_compared: false,
+        is_announced: false,
     }
 }
 

@@ -1,22 +1,20 @@
 //! A batch is stopped at every remote call and at every recorded fact, before and after it takes effect, and goes on
 //! from what was recorded. The partner must not notice.
 
-use crate::delivering::file;
-use hourdrop::clock::SystemClock;
-use hourdrop::deliver::{BatchOutcome, FileToDeliver, InDoubtRule, Surroundings, TemporaryPlace, deliver_batch};
+use crate::delivering::{deliver_files, file};
+use hourdrop::deliver::{BatchOutcome, FileToDeliver, InDoubtRule, TemporaryPlace};
 use hourdrop::disk::RealDisk;
 use hourdrop::domain::delivery::{DeliveryFact, FileState};
 use hourdrop::domain::ids::Sha256Digest;
 use hourdrop::remote::{
     Abilities, Deadlines, Endpoint, FaultKind, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath,
 };
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Cursor, Read, Write};
+use std::io::{Read, Write};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 const NAMES: [&str; 3] = ["p1.dat", "p2.dat", "m.txt"];
 
@@ -28,6 +26,8 @@ enum Stop {
     BeforeCall(usize),
     /// At the call with this number, which is carried out, its answer lost.
     AfterCall(usize),
+    /// The same, and the program dies: nothing more is recorded.
+    DeadAfterCall(usize),
     /// At the fact with this number, which is not recorded.
     BeforeFact(usize),
     /// At the fact with this number, which is recorded.
@@ -40,6 +40,7 @@ struct Breaking {
     stop: Stop,
     calls: Arc<AtomicUsize>,
     broken: bool,
+    dead: Arc<AtomicBool>,
 }
 
 impl Breaking {
@@ -51,8 +52,9 @@ impl Breaking {
             return Err(lost);
         }
         let answer = act(self.inner.as_mut());
-        if self.stop == Stop::AfterCall(number) {
+        if [Stop::AfterCall(number), Stop::DeadAfterCall(number)].contains(&self.stop) {
             self.broken = true;
+            self.dead.store(matches!(self.stop, Stop::DeadAfterCall(_)), Ordering::Relaxed);
             return Err(lost);
         }
         answer
@@ -100,36 +102,48 @@ impl Remote for Breaking {
 struct Ledger {
     /// Files are written under their final names at once.
     in_place: bool,
-    facts: RefCell<BTreeMap<String, Vec<DeliveryFact>>>,
-    recorded: Cell<usize>,
+    /// Files of which acts are announced together.
+    at_once: usize,
+    facts: Mutex<BTreeMap<String, Vec<DeliveryFact>>>,
+    recorded: AtomicUsize,
     calls: Arc<AtomicUsize>,
+    dead: Arc<AtomicBool>,
 }
 
 impl Ledger {
     fn state(&self, name: &str) -> FileState {
-        let facts = self.facts.borrow();
+        let facts = self.facts.lock().expect("lock");
         let facts = facts.get(name).map(Vec::as_slice).unwrap_or_default();
         facts.iter().try_fold(FileState::default(), FileState::apply).expect("facts fit together")
     }
 
-    fn record(&self, name: &str, fact: DeliveryFact, stop: Stop) -> Result<(), &'static str> {
-        let number = self.recorded.get();
-        self.recorded.set(number + 1);
+    fn record(&self, told: &[(&FileToDeliver, DeliveryFact)], stop: Stop) -> Result<(), &'static str> {
+        if self.dead.load(Ordering::Relaxed) {
+            return Err("dead");
+        }
+        let number = self.recorded.fetch_add(1, Ordering::Relaxed);
+        let dies = [Stop::BeforeFact(number), Stop::AfterFact(number)].contains(&stop);
+        self.dead.store(dies, Ordering::Relaxed);
         if stop == Stop::BeforeFact(number) {
             return Err("stopped before");
         }
-        self.facts.borrow_mut().entry(name.to_owned()).or_default().push(fact);
-        if stop == Stop::AfterFact(number) { Err("stopped after") } else { Ok(()) }
+        let mut facts = self.facts.lock().expect("lock");
+        for (file, fact) in told {
+            facts.entry(file.name.to_string()).or_default().push(fact.clone());
+        }
+        if dies { Err("stopped after") } else { Ok(()) }
     }
 
     /// One run over the whole batch, as far as it comes. True when all is delivered.
     fn run(&self, drop_directory: &Path, stop: Stop) -> bool {
+        self.dead.store(false, Ordering::Relaxed);
         let endpoint = Endpoint::LocalDir { path: drop_directory.to_owned() };
         let inner = endpoint.connect(&Deadlines::default(), Arc::new(RealDisk)).expect("session");
-        let mut session = Breaking { inner, stop, calls: Arc::clone(&self.calls), broken: false };
+        let (calls, dead) = (Arc::clone(&self.calls), Arc::clone(&self.dead));
+        let mut session = Breaking { inner, stop, calls, broken: false, dead };
         let here = RemotePath::login_directory();
         let temporary = if self.in_place { TemporaryPlace::Nowhere } else { TemporaryPlace::Beside };
-        let files = NAMES.map(|name| FileToDeliver {
+        let [first, second, manifest] = NAMES.map(|name| FileToDeliver {
             state: self.state(name),
             temporary: temporary.clone(),
             is_manifest: name == "m.txt",
@@ -137,15 +151,10 @@ impl Ledger {
             in_doubt: InDoubtRule::Resend,
             ..file(&here, name, name.len())
         });
-        let [first, second, manifest] = &files;
-        let outcome = deliver_batch(
-            &mut session,
-            &[first.clone(), second.clone()],
-            Some(manifest),
-            &mut |file| Ok(Box::new(Cursor::new(file.name.as_str().as_bytes().to_vec()))),
-            &mut |file, fact| self.record(file.name.as_str(), fact, stop),
-            &mut Surroundings { clock: &SystemClock, pause: &mut |_| (), progress: &mut |_| () },
-        );
+        let record = |told: &[(&FileToDeliver, DeliveryFact)]| self.record(told, stop);
+        let content = |name: &str| name.as_bytes().to_vec();
+        let files = (vec![first, second], manifest);
+        let outcome = deliver_files(&mut session, files, self.at_once, &content, &record);
         matches!(outcome, Ok(BatchOutcome::Delivered))
     }
 }
@@ -170,9 +179,9 @@ fn assert_what_is_visible_is_whole(directory: &Path, stop: Stop) {
 }
 
 /// Stops a first run there; a second one goes on.
-fn stop_and_go_on(in_place: bool, stop: Stop) {
+fn stop_and_go_on((in_place, at_once): (bool, usize), stop: Stop) {
     let dir = tempfile::tempdir().expect("temporary directory");
-    let ledger = Ledger { in_place, ..Ledger::default() };
+    let ledger = Ledger { in_place, at_once, ..Ledger::default() };
     assert!(!ledger.run(dir.path(), stop), "{stop:?} was not reached");
     assert_what_is_visible_is_whole(dir.path(), stop);
     assert!(ledger.run(dir.path(), Stop::Never), "{stop:?}: {:?}", NAMES.map(|name| ledger.state(name)));
@@ -180,44 +189,49 @@ fn stop_and_go_on(in_place: bool, stop: Stop) {
     assert_eq!(visible(dir.path()), BTreeMap::from(expected), "{stop:?}");
 }
 
-#[test]
-fn a_batch_stopped_anywhere_goes_on_to_the_same_directory() {
+/// Calls and records of a run that nothing disturbs.
+fn undisturbed(in_place: bool, at_once: usize) -> (usize, usize) {
     let dir = tempfile::tempdir().expect("temporary directory");
-    let undisturbed = Ledger::default();
-    assert!(undisturbed.run(dir.path(), Stop::Never));
-    let (calls, facts) = (undisturbed.calls.load(Ordering::Relaxed), undisturbed.recorded.get());
-    assert_eq!((calls, facts), (16, 12), "one listing; five calls and four facts for each file");
+    let ledger = Ledger { in_place, at_once, ..Ledger::default() };
+    assert!(ledger.run(dir.path(), Stop::Never));
+    (ledger.calls.load(Ordering::Relaxed), ledger.recorded.load(Ordering::Relaxed))
+}
+
+/// Stops everywhere; at the last call or not.
+fn stop_everywhere(in_place: bool, at_once: usize, last_call: bool) {
+    let (calls, facts) = undisturbed(in_place, at_once);
     for number in 0..facts {
-        stop_and_go_on(false, Stop::BeforeFact(number));
-        stop_and_go_on(false, Stop::AfterFact(number));
+        stop_and_go_on((in_place, at_once), Stop::BeforeFact(number));
+        stop_and_go_on((in_place, at_once), Stop::AfterFact(number));
+    }
+    for number in 0..calls - usize::from(!last_call) {
+        stop_and_go_on((in_place, at_once), Stop::BeforeCall(number));
+        stop_and_go_on((in_place, at_once), Stop::AfterCall(number));
     }
     for number in 0..calls {
-        // The last look at a file only tells more about how it was delivered: the batch goes on until the next call.
-        let last = number + 1 == calls;
-        for stop in [Stop::BeforeCall(number), Stop::AfterCall(number)] {
-            if last {
-                let dir = tempfile::tempdir().expect("temporary directory");
-                assert!(Ledger::default().run(dir.path(), stop), "{stop:?}");
-            } else {
-                stop_and_go_on(false, stop);
-            }
-        }
+        stop_and_go_on((in_place, at_once), Stop::DeadAfterCall(number));
     }
 }
 
 #[test]
+fn a_batch_stopped_anywhere_goes_on_to_the_same_directory() {
+    assert_eq!(undisturbed(false, 1), (16, 12), "one listing; five calls and four facts for each file");
+    stop_everywhere(false, 1, false);
+    // The last look at a file only tells more about how it was delivered: the batch goes on until the next call.
+    for stop in [Stop::BeforeCall(15), Stop::AfterCall(15)] {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        assert!(Ledger { at_once: 1, ..Ledger::default() }.run(dir.path(), stop), "{stop:?}");
+    }
+}
+
+#[test]
+fn a_batch_of_which_files_go_together_and_that_is_stopped_anywhere_goes_on_to_the_same_directory() {
+    assert_eq!(undisturbed(false, 64), (16, 10), "two facts of two files are announced together");
+    stop_everywhere(false, 64, false);
+}
+
+#[test]
 fn without_rename_a_batch_stopped_anywhere_goes_on_to_the_same_directory() {
-    let dir = tempfile::tempdir().expect("temporary directory");
-    let undisturbed = Ledger { in_place: true, ..Ledger::default() };
-    assert!(undisturbed.run(dir.path(), Stop::Never));
-    let (calls, facts) = (undisturbed.calls.load(Ordering::Relaxed), undisturbed.recorded.get());
-    assert_eq!((calls, facts), (13, 6), "one listing; four calls and two facts for each file");
-    for number in 0..facts {
-        stop_and_go_on(true, Stop::BeforeFact(number));
-        stop_and_go_on(true, Stop::AfterFact(number));
-    }
-    for number in 0..calls {
-        stop_and_go_on(true, Stop::BeforeCall(number));
-        stop_and_go_on(true, Stop::AfterCall(number));
-    }
+    assert_eq!(undisturbed(true, 64), (13, 6), "one listing; four calls and two facts for each file");
+    stop_everywhere(true, 64, true);
 }

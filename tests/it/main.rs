@@ -21,6 +21,7 @@ mod delivery_crash;
 mod faults;
 mod flips;
 mod full_disk;
+mod groups;
 mod hard_cases;
 mod hour_end_to_end;
 mod lost_replies;

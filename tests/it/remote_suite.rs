@@ -1,11 +1,9 @@
 //! The same cases over every adapter and every real server.
 
-use crate::delivering::{deliver, file, how, proved};
+use crate::delivering::{deliver, deliver_files, file, how, proved};
 use crate::servers::{Certificates, SshKeys, TestServer, free_port, ftp};
 use hourdrop::clock::{Clock, SystemClock};
-use hourdrop::deliver::{
-    BatchOutcome, DeliverFault, FileToDeliver, InDoubtRule, Surroundings, TemporaryPlace, deliver_batch,
-};
+use hourdrop::deliver::{BatchOutcome, DeliverFault, FileToDeliver, InDoubtRule, TemporaryPlace};
 use hourdrop::disk::RealDisk;
 use hourdrop::domain::delivery::{Attempt, ContentCheck, DeliveryFact, FileState, HeldReason, Verified};
 use hourdrop::domain::ids::{FileName, Sha256Digest};
@@ -22,7 +20,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// A directory of one case on one server.
@@ -569,22 +567,17 @@ fn a_foreign_file_stays_as_it_is(ground: &Ground<'_>) {
 }
 
 fn batch(ground: &Ground<'_>) -> (Result<BatchOutcome, String>, Vec<String>) {
-    let parts = [ground.file("p1.dat", 2), ground.file("p2.dat", 2)];
+    let parts = vec![ground.file("p1.dat", 2), ground.file("p2.dat", 2)];
     let manifest = ground.file("m.txt", 2);
-    let mut told = Vec::new();
-    let mut around = Surroundings { clock: &SystemClock, pause: &mut |_| (), progress: &mut |_| () };
-    let outcome = deliver_batch(
-        ground.session().as_mut(),
-        &parts,
-        Some(&manifest),
-        &mut |file| Ok(Box::new(io::Cursor::new(file.name.as_str().as_bytes()[..2].to_vec()))),
-        &mut |file, fact| {
-            told.push(format!("{} {}", file.name, fact.name()));
-            Ok::<(), Infallible>(())
-        },
-        &mut around,
-    );
-    (outcome.map_err(|fault| fault.to_string()), told)
+    let told = Mutex::new(Vec::new());
+    let record = |facts: &[(&FileToDeliver, DeliveryFact)]| {
+        let named = facts.iter().map(|(file, fact)| format!("{} {}", file.name, fact.name()));
+        told.lock().expect("lock").extend(named);
+        Ok::<(), Infallible>(())
+    };
+    let content = |name: &str| name.as_bytes()[..2].to_vec();
+    let outcome = deliver_files(ground.session().as_mut(), (parts, manifest), 64, &content, &record);
+    (outcome.map_err(|fault| fault.to_string()), told.into_inner().expect("lock"))
 }
 
 fn a_batch_arrives_in_order(ground: &Ground<'_>) {

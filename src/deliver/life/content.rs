@@ -5,17 +5,9 @@ use super::Life;
 use crate::domain::delivery::ContentCheck;
 use crate::domain::ids::Sha256Digest;
 use crate::remote::hashing::HashingSink;
-use crate::remote::{FaultKind, HashSource, Outcome, RemoteFault, RemotePath};
+use crate::remote::{FaultKind, HashSource, Outcome, Remote, RemoteFault, RemotePath};
 
 impl<E> Life<'_, '_, E> {
-    /// A server that is known to state no hashes gets no file that is to be proved by one.
-    pub(super) fn refuse_without_hash(&self) -> Result<(), DeliverFault<E>> {
-        if self.file.check == ContentCheck::Hash && self.session.abilities().hash == HashSource::Reading {
-            return Err(no_hash().into());
-        }
-        Ok(())
-    }
-
     /// Whether the bytes are ours, as far as the partner wants them compared.
     pub(super) fn content_is_right(&mut self, path: &RemotePath) -> Result<bool, DeliverFault<E>> {
         Ok(self.other_content(path)?.is_none())
@@ -34,6 +26,11 @@ impl<E> Life<'_, '_, E> {
         };
         Ok((found != self.file.sha256).then_some(found))
     }
+}
+
+/// A server that is known to state no hashes gets no file that is to be proved by one.
+pub(in super::super) fn refuse_without_hash(session: &dyn Remote, check: ContentCheck) -> Result<(), RemoteFault> {
+    if check == ContentCheck::Hash && session.abilities().hash == HashSource::Reading { Err(no_hash()) } else { Ok(()) }
 }
 
 fn no_hash() -> RemoteFault {

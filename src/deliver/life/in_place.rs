@@ -2,7 +2,7 @@
 
 use super::super::look::{self, Sight};
 use super::super::{DeliverFault, InDoubtRule, TemporaryPlace};
-use super::{LOOKS, Life, Watched};
+use super::{LOOKS, Life, Watched, refuse_without_hash};
 use crate::domain::delivery::{Attempt, DeliveryFact, FileState, Verified};
 use crate::remote::{FaultKind, Outcome, RemoteFault, RemotePath};
 use std::io::{self, Read, Write};
@@ -30,7 +30,7 @@ impl<E> Life<'_, '_, E> {
         match look::look_at(self.session, &path)? {
             Some(sight) if next.exposed => return self.settle(&path, &sight),
             Some(sight) => return self.advance(DeliveryFact::Conflict { found_bytes: sight.bytes }),
-            None => self.refuse_without_hash()?,
+            None => refuse_without_hash(self.session, self.file.check)?,
         }
         let Some(mut body) = self.open_body(next)? else {
             return self.advance(DeliveryFact::ArchiveDamaged);
