@@ -5,17 +5,22 @@
 
 pub mod log;
 
+mod ahead;
 mod proved;
 
-pub use proved::Proved;
+use ahead::ReadAhead;
+use proved::Proved;
 
 use crate::disk::{Disk, DiskRead, SyncPoint, free_name, parent, read_piece};
 use crate::domain::ids::{FeedId, FileName, Sha256Digest};
 use crate::domain::period::Partition;
 use sha2::{Digest, Sha256};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Files from this size on are read and proved in a thread of their own while they are sent.
+const AHEAD_FROM_BYTES: u64 = 4 << 20;
 
 /// What can go wrong with the archive.
 #[derive(Debug, thiserror::Error)]
@@ -139,16 +144,18 @@ impl Archive {
         self.disk.open_read(&self.full_path(path))
     }
 
-    /// Opens a file for delivery that must have this length and hash: see [`Proved`].
+    /// Opens a file for delivery that must have this length and hash. Whoever got all of it got the right bytes: a
+    /// difference is an error of kind [`io::ErrorKind::InvalidData`] in front of the last bytes.
     ///
     /// # Errors
     /// What the disk says; [`io::ErrorKind::InvalidData`] when the length is another one.
-    pub fn open_proved(&self, path: &str, bytes: u64, sha256: Sha256Digest) -> io::Result<Proved<Box<dyn DiskRead>>> {
+    pub fn open_proved(&self, path: &str, bytes: u64, sha256: Sha256Digest) -> io::Result<Box<dyn Read>> {
         let file = self.open(path)?;
         if file.stat()?.bytes != bytes {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it has not the length that was archived"));
         }
-        Ok(Proved::new(file, bytes, sha256))
+        let proved = Proved::new(file, bytes, sha256);
+        Ok(if bytes < AHEAD_FROM_BYTES { Box::new(proved) } else { Box::new(ReadAhead::new(proved)?) })
     }
 
     /// Hash of an archived file.

@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! cargo bench --bench delivery --profile dist -- [--rounds N] [--megabytes N] [--files N] [--connections N]
+//!     [--only TEXT]
 //! ```
 //! The servers are those of the tests (`tests/servers/fetch` unpacks them), on 127.0.0.1. hourdrop reads a ledger of
 //! sealed files, proves each file against its hash while it is sent, asks for its size, gives it its final name and
 //! records each step durably; the others copy. Tools take turns in every round; after each the server's directory must
 //! hold the same names with the same bytes. A tool that is not installed is left out.
+//! `--only OpenSSH` runs the cells whose heading contains that.
 #![expect(
     clippy::print_stdout,
     clippy::expect_used,
@@ -34,6 +36,7 @@ struct Wishes {
     megabytes: u64,
     files: u64,
     connections: u64,
+    only: String,
 }
 
 fn main() {
@@ -51,8 +54,10 @@ fn main() {
             (TestServer::openssh(&keys), None),
         ] {
             let job = Job { server: &server, files: &site.files, authority: encrypted, key: &keys.login };
-            let what = format!("{name} ({} files, {} MiB)", site.count(), site.bytes() >> 20);
-            cell(&what, site, &job, &wishes);
+            let what = format!("{name} ({} files, {} MiB) to {}", site.count(), site.bytes() >> 20, server.name);
+            if what.contains(&wishes.only) {
+                cell(&what, site, &job, &wishes);
+            }
         }
     }
 }
@@ -77,7 +82,7 @@ fn cell(what: &str, site: &Site, job: &Job<'_>, wishes: &Wishes) {
     let medians: Vec<Duration> = times.iter_mut().map(|times| median(times)).collect();
     let (ours, others) = medians.split_last().expect("hourdrop");
     let best = others.iter().min().expect("some other tool is installed");
-    println!("{what} to {}", job.server.name);
+    println!("{what}");
     let ratio = |time: &Duration| time.as_secs_f64() / best.as_secs_f64();
     for (peer, time) in peers.iter().map(|peer| peer.name()).chain(["hourdrop"]).zip(others.iter().chain([ours])) {
         println!("  {peer:<10} {:>8.3} s {:>6.2}", time.as_secs_f64(), ratio(time));
@@ -114,8 +119,12 @@ fn empty(directory: &Path) {
 }
 
 fn wishes(mut arguments: impl Iterator<Item = String>) -> Wishes {
-    let mut wishes = Wishes { rounds: 5, megabytes: 1024, files: 2000, connections: 1 };
+    let mut wishes = Wishes { rounds: 5, megabytes: 1024, files: 2000, connections: 1, only: String::new() };
     while let Some(argument) = arguments.next() {
+        if argument == "--only" {
+            wishes.only = arguments.next().expect("a text behind --only");
+            continue;
+        }
         let mut number = || arguments.next().and_then(|text| text.parse().ok()).expect("a number behind the option");
         match argument.as_str() {
             "--rounds" => wishes.rounds = usize::try_from(number()).expect("a number of rounds"),

@@ -12,7 +12,7 @@ use crate::domain::ids::{FeedId, FileName, PartNumber, Revision, Sha256Digest};
 use crate::domain::period::Partition;
 use crate::domain::place;
 use crate::domain::time::UtcTime;
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::sync::Arc;
 
 /// A batch on its way.
@@ -176,13 +176,21 @@ impl Ledger {
         let is_intent = told.iter().any(|told| told.fact.is_intent());
         let point = if is_intent { SyncPoint::LedgerIntent } else { SyncPoint::LedgerOutcome };
         self.transact(point, |t| {
+            let (mut is_held, mut is_ended) = (false, false);
             for Told { file, state, fact } in told {
                 expect_state(t, file.row, state)?;
                 let next = state.clone().apply(fact).map_err(|fault| LedgerFault::Row(fault.to_string()))?;
                 change_file(t, &batch.id, file, fact, &next, &describe(fact), now)?;
+                is_held |= [state, &next].into_iter().any(|state| matches!(state, FileState::Held { .. }));
+                is_ended |= matches!(next, FileState::Delivered { .. } | FileState::Void);
             }
             begin_batch(t, batch.row)?;
-            follow_files(t, batch.row, &batch.id, now)
+            // Every file of the batch is counted only where that can make a difference.
+            if is_held || is_ended && !has_open_file(t, batch.row)? {
+                follow_files(t, batch.row, &batch.id, now)
+            } else {
+                Ok(())
+            }
         })
     }
 
@@ -252,6 +260,12 @@ fn begin_batch(t: &Transaction<'_>, batch: i64) -> Result<()> {
 fn batch_state(t: &Transaction<'_>, batch: i64) -> Result<BatchState> {
     let word: String = row(ask(t, "SELECT state FROM batch WHERE id = ?1", [batch], |row| row.get(0)))?;
     parse_state(&word)
+}
+
+/// Whether a file of the batch is still on its way. The last ones are looked at first: they are the last to arrive.
+fn has_open_file(t: &Transaction<'_>, batch: i64) -> Result<bool> {
+    let query = "SELECT 1 FROM file WHERE batch = ?1 AND state NOT IN ('delivered', 'void') ORDER BY part DESC LIMIT 1";
+    row(ask(t, query, [batch], |_| Ok(())).optional()).map(|found| found.is_some())
 }
 
 /// The batch follows its files: held with one, released with the last of these, delivered or void with all.
