@@ -154,8 +154,12 @@ impl Archive {
         if file.stat()?.bytes != bytes {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it has not the length that was archived"));
         }
-        let proved = Proved::new(file, bytes, sha256);
-        Ok(if bytes < AHEAD_FROM_BYTES { Box::new(proved) } else { Box::new(ReadAhead::new(proved)?) })
+        if bytes >= AHEAD_FROM_BYTES
+            && let Ok(ahead) = ReadAhead::new(Proved::new(self.open(path)?, bytes, sha256))
+        {
+            return Ok(Box::new(ahead));
+        }
+        Ok(Box::new(Proved::new(file, bytes, sha256)))
     }
 
     /// Hash of an archived file.

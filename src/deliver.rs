@@ -3,7 +3,7 @@
 //! A file is uploaded under a temporary name of its own attempt, what lies there is compared ([`ContentCheck`]), and it is
 //! renamed. Every act is
 //! announced to the ledger before it is done and confirmed after it, so [`deliver_file`] can go on from any
-//! [`FileState`] after a crash or a lost reply. What it never does: overwrite, remove or rename a remote name that
+//! [`FileState`] after a crash or a lost reply. The acts of small files are announced together ([`group`]). What it never does: overwrite, remove or rename a remote name that
 //! is not its own attempt's.
 //!
 //! After a rename was announced only looking tells what became of it ([`look`]):

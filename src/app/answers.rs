@@ -32,6 +32,9 @@ const HD_CONTRADICTS: &str = "HD0224";
 /// The directory of the answers cannot be looked at.
 const HD_BLIND: &str = "HD0225";
 
+/// An answer is larger than what is read.
+const HD_TOO_LARGE: &str = "HD0226";
+
 /// An answer is not larger than this.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
@@ -55,7 +58,17 @@ pub(super) fn look(
     entries.sort_by(|one, other| one.name.cmp(&other.name));
     let mut problems = Vec::new();
     for entry in entries {
-        let answer = match known(context, partner, rule, session, &entry)? {
+        let bytes = match entry.bytes {
+            Some(bytes) => Some(bytes),
+            None => session.size(&rule.directory.join_part(&entry.name))?,
+        };
+        if bytes.is_some_and(|bytes| bytes > ANSWER_BYTES_MAX as u64) {
+            // Those behind it are read all the same.
+            let words = format!("{}: it has more than {ANSWER_BYTES_MAX} bytes and is not fetched", shown(&entry.name));
+            problems.push((HD_TOO_LARGE.to_owned(), words));
+            continue;
+        }
+        let answer = match known(context, partner, rule, bytes, &entry)? {
             Some(answer) => answer,
             None => fetch(context, partner, rule, session, &entry)?,
         };
@@ -109,17 +122,13 @@ fn known(
     context: &DeliveryContext,
     partner: &PartnerConfig,
     rule: &AnswerRule,
-    session: &mut dyn Remote,
+    bytes: Option<u64>,
     entry: &RemoteEntry,
 ) -> Result<Option<AnswerRow>, LookFault> {
     if rule.deletes {
         return Ok(None);
     }
     let Some(last) = context.ledger.lock().answers_named(&partner.id, &entry.name)?.pop() else { return Ok(None) };
-    let bytes = match entry.bytes {
-        Some(bytes) => Some(bytes),
-        None => session.size(&rule.directory.join_part(&entry.name))?,
-    };
     Ok((bytes == Some(last.bytes) && stamp(entry).agrees_with(&last.stamp)).then_some(last))
 }
 
@@ -242,6 +251,7 @@ fn tell(context: &DeliveryContext, partner: &PartnerConfig, server: usize, probl
         let (code, hint) = match code.as_str() {
             HD_UNKNOWN => (HD_UNKNOWN, "ask the partner which file is meant; nothing of the answer counts"),
             HD_CONTRADICTS => (HD_CONTRADICTS, "ask the partner which answer holds; the one before stands"),
+            HD_TOO_LARGE => (HD_TOO_LARGE, "ask the partner for smaller answers, or narrow the `pattern` of `answers`"),
             _ => (
                 HD_UNREADABLE,
                 "compare it with the format of `answers`; nothing of it counts. It is kept in the archive",

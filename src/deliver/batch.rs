@@ -1,6 +1,6 @@
 //! The files of one batch in their order, the manifest last.
 
-use super::group::{Around, GroupLimits, deliver_group};
+use super::group::{Around, GroupLimits, take_back};
 use super::parallel::MoreSessions;
 use super::{DeliverFault, FileToDeliver};
 use crate::clock::Clock;
@@ -72,14 +72,12 @@ pub fn deliver_batch<E: Send + Display>(
     let listing = listing.map_err(|fault| BatchFault { name: first.name.clone(), fault: fault.into() })?;
     let listed = listing.into_iter().map(|entry| entry.name).collect();
     let around = Around { more, limits, caller, listed };
-    let mut rest = parts.as_mut_slice();
-    while !rest.is_empty() {
-        let (group, later) = rest.split_at_mut(around.first_group(rest));
-        if let Some(stopped) = deliver_group(session, group, &around)? {
-            return Ok(stopped);
-        }
-        rest = later;
+    let done = match around.deliver(session, &mut parts) {
+        Ok(None) => around.deliver(session, manifest.as_mut_slice()),
+        stopped => stopped,
+    };
+    if !matches!(done, Ok(None)) {
+        take_back(parts.iter().chain(&manifest), caller);
     }
-    let stopped = deliver_group(session, manifest.as_mut_slice(), &around)?;
-    Ok(stopped.unwrap_or(BatchOutcome::Delivered))
+    Ok(done?.unwrap_or(BatchOutcome::Delivered))
 }

@@ -1,7 +1,8 @@
 //! Files of a batch that go together: what is to be done with all of them is recorded at once, so that the ledger is not
 //! synced several times for each.
 //!
-//! A group is uploaded and then shown, file by file in its order. What is recorded says of each file what may have been
+//! A group is uploaded and then shown, file by file in its order; with several sessions the next one is uploaded
+//! meanwhile. What is recorded says of each file what may have been
 //! done, as for a file alone: after a crash one that was announced and not begun is found missing under its temporary
 //! name, or not renamed, and goes on from there. When the group ends early while the program lives on, what was announced
 //! and not begun is taken back.
@@ -10,10 +11,14 @@ use super::batch::{BatchFault, BatchOutcome, Caller};
 use super::life::{Life, refuse_without_hash};
 use super::parallel::{MoreSessions, upload_parts};
 use super::{DeliverFault, FileToDeliver, Surroundings, TemporaryPlace};
-use crate::domain::delivery::{DeliveryFact, FileState};
+use crate::domain::delivery::{Attempt, DeliveryFact, FileState};
 use crate::remote::Remote;
 use std::collections::BTreeSet;
 use std::fmt::Display;
+
+/// Renames that are announced together: a file of which one is announced can be in doubt, and is no more simply held or
+/// void.
+const RENAMES: usize = 8;
 
 /// How large a group may be. One file is always one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,80 +39,134 @@ pub(super) struct Around<'a, E> {
     pub listed: BTreeSet<String>,
 }
 
-impl<E> Around<'_, E> {
-    /// How many of the next files make a group. One at which the batch will stop goes alone, so that nothing after it is
+impl<E: Send + Display> Around<'_, E> {
+    /// Delivers files in their order, group by group. Says at which one it stopped, when it did.
+    ///
+    /// # Errors
+    /// [`BatchFault`] with the file that it stopped at.
+    pub(super) fn deliver(
+        &self,
+        session: &mut dyn Remote,
+        files: &mut [FileToDeliver],
+    ) -> Result<Option<BatchOutcome>, BatchFault<E>> {
+        let (mut group, mut rest) = self.split(files);
+        self.upload(session, group, |_| Ok(None))?;
+        while !group.is_empty() {
+            let (next, later) = self.split(rest);
+            let stopped = if self.goes_on_beside(group) {
+                self.upload(session, next, |session| self.show(session, group))?
+            } else {
+                let stopped = self.show(session, group)?;
+                if stopped.is_none() {
+                    self.upload(session, next, |_| Ok(None))?;
+                }
+                stopped
+            };
+            if stopped.is_some() {
+                return Ok(stopped);
+            }
+            (group, rest) = (next, later);
+        }
+        Ok(None)
+    }
+
+    /// The next group, and the files behind it. One at which the batch will stop goes alone, so that nothing behind it is
     /// begun.
-    pub(super) fn first_group(&self, files: &[FileToDeliver]) -> usize {
+    fn split<'f>(&self, files: &'f mut [FileToDeliver]) -> (&'f mut [FileToDeliver], &'f mut [FileToDeliver]) {
         let mut bytes = 0_u64;
+        let is_uploaded =
+            |file: &FileToDeliver| matches!(file.state, FileState::Uploaded { .. } | FileState::Renaming { .. });
+        let begins_uploaded = files.iter().find(|file| !file.state.is_delivered()).is_some_and(is_uploaded);
         let fit = files.iter().take(self.limits.files).take_while(|file| {
             bytes = bytes.saturating_add(file.bytes);
             let is_small = bytes <= self.limits.bytes || self.more.left() > 0;
-            is_small && !matches!(file.state, FileState::Held { .. }) && !self.is_listed(file)
+            // What a session before has uploaded is shown first: a file behind it may be what cannot be uploaded.
+            let is_alike = !begins_uploaded || file.state.is_delivered() || is_uploaded(file);
+            is_small && is_alike && !self.will_stop(file)
         });
-        fit.count().clamp(1, files.len().max(1))
+        let count = fit.count().clamp(1, files.len().max(1)).min(files.len());
+        files.split_at_mut(count)
+    }
+
+    fn will_stop(&self, file: &FileToDeliver) -> bool {
+        matches!(file.state, FileState::Held { .. }) || !file.state.is_delivered() && self.is_listed(file)
+    }
+
+    /// Whether further sessions upload the next group while the first one shows this one.
+    fn goes_on_beside(&self, group: &[FileToDeliver]) -> bool {
+        self.more.left() > 0 && self.limits.files > 1 && !group.iter().any(|file| self.will_stop(file))
     }
 
     fn is_listed(&self, file: &FileToDeliver) -> bool {
         self.listed.contains(file.name.as_str())
     }
-}
 
-/// Delivers the files of a group in their order. Says at which one it stopped, when it did.
-///
-/// # Errors
-/// [`BatchFault`] with the file that it stopped at.
-pub(super) fn deliver_group<E: Send + Display>(
-    session: &mut dyn Remote,
-    group: &mut [FileToDeliver],
-    around: &Around<'_, E>,
-) -> Result<Option<BatchOutcome>, BatchFault<E>> {
-    if group.iter().all(|file| file.state.is_delivered()) {
-        return Ok(None);
+    /// Uploads a group; `meanwhile` is what the first session does before it helps.
+    fn upload(
+        &self,
+        session: &mut dyn Remote,
+        group: &mut [FileToDeliver],
+        meanwhile: impl FnOnce(&mut dyn Remote) -> Result<Option<BatchOutcome>, BatchFault<E>>,
+    ) -> Result<Option<BatchOutcome>, BatchFault<E>> {
+        // Large ones announce themselves: their uploads begin at times that lie far apart.
+        let bytes = group.iter().map(|file| file.bytes).fold(0, u64::saturating_add);
+        let waiting = group.iter().find(|file| upload_intent(file).is_some());
+        if let Some(first) = waiting.filter(|_| bytes <= self.limits.bytes) {
+            let refused = refuse_without_hash(session, first.check);
+            refused.map_err(|fault| BatchFault { name: first.name.clone(), fault: fault.into() })?;
+            announce(group, self.caller, upload_intent)?;
+        }
+        upload_parts(session, self.more, group, self.caller, meanwhile)
     }
-    let done = upload_and_show(session, group, around);
-    if !matches!(done, Ok(None)) {
-        take_back(group, around.caller);
-    }
-    done
-}
 
-fn upload_and_show<E: Send + Display>(
-    session: &mut dyn Remote,
-    group: &mut [FileToDeliver],
-    around: &Around<'_, E>,
-) -> Result<Option<BatchOutcome>, BatchFault<E>> {
-    let caller = around.caller;
-    // Large ones announce themselves: their uploads begin at times that lie far apart.
-    let bytes = group.iter().map(|file| file.bytes).fold(0, u64::saturating_add);
-    if bytes <= around.limits.bytes {
-        announce(session, group, caller, upload_intent)?;
-    }
-    upload_parts(session, around.more, group, caller)?;
-    announce(session, group, caller, rename_intent)?;
-    for file in group {
-        let stopped = |fault| BatchFault { name: file.name.clone(), fault };
-        if file.is_announced {
-            (caller.allow)(file).map_err(|fault| stopped(DeliverFault::Record(fault)))?;
+    /// Shows the files of a group in their order, some announced together.
+    fn show(
+        &self,
+        session: &mut dyn Remote,
+        group: &mut [FileToDeliver],
+    ) -> Result<Option<BatchOutcome>, BatchFault<E>> {
+        let mut rest = group;
+        while !rest.is_empty() {
+            let ready = rest.iter().take(RENAMES).take_while(|file| rename_intent(file).is_some()).count();
+            let (few, later) = rest.split_at_mut(ready.max(1));
+            announce(few, self.caller, rename_intent)?;
+            let stopped = self.show_few(session, few)?;
+            if stopped.is_some() {
+                return Ok(stopped);
+            }
+            rest = later;
         }
-        let is_listed = around.is_listed(file);
-        let mut body = || (caller.open)(file);
-        let mut record = |fact| (caller.record)(&[(file, fact)]);
-        let mut surroundings =
-            Surroundings { clock: caller.clock, pause: &mut |look| (caller.pause)(look), progress: &mut |_bytes| {} };
-        let life = Life::new(session, file, &mut body, &mut record, &mut surroundings).listed(is_listed);
-        let done = life.run().map_err(stopped);
-        file.is_announced = false;
-        file.state = done?;
-        if !file.state.is_delivered() {
-            return Ok(Some(BatchOutcome::Stopped { name: file.name.clone(), state: file.state.clone() }));
-        }
+        Ok(None)
     }
-    Ok(None)
+
+    fn show_few(
+        &self,
+        session: &mut dyn Remote,
+        files: &mut [FileToDeliver],
+    ) -> Result<Option<BatchOutcome>, BatchFault<E>> {
+        let caller = self.caller;
+        for file in files {
+            let stopped = |fault| BatchFault { name: file.name.clone(), fault };
+            if !file.state.is_delivered() {
+                (caller.allow)(file).map_err(|fault| stopped(DeliverFault::Record(fault)))?;
+            }
+            let (mut body, mut record) = (|| (caller.open)(file), |fact| (caller.record)(&[(file, fact)]));
+            let (mut pause, mut progress) = (|look| (caller.pause)(look), |_bytes| {});
+            let mut around = Surroundings { clock: caller.clock, pause: &mut pause, progress: &mut progress };
+            let life = Life::new(session, file, &mut body, &mut record, &mut around).listed(self.is_listed(file));
+            let done = life.run().map_err(stopped);
+            file.is_announced = false;
+            file.state = done?;
+            if !file.state.is_delivered() {
+                return Ok(Some(BatchOutcome::Stopped { name: file.name.clone(), state: file.state.clone() }));
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// Records the intents of those files that have one. A single one is left to the file itself.
 fn announce<E>(
-    session: &dyn Remote,
     group: &mut [FileToDeliver],
     caller: &Caller<'_, E>,
     intent: fn(&FileToDeliver) -> Option<DeliveryFact>,
@@ -116,9 +175,8 @@ fn announce<E>(
     let told = group.iter().zip(&intents).filter_map(|(file, fact)| Some((file, fact.clone()?)));
     let told: Vec<(&FileToDeliver, DeliveryFact)> = told.collect();
     let [(first, _), _, ..] = told.as_slice() else { return Ok(()) };
-    let stopped = |fault| BatchFault { name: first.name.clone(), fault };
-    refuse_without_hash(session, first.check).map_err(|fault| stopped(fault.into()))?;
-    (caller.record)(&told).map_err(|fault| stopped(DeliverFault::Record(fault)))?;
+    let stopped = |fault| BatchFault { name: first.name.clone(), fault: DeliverFault::Record(fault) };
+    (caller.record)(&told).map_err(stopped)?;
     for (file, fact) in group.iter_mut().zip(intents) {
         if let Some(fact) = fact
             && let Ok(next) = file.state.clone().apply(&fact)
@@ -129,12 +187,12 @@ fn announce<E>(
     Ok(())
 }
 
-/// The upload of a file that nobody can have seen.
+/// The first upload of a file. A later one may have to remove what an attempt has left before it is announced.
 fn upload_intent(file: &FileToDeliver) -> Option<DeliveryFact> {
     let FileState::Pending { next } = &file.state else { return None };
-    let is_hidden = !next.exposed && file.temporary != TemporaryPlace::Nowhere;
+    let is_first = *next == Attempt::FIRST && file.temporary != TemporaryPlace::Nowhere;
     let temporary = file.temporary_path(*next).to_shared();
-    is_hidden.then_some(DeliveryFact::UploadIntended { attempt: next.number, temporary, in_place: false })
+    is_first.then_some(DeliveryFact::UploadIntended { attempt: next.number, temporary, in_place: false })
 }
 
 /// The rename of a file that was uploaded and compared just now.
@@ -145,8 +203,8 @@ fn rename_intent(file: &FileToDeliver) -> Option<DeliveryFact> {
 
 /// Records of what was announced and not begun that it is not done. Where that cannot be recorded, it is found out by a
 /// look, as after a crash.
-fn take_back<E: Display>(group: &[FileToDeliver], caller: &Caller<'_, E>) {
-    let announced = group.iter().filter(|file| file.is_announced);
+pub(super) fn take_back<'f, E: Display>(files: impl Iterator<Item = &'f FileToDeliver>, caller: &Caller<'_, E>) {
+    let announced = files.filter(|file| file.is_announced);
     let told: Vec<(&FileToDeliver, DeliveryFact)> = announced.map(|file| (file, DeliveryFact::NotBegun)).collect();
     if let Some((file, _)) = told.first()
         && let Err(fault) = (caller.record)(&told)

@@ -119,6 +119,10 @@ impl<'a, 's, E> Life<'a, 's, E> {
             return Ok(());
         }
         refuse_without_hash(self.session, self.file.check)?;
+        if next.number > 1 {
+            // What was held and released may have left its temporary file behind.
+            self.session.remove(&self.file.temporary_path(Attempt { number: next.number - 1, ..next }))?;
+        }
         let temporary = self.file.temporary_path(next);
         self.advance(DeliveryFact::UploadIntended {
             attempt: next.number,
@@ -134,10 +138,6 @@ impl<'a, 's, E> Life<'a, 's, E> {
             return self.advance(DeliveryFact::ArchiveDamaged);
         };
         let mut body = Watched { inner: body, is_damaged: false };
-        if attempt.number > 1 {
-            // What was held and released may have left its temporary file behind.
-            self.session.remove(&self.file.temporary_path(Attempt { number: attempt.number - 1, ..attempt }))?;
-        }
         let bytes = self.file.bytes;
         let mut sent = self.session.upload(temporary, &mut body, bytes, self.surroundings.progress);
         if self.is_left_over(&sent, temporary) {
@@ -231,17 +231,14 @@ impl<'a, 's, E> Life<'a, 's, E> {
         self.occupied(attempt.exposed, found)
     }
 
-    /// The same where the rename was announced together with others. It is not begun, so what lies there is not ours.
+    /// The same where the rename was announced together with others, and is not begun.
     fn show(&mut self, temporary: &RemotePath) -> Result<(), DeliverFault<E>> {
         let look = self.look_at_final();
         if matches!(look, Ok((true, _))) {
             return self.rename(temporary);
         }
         self.advance(DeliveryFact::NotBegun)?;
-        let (_, found_bytes) = look?;
-        // In this order: with the temporary file gone the other one would pass for ours after a crash.
-        self.advance(DeliveryFact::Conflict { found_bytes })?;
-        self.session.remove(temporary).map_err(DeliverFault::Remote)
+        look.map(drop).map_err(DeliverFault::Remote)
     }
 
     /// Whether nothing lies under the final name, and the size of what does, where stated.

@@ -2,12 +2,12 @@
 //! is left to [`super::deliver_batch`], file by file in their order.
 
 use super::life::Life;
-use super::{BatchFault, Caller, DeliverFault, FileToDeliver, Surroundings, TemporaryPlace};
+use super::{BatchFault, BatchOutcome, Caller, DeliverFault, FileToDeliver, Surroundings, TemporaryPlace};
 use crate::domain::delivery::{DeliveryFact, FileState};
 use crate::domain::disposition::Disposition;
 use crate::remote::{Remote, RemoteFault};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 /// Opens one more session.
@@ -19,17 +19,28 @@ pub struct MoreSessions<'a> {
     most: usize,
     /// Sessions that were lost or refused: nobody tries again.
     gone: AtomicUsize,
+    /// Sessions that are open and have nothing to do.
+    idle: Mutex<Vec<Box<dyn Remote>>>,
 }
 
 impl<'a> MoreSessions<'a> {
     /// At most so many.
     #[must_use]
     pub fn new(most: usize, open: &'a OpenSession<'a>) -> Self {
-        Self { open, most, gone: AtomicUsize::new(0) }
+        Self { open, most, gone: AtomicUsize::new(0), idle: Mutex::default() }
     }
 
     pub(super) fn left(&self) -> usize {
         self.most.saturating_sub(self.gone.load(Ordering::Relaxed))
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Box<dyn Remote>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Result<Box<dyn Remote>, RemoteFault> {
+        let idle = self.idle().pop();
+        idle.map_or_else(self.open, Ok)
     }
 
     fn lost(&self, what: &str, fault: &dyn std::fmt::Display) {
@@ -38,45 +49,54 @@ impl<'a> MoreSessions<'a> {
     }
 }
 
-/// Uploads those part files that wait for it, by `first` and more sessions, each next one by whoever is free. A
-/// fault of a further session ends that session, and its file is left to whoever delivers the batch. Files have the
+/// Uploads those part files that wait for it, by `first` and more sessions, each next one by whoever is free. The first
+/// does something else before; when that stops, no further upload is begun. A fault of a further session ends that session, and its file is left to whoever delivers the batch. Files have the
 /// state then that they came to.
 ///
 /// # Errors
 /// [`BatchFault`] of the first session, or of a record: nothing more is begun, and what was begun is at its end.
-pub fn upload_parts<E: Send + std::fmt::Display>(
+pub(super) fn upload_parts<E: Send + std::fmt::Display>(
     first: &mut dyn Remote,
     more: &MoreSessions<'_>,
     parts: &mut [FileToDeliver],
     caller: &Caller<'_, E>,
-) -> Result<(), BatchFault<E>> {
+    before: impl FnOnce(&mut dyn Remote) -> Result<Option<BatchOutcome>, BatchFault<E>>,
+) -> Result<Option<BatchOutcome>, BatchFault<E>> {
     let count = parts.iter().filter(|file| waits(file)).count();
     if !parts.iter().any(|file| file.is_announced) && (count < 2 || more.left() == 0) {
         // One after the other, each shown as soon as it is uploaded.
-        return Ok(());
+        return before(first);
     }
+    let mut stopped = None;
     let files: Vec<Mutex<&mut FileToDeliver>> = parts.iter_mut().map(Mutex::new).collect();
-    let queue = Queue { files: &files, next: AtomicUsize::new(0), stopped: Mutex::new(None) };
+    let queue =
+        Queue { files: &files, next: AtomicUsize::new(0), stopped: Mutex::new(None), is_over: AtomicBool::new(false) };
     thread::scope(|scope| {
         for _ in 0..more.left().min(count.saturating_sub(1)) {
             scope.spawn(|| {
-                let mut session = match (more.open)() {
+                let mut session = match more.take() {
                     Ok(session) => session,
                     Err(fault) => return more.lost("cannot be opened", &fault),
                 };
                 match queue.work(session.as_mut(), caller) {
-                    Ok(()) => {}
+                    Ok(()) => more.idle().push(session),
                     // What is recorded says where the one who delivers goes on.
                     Err(failed) if failed.fault.disposition() != Disposition::Stop => more.lost("was lost", &failed),
                     Err(failed) => queue.stop(failed),
                 }
             });
         }
-        if let Err(failed) = queue.work(first, caller) {
+        let done = before(first).and_then(|done| {
+            stopped = done;
+            if stopped.is_none() { queue.work(first, caller) } else { Ok(()) }
+        });
+        queue.is_over.store(true, Ordering::Relaxed);
+        if let Err(failed) = done {
             queue.stop(failed);
         }
     });
-    queue.stopped.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    let failed = queue.stopped.into_inner().unwrap_or_else(PoisonError::into_inner);
+    failed.map_or(Ok(stopped), Err)
 }
 
 /// The part files, of which each is taken once.
@@ -84,6 +104,8 @@ struct Queue<'a, E> {
     files: &'a [Mutex<&'a mut FileToDeliver>],
     next: AtomicUsize,
     stopped: Mutex<Option<BatchFault<E>>>,
+    /// No further one is to be begun.
+    is_over: AtomicBool,
 }
 
 impl<E> Queue<'_, E> {
@@ -92,7 +114,7 @@ impl<E> Queue<'_, E> {
     }
 
     fn is_stopped(&self) -> bool {
-        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.is_over.load(Ordering::Relaxed) || self.stopped.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Uploads one file after the other until there is none left.

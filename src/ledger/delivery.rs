@@ -150,7 +150,7 @@ impl Ledger {
             .collect()
     }
 
-    /// Records something that happened, or is about to be done, to a file in `state`, and the state that follows.
+    /// Records something that happened, or is about to be done, to a file in `state`.
     ///
     /// # Errors
     /// [`LedgerFault`]; nothing was recorded then, and the act must not be done. [`LedgerFault::Overtaken`] when the file
@@ -162,10 +162,8 @@ impl Ledger {
         state: &FileState,
         fact: &DeliveryFact,
         now: UtcTime,
-    ) -> Result<FileState> {
-        let next = state.clone().apply(fact).map_err(|fault| LedgerFault::Row(fault.to_string()))?;
-        self.record_deliveries(batch, &[Told { file, state: state.clone(), fact: fact.clone() }], now)?;
-        Ok(next)
+    ) -> Result<()> {
+        self.record_deliveries(batch, &[Told { file, state: state.clone(), fact: fact.clone() }], now)
     }
 
     /// The same of several files of a batch, or of one several times, in one transaction: all of it or nothing.

@@ -121,6 +121,21 @@ fn from_an_answer_that_is_not_understood_nothing_is_guessed() {
 }
 
 #[test]
+fn an_answer_that_is_too_large_keeps_no_other_from_being_read() {
+    let partner = Partner::new("");
+    partner.0.once();
+    let large = fs::File::create(partner.0.dir().join("answers/a.rsp")).expect("file");
+    large.set_len((16 << 20) + 1).expect("room");
+    partner.answer("b.rsp", &format!("{FIRST}|0||\n"));
+    let expected = "HD0226 answer a.rsp: it has more than 16777216 bytes and is not fetched";
+    assert_eq!((partner.verdicts(), partner.0.alarms()), (vec![Some("accepted"), None], vec![expected.to_owned()]));
+    fs::remove_file(partner.0.dir().join("answers/a.rsp")).expect("removed");
+    partner.0.clock.pass(60);
+    partner.0.once();
+    assert_eq!(partner.0.alarms(), [""; 0]);
+}
+
+#[test]
 fn answers_are_removed_at_the_partner_only_when_it_is_so_configured_and_they_count() {
     let partner = Partner::new(r#", then = "delete""#);
     partner.0.once();

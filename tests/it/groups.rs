@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 const FILES: usize = 5;
 
-/// A server, and what is done when the first file gets its name there.
+/// A server, and somebody who acts while files go there.
 struct Place {
     site: Site,
     server: TestServer,
@@ -25,18 +25,25 @@ struct Place {
 }
 
 impl Place {
-    fn new(act: impl Fn(&Path) -> Act + Send + 'static) -> Self {
+    /// `act` is told of each command, and where the ledger is.
+    fn new(mut act: impl FnMut(&str, &Path) -> Act + Send + 'static) -> Self {
         let (site, server) = (Site::new(), TestServer::demo());
-        let (state, mut is_done) = (site.path("state/ledger.db"), false);
-        let proxy = ControlProxy::before(port_of(&server), move |_, command: &str| {
-            if !command.starts_with("RNTO") || std::mem::replace(&mut is_done, true) {
-                return Act::Pass;
-            }
-            act(&state)
-        });
+        let state = site.path("state/ledger.db");
+        let proxy = ControlProxy::before(port_of(&server), move |_, command: &str| act(command, &state));
         hour(&site, 0, i64::try_from(FILES).expect("few"));
         let config = configure(&site, &format!("deliver = \"{}\"", ftp_url(proxy.port())), false);
         Self { site, server, config }
+    }
+
+    /// The same, when the first file gets its name.
+    fn at_the_first_name(act: impl Fn(&Path) -> Act + Send + 'static) -> Self {
+        let mut is_done = false;
+        Self::new(move |command, state| {
+            if !command.starts_with("RNTO") || std::mem::replace(&mut is_done, true) {
+                return Act::Pass;
+            }
+            act(state)
+        })
     }
 
     fn states(&self) -> Vec<FileState> {
@@ -66,26 +73,40 @@ fn entry(acts: Vec<Change>) -> OrderEntry<'static> {
 const AT: UtcTime = UtcTime::from_nanos(1_730_000_000_000_000_000);
 
 #[test]
-fn a_pause_comes_between_two_files_that_were_announced_together() {
-    let place = Place::new(|state| {
-        change(state, |ledger| {
-            let paused = entry(vec![Change::Pause(format!("feed {}", feed()))]);
-            ledger.record_order(&paused, AT).expect("paused");
-        });
+fn a_pause_comes_between_any_two_files() {
+    let place = Place::new(|command, state| {
+        if command.starts_with("RNTO") {
+            change(state, |ledger| {
+                let paused = entry(vec![Change::Pause(format!("feed {}", feed()))]);
+                ledger.record_order(&paused, AT).expect("paused");
+            });
+        }
         Act::Pass
     });
+    // The first time they were announced together, then they are found uploaded.
+    for shown_by_now in 1..FILES {
+        go(&place.config);
+        assert_eq!(shown(&place.server.files).len(), shown_by_now);
+        place.assert_the_rest_goes_on(FILES - shown_by_now);
+        tell(&place.config, &Order::Resume(Subject::Feed(feed())));
+    }
+    assert_eq!(shown(&place.server.files).first().map(String::as_str), Some(FIRST));
+}
+
+#[test]
+fn files_before_one_that_cannot_be_uploaded_are_shown() {
+    let place = Place::new(|command, _| {
+        let is_fourth = command.starts_with("STOR") && command.contains("_00004.dat");
+        if is_fourth { Act::Answer("552 No room.") } else { Act::Pass }
+    });
     go(&place.config);
-    assert_eq!(shown(&place.server.files), [FIRST]);
-    place.assert_the_rest_goes_on(FILES - 1);
-    tell(&place.config, &Order::Resume(Subject::Feed(feed())));
-    let report = go(&place.config);
-    assert_eq!(report.exit_code(), 0, "{report:?}");
-    assert_eq!(shown(&place.server.files).len(), FILES);
+    go(&place.config);
+    assert_eq!(shown(&place.server.files).len(), 3);
 }
 
 #[test]
 fn a_file_that_is_held_meanwhile_stops_those_behind_it_and_none_before_it() {
-    let place = Place::new(|state| {
+    let place = Place::at_the_first_name(|state| {
         change(state, |ledger| {
             let batch = ledger.batches_to_send(&feed(), 1).expect("batches").pop().expect("a batch");
             let third = batch.files[2].clone();
@@ -102,7 +123,7 @@ fn a_file_that_is_held_meanwhile_stops_those_behind_it_and_none_before_it() {
 
 #[test]
 fn what_a_lost_connection_kept_from_being_begun_is_not_in_doubt() {
-    let place = Place::new(|_| Act::CloseAfter);
+    let place = Place::at_the_first_name(|_| Act::CloseAfter);
     go(&place.config);
     let states = place.states();
     assert!(matches!(states[0], FileState::Renaming { .. }), "{states:?}");

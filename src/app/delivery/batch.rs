@@ -101,7 +101,11 @@ pub(super) fn send_batch(
     let clock = context.clock.as_ref();
     let caller = Caller { open: &open, record: &record, allow: &allow, pause: &pause, clock };
     let limits = GroupLimits { files: target.group_files(&parts), bytes: GROUP_BYTES };
-    let done = deliver_batch(session, target.more, parts, manifest, limits, &caller);
+    let done = std::thread::scope(|scope| {
+        scope.spawn(|| notes.keep_up());
+        let _closing = notes.closing();
+        deliver_batch(session, target.more, parts, manifest, limits, &caller)
+    });
     let written = notes.finish();
     tally.files += notes.delivered();
     // What stopped the delivery is told before what it kept from being recorded.

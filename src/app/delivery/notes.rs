@@ -1,23 +1,25 @@
 //! What the ledger is told of a batch on its way, and when.
 //!
-//! What announces an act is durable before the act. What came of one may wait a moment for the next announcement, for
-//! [`WAITS_MAX`] or for the end of its group: whoever finds the state before it after a crash looks at the server, and does
-//! nothing again that is done.
+//! What announces an act is durable before the act. What came of one may wait a moment for the next announcement, or for
+//! [`WAITS_MAX`], after which a thread records it: whoever finds the state before it after a crash looks at the server,
+//! and does nothing again that is done.
 
 use super::batch::Target;
+use super::wait::lacks_room;
 use super::{DeliveryContext, damage};
 use crate::app::config::PartnerConfig;
 use crate::deliver::FileToDeliver;
 use crate::domain::delivery::{DeliveryFact, FileState, Proof};
 use crate::domain::ids::FileName;
+use crate::domain::time::Length;
 use crate::ledger::LedgerFault;
 use crate::ledger::delivery::{BatchToSend, FileToSend, Told};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-/// What came of an act is recorded at most so long after it is known, as long as more follows. A file that the partner
-/// takes in that time is in doubt when the program dies in it.
+/// What came of an act is recorded at most so long after it is known. A file that the partner takes in that time is in
+/// doubt when the program dies in it.
 const WAITS_MAX: Duration = Duration::from_millis(20);
 
 /// Tells the ledger what is done with the files of one batch; several sessions share it.
@@ -27,6 +29,8 @@ pub(super) struct Notes<'n> {
     batch: &'n BatchToSend,
     rows: BTreeMap<&'n FileName, &'n FileToSend>,
     written: Mutex<Written<'n>>,
+    /// Something waits, or nothing more is told.
+    changed: Condvar,
 }
 
 #[derive(Default)]
@@ -35,9 +39,11 @@ struct Written<'n> {
     states: BTreeMap<i64, FileState>,
     /// What is not recorded yet, and since when the first of it waits.
     waiting: Vec<Told<'n>>,
-    since: Option<Instant>,
+    since: Option<Length>,
     /// Files delivered.
     delivered: u64,
+    /// Nothing more is told.
+    is_closed: bool,
 }
 
 impl Written<'_> {
@@ -56,7 +62,7 @@ impl Written<'_> {
 impl<'n> Notes<'n> {
     pub(super) fn new(context: &'n DeliveryContext, target: &'n Target<'n>, batch: &'n BatchToSend) -> Self {
         let rows = batch.files.iter().map(|file| (&file.name, file)).collect();
-        Self { context, target, batch, rows, written: Mutex::default() }
+        Self { context, target, batch, rows, written: Mutex::default(), changed: Condvar::new() }
     }
 
     fn written(&self) -> MutexGuard<'_, Written<'n>> {
@@ -90,9 +96,10 @@ impl<'n> Notes<'n> {
             let state = written.told(file)?;
             written.waiting.push(Told { file, state, fact });
         }
-        let since = *written.since.get_or_insert_with(Instant::now);
-        let can_wait = facts.iter().all(|(_, fact)| is_outcome(fact)) && since.elapsed() < WAITS_MAX;
+        let since = *written.since.get_or_insert_with(|| self.context.clock.uptime());
+        let can_wait = facts.iter().all(|(_, fact)| is_outcome(fact)) && !self.left(since).is_zero();
         if can_wait {
+            self.changed.notify_one();
             return Ok(());
         }
         if let Err(fault) = self.write(&mut written) {
@@ -122,9 +129,43 @@ impl<'n> Notes<'n> {
         Err(LedgerFault::Overtaken { name: file.name.to_string() })
     }
 
+    /// Records what waits too long, until [`Notes::closing`] is dropped.
+    pub(super) fn keep_up(&self) {
+        let mut written = self.written();
+        while !written.is_closed {
+            written = match written.since.map(|since| self.left(since)) {
+                None => self.changed.wait(written).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => {
+                    // Whoever tells the next fact is told of it, or of the order that overtook one.
+                    if let Err(fault) = self.write(&mut written) {
+                        tracing::debug!("what was delivered is recorded later: {fault}");
+                    }
+                    written.since = None;
+                    written
+                }
+                Some(left) => self.changed.wait_timeout(written, left).unwrap_or_else(PoisonError::into_inner).0,
+            };
+        }
+    }
+
+    /// How long what waits since then may still wait.
+    fn left(&self, since: Length) -> Duration {
+        let waited = self.context.clock.uptime().as_std().saturating_sub(since.as_std());
+        WAITS_MAX.saturating_sub(waited)
+    }
+
+    /// Nothing more is told when this is dropped.
+    pub(super) const fn closing(&self) -> Closing<'_, 'n> {
+        Closing(self)
+    }
+
     /// Records what waits.
     pub(super) fn finish(&self) -> Result<(), LedgerFault> {
-        self.write(&mut self.written())
+        let mut written = self.written();
+        match self.write(&mut written) {
+            Err(fault) if lacks_room(self.context, &fault) => self.write(&mut written),
+            done => done,
+        }
     }
 
     /// Records what waits; keeps it waiting when it cannot be recorded.
@@ -154,11 +195,12 @@ impl<'n> Notes<'n> {
         done?;
         written.since = None;
         let told = std::mem::take(&mut written.waiting);
+        let followed = told.iter().try_for_each(|told| self.follow(told, written));
         if told.iter().any(|told| told.fact.may_show()) {
             // Only what the archive's log names may have been seen by the partner, should the ledger be lost.
             self.context.ledger.tell(self.context.clock.now())?;
         }
-        told.iter().try_for_each(|told| self.follow(told, written))
+        followed
     }
 
     /// What others want to know of a fact that was recorded.
@@ -176,6 +218,16 @@ impl<'n> Notes<'n> {
         damage::report(self.context, file, &next)?;
         written.states.insert(file.row, next);
         Ok(())
+    }
+}
+
+/// Ends [`Notes::keep_up`].
+pub(super) struct Closing<'c, 'n>(&'c Notes<'n>);
+
+impl Drop for Closing<'_, '_> {
+    fn drop(&mut self) {
+        self.0.written().is_closed = true;
+        self.0.changed.notify_all();
     }
 }
 

@@ -115,7 +115,7 @@ pub(super) fn record(
 ) -> Result<bool, SendFault> {
     let now = context.clock.now();
     let recorded = context.ledger.lock().record_delivery(batch, file, &file.state, fact, now);
-    unless_overtaken(recorded.map(|_| ()))
+    unless_overtaken(recorded)
 }
 
 fn unless_overtaken(recorded: Result<(), LedgerFault>) -> Result<bool, SendFault> {
