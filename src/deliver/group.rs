@@ -84,7 +84,7 @@ impl<E: Send + Display> Around<'_, E> {
             let is_alike = !begins_uploaded || file.state.is_delivered() || is_uploaded(file);
             is_small && is_alike && !self.will_stop(file)
         });
-        let count = fit.count().clamp(1, files.len().max(1)).min(files.len());
+        let count = fit.count().max(1).min(files.len());
         files.split_at_mut(count)
     }
 

@@ -17,14 +17,15 @@ impl Ledger {
     /// # Errors
     /// [`LedgerFault`] when the ledger cannot be read at all. Damage is no error here.
     pub fn damage(&self) -> Result<Vec<String>> {
-        let mut found = Vec::new();
-        for part in [Self::damaged_file, Self::damaged_schema, Self::damaged_rows, Self::damaged_history] {
-            match part(self) {
-                Ok(more) => found.extend(more),
-                Err(LedgerFault::Damaged { what, .. }) => found.push(what),
-                Err(fault) => return Err(fault),
-            }
-        }
+        let named = |part: Result<Vec<String>>| match part {
+            Err(LedgerFault::Damaged { what, .. }) => Ok(vec![what]),
+            found => found,
+        };
+        let mut found = named(self.damaged_file())?;
+        let schema = named(self.damaged_schema())?;
+        let rows = named(self.damaged_rows(schema.is_empty()))?;
+        found.extend(schema.into_iter().chain(rows));
+        found.extend(named(self.damaged_history())?);
         Ok(found)
     }
 
@@ -69,12 +70,11 @@ impl Ledger {
         Ok(self.store_value("schema_version")?.is_some_and(|found| upgrade::is_readable(&found)))
     }
 
-    fn damaged_rows(&self) -> Result<Vec<String>> {
+    fn damaged_rows(&self, is_schema_whole: bool) -> Result<Vec<String>> {
         let mut found = Vec::new();
-        // Only the file itself knows what it holds when it is not as this program makes it.
-        let as_made = !self.is_older()? && self.damaged_schema()?.is_empty();
         let own;
-        let tables = if as_made {
+        // Only the file itself knows what it holds when it is not as this program makes it.
+        let tables = if is_schema_whole && !self.is_older()? {
             &self.check(model())?.checked_tables
         } else {
             own = self.check(checked_rows::checked_tables(&self.connection))?;
