@@ -6,13 +6,19 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Ends the program if a test fails before it does.
+/// Ends the program if a test fails before it does, and shows its log then.
 pub struct Running(pub Child);
 
 impl Drop for Running {
+    #[expect(clippy::print_stdout, reason = "the test's output is where the reason of its failure belongs")]
     fn drop(&mut self) {
         self.0.kill().ok();
         self.0.wait().ok();
+        if let Some(mut stderr) = self.0.stderr.take().filter(|_| std::thread::panicking()) {
+            let mut log = String::new();
+            stderr.read_to_string(&mut log).ok();
+            println!("the program's log:\n{log}");
+        }
     }
 }
 

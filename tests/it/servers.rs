@@ -16,6 +16,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -479,10 +480,14 @@ fn ftp_as(user: &str, port: u16, password: &str) -> Endpoint {
     Endpoint::Ftp(FtpEndpoint { protection, host, port, user: user.to_owned(), password, bind: None, wire })
 }
 
-/// A port that nobody listens on now.
+/// A port that nobody listens on, and that nobody is given meanwhile: below the ports that the system gives to
+/// connections and to listeners that ask for any (32768 and up), and each one once in this process.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("free port");
-    listener.local_addr().expect("address").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id() * 100;
+    let ports = std::iter::repeat_with(|| 20_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000);
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    ports.take(10_000).map(|port| u16::try_from(port).expect("a port")).find(is_free).expect("a free port")
 }
 
 /// A directory that the servers' user can pass through.
