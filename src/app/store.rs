@@ -257,6 +257,8 @@ fn open_ledger(disk: &Arc<dyn Disk>, dir: &Path, id: StoreId, beside: &Beside) -
             return Err(inconsistent("the ledger is missing although there is a journal".to_owned()));
         }
         beside.refuse_fresh(disk.as_ref())?;
+        // A start that died may have left the name STORE_ID without making it durable: a ledger without it is refused.
+        disk.sync_dir(dir, SyncPoint::StateFile).map_err(disk_fault("sync", dir))?;
         // Made under another name, so that a crash leaves either no ledger or a whole one.
         let staged = dir.join("ledger.new");
         for file in ["ledger.new", "ledger.new-wal", "ledger.new-shm"] {

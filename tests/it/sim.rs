@@ -120,6 +120,30 @@ fn killed_at_every_operation_and_the_power_goes_while_it_recovers() {
     });
 }
 
+/// What one start has named and not made durable is nothing that the next may build upon.
+#[test]
+fn killed_while_the_state_is_made_and_the_power_goes_in_the_next_start() {
+    const STEPS: usize = 14;
+    let whole = run(&Place::new(), Setup::undisturbed(WORKLOAD)).unwrap_or_else(|broken| panic!("{broken}"));
+    let broken = Mutex::new(Vec::new());
+    on_all_processors(STEPS * STEPS, &|place, (): &mut (), index| {
+        let (first, second) = ((index / STEPS) as u64, (index % STEPS) as u64);
+        let crash = |when, end| Disturbance { when, fault: Fault::Crash, end };
+        for kind in Kind::ALL {
+            let disturbances = [crash(When::At(first), End::Killed), crash(When::After(second), End::PowerCut(kind))];
+            let setup = Setup { disturbances: disturbances.into(), ..Setup::undisturbed(WORKLOAD) };
+            match guarded(|| run(place, setup)) {
+                Ok(outcome) if outcome.content == whole.content => {}
+                Ok(_) => broken.lock().expect("lock").push(format!("{first}, {second}, {kind:?}: other files")),
+                Err(what) => broken.lock().expect("lock").push(format!("{first}, {second}, {kind:?}: {what}")),
+            }
+        }
+        true
+    });
+    let broken = broken.into_inner().expect("lock");
+    assert!(broken.is_empty(), "{}, the first: {}", broken.len(), broken[0]);
+}
+
 /// A line for those who read the output of tests.
 #[expect(clippy::print_stdout, reason = "the figures belong into the documentation")]
 fn say(line: &str) {

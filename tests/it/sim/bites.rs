@@ -1,15 +1,17 @@
 //! Do the tests bite? One sync or one ledger entry at a time is left out, and something must be noticed. The looks at
 //! the partner's server have [`super::looks`].
 
-use super::disk::Habits;
-use super::say;
-use super::scenario::{Setup, run};
+use super::disk::{Fault, Habits};
+use super::place::Place;
+use super::scenario::{Disturbance, Setup, When, run};
 use super::seeds::{guarded, on_all_processors};
+use super::survival::{End, Kind};
+use super::{WORKLOAD, say};
 use hourdrop::disk::SyncPoint;
 use std::sync::Mutex;
 
-/// Seeds within which a point that is left out must be noticed. Most are at the first.
-const SEEDS_MAX: usize = 600;
+/// Seeds that are tried first. Most points are noticed at the first of them.
+const SEEDS_FIRST: usize = 100;
 /// Seeds that show that a point which is durable twice over may be left out.
 const HARMLESS_SEEDS: usize = 200;
 
@@ -64,21 +66,21 @@ const fn without(point: SyncPoint) -> Without {
     }
 }
 
-/// A promise that is broken when this point is left out, within so many seeds.
-fn broken_without(point: SyncPoint, seeds: usize) -> Option<String> {
+/// A promise that is broken when this point is left out, within so many of these runs.
+fn broken_without(point: SyncPoint, runs: usize, setup: impl Fn(usize) -> Setup + Sync) -> Option<String> {
     let found = Mutex::new(None);
-    on_all_processors(seeds, &|place, (): &mut (), index| {
-        let setup = Setup::of_seed(index as u64);
-        let habits = Habits { left_out: Some(point), ..setup.habits };
-        match guarded(|| run(place, Setup { habits, ..setup })) {
+    on_all_processors(runs, &|place, (): &mut (), index| {
+        let whole = setup(index);
+        let habits = Habits { left_out: Some(point), ..whole.habits };
+        match guarded(|| run(place, Setup { habits, ..whole })) {
             Ok(_) => true,
             Err(what) => {
                 // With the point everything is well.
-                if let Err(anyway) = guarded(|| run(place, Setup::of_seed(index as u64))) {
-                    panic!("seed {index} without anything left out: {anyway}");
+                if let Err(anyway) = guarded(|| run(place, setup(index))) {
+                    panic!("run {index} without anything left out: {anyway}");
                 }
                 let what = what.lines().next().unwrap_or_default().to_owned();
-                found.lock().expect("lock").get_or_insert(format!("seed {index}: {what}"));
+                found.lock().expect("lock").get_or_insert(format!("run {index}: {what}"));
                 false
             }
         }
@@ -86,22 +88,32 @@ fn broken_without(point: SyncPoint, seeds: usize) -> Option<String> {
     found.into_inner().expect("lock")
 }
 
+/// Runs that seeds make, and then runs in each of which the power goes at another operation.
+fn seeds_and_cuts(index: usize) -> Setup {
+    let Some(number) = index.checked_sub(SEEDS_FIRST) else { return Setup::of_seed(index as u64) };
+    let end = End::PowerCut(Kind::Nothing);
+    let cut = Disturbance { when: When::At(number as u64), fault: Fault::Crash, end };
+    Setup { disturbances: [cut].into(), ..Setup::undisturbed(WORKLOAD) }
+}
+
 #[test]
 fn every_sync_and_every_ledger_entry_that_is_left_out_is_noticed() {
+    let whole = run(&Place::new(), Setup::undisturbed(WORKLOAD)).unwrap_or_else(|broken| panic!("{broken}"));
+    let runs = SEEDS_FIRST + usize::try_from(whole.operations).expect("small");
     let mut missed = Vec::new();
     for point in POINTS.into_iter().filter(|point| without(*point) == Without::Noticed) {
-        match broken_without(point, SEEDS_MAX) {
+        match broken_without(point, runs, seeds_and_cuts) {
             Some(what) => say(&format!("without {point:?}: {what}")),
             None => missed.push(point),
         }
     }
-    assert!(missed.is_empty(), "{SEEDS_MAX} runs without these broke no promise: {missed:?}");
+    assert!(missed.is_empty(), "{runs} runs without these broke no promise: {missed:?}");
 }
 
 #[test]
 fn what_the_ledger_is_told_again_may_be_lost() {
     for point in POINTS.into_iter().filter(|point| without(*point) == Without::Harmless) {
-        let broken = broken_without(point, HARMLESS_SEEDS);
+        let broken = broken_without(point, HARMLESS_SEEDS, |index| Setup::of_seed(index as u64));
         assert_eq!(broken, None, "without {point:?}");
     }
 }
