@@ -183,7 +183,11 @@ impl<'n> Notes<'n> {
                 written.waiting = vec![told];
                 match self.write(written) {
                     Ok(()) => {}
-                    Err(LedgerFault::Overtaken { .. }) => written.waiting.clear(),
+                    Err(LedgerFault::Overtaken { name }) => {
+                        let partner = &self.target.partner.id;
+                        tracing::warn!(%partner, file = %name, "a person's order came before what became of it was recorded");
+                        written.waiting.clear();
+                    }
                     Err(fault) => {
                         written.waiting.extend(known);
                         return Err(fault);
