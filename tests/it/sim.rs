@@ -48,7 +48,7 @@ mod workload;
 
 use disk::Fault;
 use place::Place;
-use scenario::{Disturbance, Setup, When, run};
+use scenario::{Disturbance, Outcome, Setup, When, run};
 use seeds::{Seeds, guarded, on_all_processors, run_part};
 use std::sync::Mutex;
 use survival::{End, Kind};
@@ -62,27 +62,50 @@ const FLIPS: u64 = 600;
 /// The input of the runs that are stopped everywhere: with supplements, and with segments that are freed.
 const WORKLOAD: u64 = 1;
 
-/// The program is stopped at every operation of a run, each time in another run; `second` may stop the recovery.
-fn stop_everywhere(end: End, second: impl Fn(u64) -> Option<Disturbance> + Sync) {
-    let whole = run(&Place::new(), Setup::undisturbed(WORKLOAD)).unwrap_or_else(|broken| panic!("{broken}"));
-    let count = usize::try_from(whole.operations).expect("small");
-    assert!(count > 300, "{count}");
+/// A run in which nothing goes wrong.
+fn undisturbed() -> Outcome {
+    run(&Place::new(), Setup::undisturbed(WORKLOAD)).unwrap_or_else(|broken| panic!("{broken}"))
+}
+
+/// A run in which these go wrong.
+fn disturbed(disturbances: impl IntoIterator<Item = Disturbance>) -> Setup {
+    Setup { disturbances: disturbances.into_iter().collect(), ..Setup::undisturbed(WORKLOAD) }
+}
+
+const fn crash(when: When, end: End) -> Disturbance {
+    Disturbance { when, fault: Fault::Crash, end }
+}
+
+/// In so many runs the partner gets what it gets in the undisturbed one.
+fn end_alike<D>(whole: &Outcome, runs: usize, disturbances: impl Fn(usize) -> D + Sync)
+where
+    D: IntoIterator<Item = Disturbance>,
+{
     let broken = Mutex::new(Vec::new());
-    on_all_processors(count, &|place, (): &mut (), index| {
-        let number = index as u64;
-        let first = Disturbance { when: When::At(number), fault: Fault::Crash, end };
-        let setup =
-            Setup { disturbances: [first].into_iter().chain(second(number)).collect(), ..Setup::undisturbed(WORKLOAD) };
+    on_all_processors(runs, &|place, (): &mut (), index| {
+        let setup = disturbed(disturbances(index));
+        let planned = format!("{:?}", setup.disturbances);
         let what = match guarded(|| run(place, setup)) {
             Ok(outcome) if outcome.content == whole.content => return true,
             Ok(_) => "the partner got other files than after an undisturbed run".to_owned(),
             Err(what) => what,
         };
-        broken.lock().expect("lock").push(format!("{end:?} at operation {number}: {what}"));
+        broken.lock().expect("lock").push(format!("{planned}: {what}"));
         true
     });
     let broken = broken.into_inner().expect("lock");
-    assert!(broken.is_empty(), "{} of {count}, the first: {}", broken.len(), broken[0]);
+    assert!(broken.is_empty(), "{} of {runs}, the first: {}", broken.len(), broken[0]);
+}
+
+/// The program is stopped at every operation of a run, each time in another run; `second` may stop the recovery.
+fn stop_everywhere(end: End, second: impl Fn(u64) -> Option<Disturbance> + Sync) {
+    let whole = undisturbed();
+    let count = usize::try_from(whole.operations).expect("small");
+    assert!(count > 300, "{count}");
+    end_alike(&whole, count, |index| {
+        let number = index as u64;
+        [crash(When::At(number), end)].into_iter().chain(second(number))
+    });
 }
 
 #[test]
@@ -116,7 +139,7 @@ fn killed_at_every_operation_and_the_power_goes_while_it_recovers() {
     let cut = End::PowerCut(Kind::Nothing);
     stop_everywhere(End::Killed, |number| {
         let count = fastrand::Rng::with_seed(number).u64(..40);
-        Some(Disturbance { when: When::After(count), fault: Fault::Crash, end: cut })
+        Some(crash(When::After(count), cut))
     });
 }
 
@@ -124,24 +147,12 @@ fn killed_at_every_operation_and_the_power_goes_while_it_recovers() {
 #[test]
 fn killed_while_the_state_is_made_and_the_power_goes_in_the_next_start() {
     const STEPS: usize = 14;
-    let whole = run(&Place::new(), Setup::undisturbed(WORKLOAD)).unwrap_or_else(|broken| panic!("{broken}"));
-    let broken = Mutex::new(Vec::new());
-    on_all_processors(STEPS * STEPS, &|place, (): &mut (), index| {
-        let (first, second) = ((index / STEPS) as u64, (index % STEPS) as u64);
-        let crash = |when, end| Disturbance { when, fault: Fault::Crash, end };
-        for kind in Kind::ALL {
-            let disturbances = [crash(When::At(first), End::Killed), crash(When::After(second), End::PowerCut(kind))];
-            let setup = Setup { disturbances: disturbances.into(), ..Setup::undisturbed(WORKLOAD) };
-            match guarded(|| run(place, setup)) {
-                Ok(outcome) if outcome.content == whole.content => {}
-                Ok(_) => broken.lock().expect("lock").push(format!("{first}, {second}, {kind:?}: other files")),
-                Err(what) => broken.lock().expect("lock").push(format!("{first}, {second}, {kind:?}: {what}")),
-            }
-        }
-        true
+    let kinds = Kind::ALL.len();
+    end_alike(&undisturbed(), STEPS * STEPS * kinds, |index| {
+        let (steps, kind) = (index / kinds, Kind::ALL[index % kinds]);
+        let (first, second) = ((steps / STEPS) as u64, (steps % STEPS) as u64);
+        [crash(When::At(first), End::Killed), crash(When::After(second), End::PowerCut(kind))]
     });
-    let broken = broken.into_inner().expect("lock");
-    assert!(broken.is_empty(), "{}, the first: {}", broken.len(), broken[0]);
 }
 
 /// A line for those who read the output of tests.

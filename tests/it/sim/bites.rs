@@ -1,12 +1,11 @@
 //! Do the tests bite? One sync or one ledger entry at a time is left out, and something must be noticed. The looks at
 //! the partner's server have [`super::looks`].
 
-use super::disk::{Fault, Habits};
-use super::place::Place;
-use super::scenario::{Disturbance, Setup, When, run};
+use super::disk::Habits;
+use super::scenario::{Setup, When, run};
 use super::seeds::{guarded, on_all_processors};
 use super::survival::{End, Kind};
-use super::{WORKLOAD, say};
+use super::{crash, disturbed, say, undisturbed};
 use hourdrop::disk::SyncPoint;
 use std::sync::Mutex;
 
@@ -91,15 +90,12 @@ fn broken_without(point: SyncPoint, runs: usize, setup: impl Fn(usize) -> Setup 
 /// Runs that seeds make, and then runs in each of which the power goes at another operation.
 fn seeds_and_cuts(index: usize) -> Setup {
     let Some(number) = index.checked_sub(SEEDS_FIRST) else { return Setup::of_seed(index as u64) };
-    let end = End::PowerCut(Kind::Nothing);
-    let cut = Disturbance { when: When::At(number as u64), fault: Fault::Crash, end };
-    Setup { disturbances: [cut].into(), ..Setup::undisturbed(WORKLOAD) }
+    disturbed([crash(When::At(number as u64), End::PowerCut(Kind::Nothing))])
 }
 
 #[test]
 fn every_sync_and_every_ledger_entry_that_is_left_out_is_noticed() {
-    let whole = run(&Place::new(), Setup::undisturbed(WORKLOAD)).unwrap_or_else(|broken| panic!("{broken}"));
-    let runs = SEEDS_FIRST + usize::try_from(whole.operations).expect("small");
+    let runs = SEEDS_FIRST + usize::try_from(undisturbed().operations).expect("small");
     let mut missed = Vec::new();
     for point in POINTS.into_iter().filter(|point| without(*point) == Without::Noticed) {
         match broken_without(point, runs, seeds_and_cuts) {
