@@ -26,7 +26,7 @@ fn start() -> (FtpServer, tempfile::TempDir) {
     fs::write(dir.path().join("beside.dat"), BESIDE).expect("write");
     let root = dir.path().join("account");
     furnish(&root);
-    let limits = Limits { idle: Duration::from_secs(5), login_delay: Duration::ZERO, ..Limits::default() };
+    let limits = Limits { idle: Duration::from_secs(2), login_delay: Duration::ZERO, ..Limits::default() };
     let settings = ServerSettings { limits, ..ServerSettings::on_loopback(0) };
     let account = Account { name: "acme".to_owned(), password: "secret".into(), root, access: Access::Full };
     (FtpServer::bind(settings).and_then(|bound| bound.serve(&[account])).expect("a server"), dir)

@@ -67,7 +67,7 @@ pub struct ServerSettings {
 /// How much of everything.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// A session without a command for so long is ended.
+    /// A session without a command for so long is ended. A data connection may take as long, but 20 s at most.
     pub idle: Duration,
     /// Most sessions at a time.
     pub sessions_max: usize,

@@ -17,6 +17,8 @@ use tokio::time::{Duration, Instant};
 const LOGIN_DEADLINE: Duration = Duration::from_mins(1);
 /// Most wrong passwords of one session.
 const WRONG_PASSWORDS_MAX: u8 = 3;
+/// Most waits for a data connection, one after the other, that nobody made.
+const WAITS_IN_VAIN_MAX: u8 = 3;
 
 /// Whether the session goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +46,8 @@ struct Session<'s> {
     entered: Option<Entered>,
     /// The port that waits for the next data connection.
     passive: Option<TcpListener>,
+    /// How often in a row nobody connected to it.
+    waits_in_vain: u8,
     /// EPSV ALL was given (RFC 2428, 4).
     extended_only: bool,
     /// Where the next RETR begins.
@@ -79,6 +83,7 @@ pub(super) async fn serve(
         login_by: Instant::now() + LOGIN_DEADLINE,
         entered: None,
         passive: None,
+        waits_in_vain: 0,
         extended_only: false,
         restart: 0,
         rename_from: None,
@@ -111,6 +116,9 @@ impl Session<'_> {
             };
             if self.answer(&line).await? == Flow::Ends {
                 return Ok(());
+            }
+            if self.waits_in_vain >= WAITS_IN_VAIN_MAX {
+                return self.control.reply(421, "Nobody connects for the data. Connect again.").await;
             }
         }
     }

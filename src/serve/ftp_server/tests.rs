@@ -247,6 +247,49 @@ fn a_silent_session_is_ended() {
 }
 
 #[test]
+fn a_client_that_goes_away_is_not_waited_for_at_a_data_port() {
+    let dir = tempfile::tempdir().expect("directory");
+    let limits = Limits { sessions_max: 1, ..Limits::default() };
+    let server = start(settings(limits), &[account("acme", dir.path())]);
+    let mut gone = Client::of(&server, "acme");
+    gone.passive();
+    gone.send("LIST\r\n");
+    drop(gone);
+    // Its seat is free long before the 20 s of a data connection.
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while !Client::new(&server).reply().starts_with("220 ") {
+        assert!(std::time::Instant::now() < deadline, "the seat is still taken");
+    }
+}
+
+#[test]
+fn a_wait_for_a_data_connection_can_be_given_up() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = start(settings(Limits::default()), &[account("acme", dir.path())]);
+    let mut client = Client::of(&server, "acme");
+    client.passive();
+    client.send("LIST\r\n");
+    client.says("ABOR", 426);
+    assert!(client.reply().starts_with("226 "));
+    client.says("NOOP", 200);
+}
+
+#[test]
+fn a_session_whose_data_connections_are_never_made_is_ended() {
+    let dir = tempfile::tempdir().expect("directory");
+    let limits = Limits { idle: Duration::from_millis(200), ..Limits::default() };
+    let server = start(settings(limits), &[account("acme", dir.path())]);
+    let mut client = Client::of(&server, "acme");
+    // All at once: the session is never idle. More than is read ahead while a transfer waits.
+    client.send(&"EPSV\r\nLIST\r\n".repeat(300));
+    for _ in 0..3 {
+        assert!(client.reply().starts_with("229 "));
+        assert!(client.reply().starts_with("425 "));
+    }
+    assert!(client.reply().starts_with("421 "));
+}
+
+#[test]
 fn commands_without_end_are_not_gathered() {
     let dir = tempfile::tempdir().expect("directory");
     let server = start(settings(Limits::default()), &[account("acme", dir.path())]);

@@ -11,8 +11,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-/// How long a client may take to connect to its passive port.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
 /// How long a transfer may stand still.
 const STALL_DEADLINE: Duration = Duration::from_mins(1);
 /// How long a client may take to close its side of a connection that has brought everything.
@@ -52,16 +50,13 @@ impl PassivePorts {
 
 /// Waits for the client. Whoever else connects is sent away.
 pub(super) async fn accept(listener: &TcpListener, client: IpAddr) -> io::Result<TcpStream> {
-    let accepting = async {
-        loop {
-            let (connection, peer) = listener.accept().await?;
-            if peer.ip().to_canonical() == client {
-                connection.set_nodelay(true)?;
-                return Ok(connection);
-            }
+    loop {
+        let (connection, peer) = listener.accept().await?;
+        if peer.ip().to_canonical() == client {
+            connection.set_nodelay(true)?;
+            return Ok(connection);
         }
-    };
-    timeout(CONNECT_DEADLINE, accepting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
 }
 
 /// Why a transfer ended early.

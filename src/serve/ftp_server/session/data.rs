@@ -11,6 +11,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 use tokio::time::timeout;
 
+/// How long a client may take to connect to its passive port.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
 /// How long a client may take to agree on TLS for its data.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -123,10 +125,20 @@ impl Session<'_> {
             self.control.reply(425, "PASV or EPSV comes first.").await?;
             return Ok(None);
         };
-        let Ok(connection) = transfer::accept(&listener, self.peer).await else {
+        let patience = self.shared.limits.idle.min(CONNECT_DEADLINE);
+        let connecting = tokio::select! {
+            connecting = timeout(patience, transfer::accept(&listener, self.peer)) => connecting,
+            () = self.control.until_aborted() => {
+                self.control.reply(426, "Given up before the data connection was made.").await?;
+                return Ok(None);
+            }
+        };
+        let Ok(Ok(connection)) = connecting else {
+            self.waits_in_vain += 1;
             self.control.reply(425, "Nobody connected for the data.").await?;
             return Ok(None);
         };
+        self.waits_in_vain = 0;
         drop(listener);
         self.control.reply(150, "Here it comes.").await?;
         let tls = self.shared.tls.as_ref().filter(|_| self.protects_data);
