@@ -50,6 +50,15 @@ pub enum Target {
     File(FeedId, String),
 }
 
+impl Target {
+    /// The feed.
+    #[must_use]
+    pub const fn feed(&self) -> &FeedId {
+        let (Self::Hour(feed, _) | Self::File(feed, _)) = self;
+        feed
+    }
+}
+
 /// How a person settles a doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SettleAs {
@@ -78,6 +87,10 @@ pub enum Order {
     Settle(Target, SettleAs),
     /// End the doubt about everything of the feed.
     SettleAll(FeedId, SettleAs),
+    /// Delivered files were taken, which nobody can see.
+    PickedUp(Target),
+    /// All files of the feed that wait to be picked up were taken.
+    AllPickedUp(FeedId),
     /// Let records in quarantine come in again.
     Retry(Vec<QuarantineFilter>),
 }
@@ -199,6 +212,8 @@ impl Exporter {
             Order::Release(Target::File(feed, name)) => files::release(ledger, feed, name)?,
             Order::Void(Target::File(feed, name)) => files::void(ledger, feed, name)?,
             Order::VoidWaiting(feed) => waiting::void_all(ledger, feed, self.applied.next())?,
+            Order::PickedUp(target) => files::picked_up(ledger, target.feed(), Some(target))?,
+            Order::AllPickedUp(feed) => files::picked_up(ledger, feed, None)?,
             Order::Settle(target, how) => {
                 files::settle(ledger, target, *how, &|name| self.settled(target, name, *how, at))?
             }
@@ -221,7 +236,7 @@ impl Exporter {
             Act::HoldBack(feed, _) | Act::LetGo(feed, _) => feed,
             Act::Reopen { id, .. } => &id.feed,
             Act::VoidWaiting(hour) => &hour.feed,
-            Act::Pause(_) | Act::Resume(_) | Act::Files { .. } | Act::SettleAnswer(..) => return,
+            Act::Pause(_) | Act::Resume(_) | Act::Files { .. } | Act::SettleAnswer(..) | Act::PickedUp(_) => return,
         };
         let Some(feed) = self.feeds.iter_mut().find(|feed| feed.id() == id) else { return };
         match act {
@@ -249,7 +264,7 @@ impl Exporter {
                 feed.close(ClosedHour::new(hour.partition, revision, state, hour.cut));
                 feed.closed_second = feed.closed_second.max(Some(hour.partition.end));
             }
-            Act::Pause(_) | Act::Resume(_) | Act::Files { .. } | Act::SettleAnswer(..) => {}
+            Act::Pause(_) | Act::Resume(_) | Act::Files { .. } | Act::SettleAnswer(..) | Act::PickedUp(_) => {}
         }
     }
 }

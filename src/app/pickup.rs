@@ -18,6 +18,7 @@ use super::answers;
 use super::config::{PartnerConfig, PickupRule};
 use super::delivery::DeliveryContext;
 use crate::archive::ArchiveFault;
+use crate::domain::ids::FeedId;
 use crate::domain::time::{Length, UtcTime};
 use crate::ledger::LedgerFault;
 use crate::remote::{Address, Remote, RemoteFault, RemotePath};
@@ -124,11 +125,12 @@ impl Watch {
 
 /// Whether a server is to be looked at while nothing is sent: the first always, another as long as files of ours wait there.
 pub(super) fn is_watched(context: &DeliveryContext, partner: &PartnerConfig, server: usize) -> bool {
-    let label = || partner.server_label(server);
     let ledger = context.ledger.lock();
-    server == 0
-        || look_every(partner).is_some()
-            && partner.feeds.iter().any(|feed| ledger.waits_at_server(&feed.id, &label()).unwrap_or(true))
+    let waits_here = |feed: &FeedId| {
+        let servers = ledger.waiting_servers(feed);
+        servers.map_or(true, |servers| servers.iter().any(|at| partner.server_of(at) == Some(server)))
+    };
+    server == 0 || look_every(partner).is_some() && partner.feeds.iter().any(|feed| waits_here(&feed.id))
 }
 
 /// Ends the alarms about what is not looked at any more.

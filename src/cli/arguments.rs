@@ -327,10 +327,10 @@ pub struct VoidArguments {
 pub struct SettleArguments {
     #[command(flatten)]
     pub target: TargetArguments,
-    /// Everything of the feed that is in doubt or in conflict
+    /// Everything of the feed that is in doubt or in conflict, or with `picked-up` everything that waits to be taken
     #[arg(long, conflicts_with = "hour")]
     pub all: bool,
-    /// The partner has it, or it is sent again under the same name
+    /// The partner has it; or it is sent again under the same name; or a delivered file was taken
     #[arg(long = "as", value_name = "WAY", value_enum)]
     pub how: SettleWay,
     #[command(flatten)]
@@ -344,6 +344,8 @@ pub enum SettleWay {
     Delivered,
     /// It is sent again.
     Resend,
+    /// The partner took it from where hourdrop cannot look any more.
+    PickedUp,
 }
 
 #[derive(Debug, Args)]

@@ -81,17 +81,23 @@ pub fn void(context: &Context, arguments: &VoidArguments) -> Result<Answer, Fail
 /// `settle`.
 pub fn settle(context: &Context, arguments: &SettleArguments) -> Result<Answer, Failure> {
     let config = begin(context)?;
-    let how = match arguments.how {
-        SettleWay::Delivered => SettleAs::Delivered,
-        SettleWay::Resend => SettleAs::Resend,
-    };
     let (order, what) = if arguments.all {
         let feed = feed(context, &config, &arguments.target.subject)?.id.clone();
         let what = feed.to_string();
-        (Order::SettleAll(feed, how), what)
+        let order = match arguments.how {
+            SettleWay::Delivered => Order::SettleAll(feed, SettleAs::Delivered),
+            SettleWay::Resend => Order::SettleAll(feed, SettleAs::Resend),
+            SettleWay::PickedUp => Order::AllPickedUp(feed),
+        };
+        (order, what)
     } else {
         let (target, what) = target(context, &config, &arguments.target)?;
-        (Order::Settle(target, how), what)
+        let order = match arguments.how {
+            SettleWay::Delivered => Order::Settle(target, SettleAs::Delivered),
+            SettleWay::Resend => Order::Settle(target, SettleAs::Resend),
+            SettleWay::PickedUp => Order::PickedUp(target),
+        };
+        (order, what)
     };
     carry_out(context, &config, order, &what, &arguments.why.reason, &arguments.why.wait)
 }
@@ -298,6 +304,7 @@ fn sentence(order: &Order, what: &str, done: &Done) -> String {
         Order::Settle(_, SettleAs::Delivered) | Order::SettleAll(_, SettleAs::Delivered) => {
             format!("{what} is settled: {files} delivered, on your word")
         }
+        Order::PickedUp(_) | Order::AllPickedUp(_) => format!("{what} is settled: {files} picked up, on your word"),
         Order::Settle(..) | Order::SettleAll(..) => format!("{what} is settled: {files} to be sent again"),
         Order::Retry(_) => String::new(),
     };

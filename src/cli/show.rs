@@ -306,6 +306,7 @@ const fn sign(how: Taken) -> &'static str {
         Taken::Moved => "it lies where the partner moves files to",
         Taken::Renamed => "it has the name that the partner gives it",
         Taken::Deleted => "the partner deleted it on our server",
+        Taken::Person => "on the word of a person",
     }
 }
 

@@ -4,6 +4,7 @@
 //! state says what may have happened. From [`FileState::Renaming`] there is no way back to an earlier state: once a
 //! rename may have been sent, only looking, or a person, settles what became of the file.
 
+use super::place;
 use super::time::UtcTime;
 use std::fmt;
 use std::sync::Arc;
@@ -357,7 +358,7 @@ impl FileState {
 
             // What is written under the final name at once is on its way and shown in one.
             (Uploading { attempt, temporary }, Fact::RenameConfirmed(proof))
-                if attempt.exposed && proof.name == temporary =>
+                if attempt.exposed && place::split(&proof.name).1 == place::split(&temporary).1 =>
             {
                 delivered(proof)
             }

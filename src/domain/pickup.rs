@@ -21,10 +21,12 @@ pub enum Taken {
     Renamed,
     /// The partner deleted it on our own server.
     Deleted,
+    /// A person has said so.
+    Person,
 }
 
 impl Taken {
-    const ALL: [Self; 4] = [Self::Missing, Self::Moved, Self::Renamed, Self::Deleted];
+    const ALL: [Self; 5] = [Self::Missing, Self::Moved, Self::Renamed, Self::Deleted, Self::Person];
 
     /// The word that the ledger stores.
     #[must_use]
@@ -34,6 +36,7 @@ impl Taken {
             Self::Moved => "moved",
             Self::Renamed => "renamed",
             Self::Deleted => "deleted",
+            Self::Person => "person",
         }
     }
 

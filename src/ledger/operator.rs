@@ -4,6 +4,7 @@
 use super::answers::settle_answer;
 use super::batches::{apply, batch_row, subject};
 use super::delivery::{BatchToSend, FileToSend, change_file, expect_state, follow_files};
+use super::pickup::{PickupChange, record_word};
 use super::{Fact, Ledger, LedgerFault, Result, append_fact, ask, row, run, signed, unsigned};
 use crate::disk::SyncPoint;
 use crate::domain::batch::{BatchFact, BatchId, BatchState};
@@ -43,6 +44,8 @@ pub enum Act {
     VoidWaiting(WaitingHour),
     /// What the partner did not accept of a batch, given with its row, is settled.
     SettleAnswer(i64, BatchId),
+    /// Delivered files were taken, which nobody could see.
+    PickedUp(Vec<PickupChange>),
 }
 
 /// An hour with records that no plan has taken.
@@ -259,6 +262,7 @@ fn carry_out(t: &Transaction<'_>, act: &Act, reason: &str, now: UtcTime) -> Resu
         Act::Files { batch, changes } => change_files(t, batch, changes, reason, now),
         Act::VoidWaiting(hour) => void_waiting(t, hour, reason, now),
         Act::SettleAnswer(batch, id) => settle_answer(t, *batch, id, reason, now),
+        Act::PickedUp(changes) => record_word(t, changes, reason, now),
     }
 }
 

@@ -1,14 +1,13 @@
 //! What partners do with delivered files: seen, missed, picked up, there again, or removed by us.
 
 use super::batches::{apply, parse_state, subject};
-use super::{Fact, Ledger, LedgerFault, Result, append_fact, ask, row, run, unsigned};
+use super::{Fact, Ledger, LedgerFault, Result, append_fact, row, run, unsigned};
 use crate::disk::SyncPoint;
 use crate::domain::answer::Verdict;
 use crate::domain::batch::{BatchFact, BatchId, BatchState};
 use crate::domain::ids::{FeedId, FileName, PartNumber, PartnerId, Revision};
 use crate::domain::period::Partition;
 use crate::domain::pickup::{Pickup, PickupFact, PickupState, Stamp, Taken};
-use crate::domain::place;
 use crate::domain::time::UtcTime;
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::collections::BTreeSet;
@@ -129,20 +128,15 @@ impl Ledger {
             .collect()
     }
 
-    /// Whether files of a feed wait to be picked up at the server with this label.
+    /// The servers at which files of a feed wait to be picked up, each as an empty path there.
     ///
     /// # Errors
     /// [`LedgerFault`].
-    pub fn waits_at_server(&self, feed: &FeedId, label: &str) -> Result<bool> {
-        let query = "SELECT EXISTS (SELECT 1 FROM batch b JOIN file f ON f.batch = b.id WHERE b.feed = ?1
-                     AND b.state IN ('delivering', 'held delivering', 'delivered') AND f.state = 'delivered'
-                     AND substr(f.proof_name, 1, length(?2)) = ?2)";
-        self.check(ask(
-            &self.connection,
-            query,
-            params![feed.to_string(), place::at_server(Some(label), "").as_ref()],
-            |row| row.get(0),
-        ))
+    pub fn waiting_servers(&self, feed: &FeedId) -> Result<Vec<String>> {
+        let query = "SELECT DISTINCT substr(f.proof_name, 1, instr(f.proof_name, ' ')) FROM batch b
+                     JOIN file f ON f.batch = b.id WHERE b.feed = ?1
+                     AND b.state IN ('delivering', 'held delivering', 'delivered') AND f.state = 'delivered'";
+        self.rows(query, [feed.to_string()], |row| row.get(0))
     }
 
     /// What is known of a delivered file by its name, whichever partner it is for: feed, batch and file.
@@ -189,10 +183,7 @@ impl Ledger {
         self.transact(SyncPoint::LedgerOutcome, |t| {
             let mut batches: BTreeSet<i64> = ended.iter().copied().collect();
             for change in changes {
-                let known = pickup_of(t, change.file.row)?;
-                if known.state == change.file.pickup.state {
-                    let PickupChange { feed, file, fact, .. } = change;
-                    store(t, feed, (file.row, file.name.as_str()), known, fact, at, last_look)?;
+                if store_change(t, change, at, last_look)? {
                     batches.insert(change.batch);
                 }
             }
@@ -286,6 +277,29 @@ fn pickup_of(t: &Transaction<'_>, file: i64) -> Result<Pickup> {
         .prepare_cached(&query)
         .and_then(|mut found| found.query_row([file], |row| read_pickup(row, 0)).optional()))?;
     found.map_or_else(|| Ok(Pickup::default()), StoredPickup::finish)
+}
+
+/// Records that files were picked up, on a person's word.
+pub(super) fn record_word(t: &Transaction<'_>, changes: &[PickupChange], reason: &str, at: UtcTime) -> Result<()> {
+    for change in changes {
+        if store_change(t, change, at, None)? {
+            let subject = format!("{} {}", change.feed, change.file.name);
+            append_fact(t, Fact { at, kind: "settled-as-picked-up", subject: &subject, detail: reason })?;
+        }
+    }
+    let batches: BTreeSet<i64> = changes.iter().map(|change| change.batch).collect();
+    batches.into_iter().try_for_each(|batch| follow(t, batch, at))
+}
+
+/// False when somebody else has recorded something of the file in the meantime.
+fn store_change(t: &Transaction<'_>, change: &PickupChange, at: UtcTime, last_look: Option<UtcTime>) -> Result<bool> {
+    let PickupChange { feed, file, fact, .. } = change;
+    let known = pickup_of(t, file.row)?;
+    if known.state != file.pickup.state {
+        return Ok(false);
+    }
+    store(t, feed, (file.row, file.name.as_str()), known, fact, at, last_look)?;
+    Ok(true)
 }
 
 fn store(

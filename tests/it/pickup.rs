@@ -215,18 +215,77 @@ fn a_directory_that_cannot_be_listed_or_that_hides_files_is_not_empty() {
     assert!(handoff.alarms()[0].starts_with("HD0215 "), "{:?}", handoff.alarms());
     fs::remove_dir(handoff.dir()).expect("made by the question");
     fs::rename(handoff.site.path("unmounted"), handoff.dir()).expect("mounted again");
-
-    // A server that lists nothing, whatever lies there.
-    let server = ScriptedServer::start(Quirk::DropBox, u32::MAX);
-    let mut config = handoff.config();
-    config.partners[0].address.endpoint = ftp(server.port(), "hunter2");
-    handoff.clock.pass(60);
-    let report = handoff.once_with(config);
-    assert_eq!((report.exit_code(), handoff.states()), (5, vec![PickupState::There; 4]));
-    assert!(handoff.alarms()[0].contains("a file just put there does not show"), "{:?}", handoff.alarms());
-    assert!(server.world().files.is_empty(), "the file that should have shown is removed");
     handoff.clock.pass(60);
     assert_eq!((handoff.once().exit_code(), handoff.alarms()), (0, Vec::new()));
+
+    // A server that lists nothing, whatever lies there.
+    let handoff = Handoff::new(DELETED);
+    let (honest, blind) = (ScriptedServer::start(Quirk::Nothing, 0), ScriptedServer::start(Quirk::DropBox, u32::MAX));
+    let once_at = |server: &ScriptedServer| {
+        let mut config = handoff.config();
+        config.partners[0].address.endpoint = ftp(server.port(), "hunter2");
+        handoff.clock.pass(60);
+        handoff.once_with(config).exit_code()
+    };
+    assert_eq!((once_at(&honest), handoff.states()), (0, vec![PickupState::There; 4]));
+    assert_eq!((once_at(&blind), handoff.states()), (5, vec![PickupState::There; 4]));
+    assert!(handoff.alarms()[0].contains("a file just put there does not show"), "{:?}", handoff.alarms());
+    assert!(blind.world().files.is_empty(), "the file that should have shown is removed");
+    assert_eq!((once_at(&honest), handoff.alarms()), (0, Vec::new()));
+}
+
+#[test]
+fn files_that_wait_where_a_partner_was_before_are_not_looked_for_where_it_is_now() {
+    let handoff = Handoff::new(DELETED);
+    handoff.once();
+    let old = handoff.dir();
+    handoff.site.write("in/2.log", call_line(121, "c"));
+    handoff.site.drop_dir("moved");
+    handoff.site.drop_dir("other");
+    let config = handoff.site.path("hourdrop.toml");
+    let before = fs::read_to_string(&config).expect("read");
+    for deliver in ["drop/other", "drop/moved"] {
+        handoff.site.configure(&before.replace("drop/huaxin", deliver));
+        handoff.clock.pass(60);
+        handoff.once();
+        assert_eq!(handoff.states()[..4], [PickupState::There; 4], "{deliver}");
+    }
+    assert_eq!(files_in(&handoff.site.drop_dir("other")).len(), 2, "the third hour");
+    let [alarm] = &handoff.alarms()[..] else { panic!("{:?}", handoff.alarms()) };
+    let expected =
+        format!("HD0217 files wait where the configuration does not lead any more: file://{} HX_", old.display());
+    assert!(alarm.starts_with(&expected), "{alarm}");
+    let shown = handoff.screen(&["status"]);
+    assert!(shown.contains("hourdrop settle FEED HOUR --as picked-up --reason ..."), "{shown}");
+
+    // The partner is asked; its word is recorded once, and for what was meant alone.
+    let settle = |what: &[&str]| {
+        let end = ["--as", "picked-up", "--reason", "the partner has fetched them from the old machine"];
+        handoff.screen(&[&["settle"], what, &end].concat())
+    };
+    let said = settle(&["HX_2024110302_00001.dat"]);
+    assert_eq!(said, "HX_2024110302_00001.dat is settled: HX_2024110302_00001.dat picked up, on your word\n");
+    assert!(settle(&["HX_2024110302_00001.dat"]).contains("nothing of HX_2024110302_00001.dat is left to change"));
+    assert!(settle(&["huaxin/voice", "2024-11-03T02:00Z"]).contains("picked up, on your word"));
+    assert_eq!(handoff.batches(), ["picked up", "delivered", "delivered"]);
+    let show = handoff.screen(&["show", "HX_2024110302_00001.dat"]);
+    assert!(show.contains("on the word of a person") && show.contains("settled-as-picked-up"), "{show}");
+    let file = |number: usize| handoff.files()[number].pickup.clone();
+    assert_eq!((file(0).state, file(0).how), (PickupState::PickedUp, Some(Taken::Person)));
+    handoff.once();
+    assert!(handoff.alarms()[0].starts_with("HD0217 "), "the second hour still waits: {:?}", handoff.alarms());
+    assert_eq!(handoff.batches(), ["retired", "delivered", "delivered"]);
+
+    // Back where it was, what is there is seen, and what was taken counts.
+    handoff.site.configure(&before);
+    handoff.take("");
+    handoff.clock.pass(60);
+    handoff.once();
+    assert_eq!(handoff.batches(), ["retired", "retired", "delivered"]);
+    assert!(settle(&["huaxin/voice", "--all"]).contains("2 files picked up, on your word"));
+    handoff.once();
+    assert_eq!((handoff.batches(), handoff.alarms()), (vec!["retired".to_owned(); 3], Vec::new()));
+    handoff.ledger().require_undamaged().expect("whole");
 }
 
 #[test]

@@ -185,6 +185,42 @@ fn a_file_in_doubt_at_a_server_that_is_back_is_found_there() {
 }
 
 #[test]
+fn a_file_in_doubt_at_the_only_server_never_goes_to_the_one_that_follows_it() {
+    let (site, first, second) = (Site::new(), TestServer::proftpd(), TestServer::pure_ftpd());
+    let (proxy, is_off) = switched(&first, "RNTO", Act::CloseAfter);
+    let configure = |url: &str| {
+        let config = configure(&site, &[url.to_owned()], "");
+        let text = fs::read_to_string(&config).expect("read");
+        site.configure(&text.replace(&format!("endpoints = [{url:?}]"), &format!("deliver = {url:?}")))
+    };
+    let config = configure(&ftp_url(proxy.port()));
+    hour(&site, 0);
+    assert_eq!(go(&config).exit_code(), 5);
+    // Another directory of the same server is another place, too.
+    for elsewhere in
+        [format!("{}/new", ftp_url(port_of(&first))), ftp_url(port_of(&second)).replace("127.0.0.1", "localhost")]
+    {
+        let kept = ["state", "archive"].map(|name| (site.path(name), site.path(&format!("{name}.before"))));
+        for (from, to) in &kept {
+            assert!(std::process::Command::new("cp").arg("-a").args([from, to]).status().expect("cp").success());
+        }
+        let report = go(&configure(&elsewhere));
+        assert_eq!((report.exit_code(), report.held.len()), (4, 1), "{elsewhere}: {report:?}");
+        assert_eq!(names(&second), [""; 0], "{elsewhere}");
+        assert!(!first.files.join("new").exists() || files_in(&first.files.join("new")).is_empty(), "{elsewhere}");
+        for (from, to) in &kept {
+            fs::remove_dir_all(from).and_then(|()| fs::rename(to, from)).expect("as it was before");
+        }
+    }
+    // The same server on another port is the same: the file is found there.
+    is_off.store(false, Ordering::Relaxed);
+    assert_eq!(go(&configure(&ftp_url(port_of(&first)))).exit_code(), 0);
+    let shown: Vec<String> = names(&first).into_iter().filter(|name| name.ends_with(".dat")).collect();
+    assert_eq!(shown, ["HX_2024110302_00001.dat", "HX_2024110302_00002.dat"]);
+    assert_eq!(proxy.heard("STOR"), 2, "nothing was sent twice");
+}
+
+#[test]
 fn endpoints_are_checked() {
     let site = Site::new();
     let (a, b) = ("ftp://acme@a.example/out", "ftp://acme@b.example/out");

@@ -15,7 +15,7 @@ use crate::domain::quiet::QuietTimes;
 use crate::domain::time::UtcTime;
 use crate::feed::definition::{FeedDefinition, FormatFinder};
 use crate::feed::names;
-use crate::remote::{Address, Deadlines, Endpoint};
+use crate::remote::{Address, Deadlines, Endpoint, RemotePath};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -85,11 +85,10 @@ impl PartnerConfig {
         self.addresses().nth(server).map_or_else(String::new, label)
     }
 
-    /// A path at one of its servers as the ledger keeps it: with several, the server stands before it.
+    /// A path at one of its servers as the ledger keeps it: the server stands before it.
     #[must_use]
     pub fn kept_path(&self, server: usize, path: &str) -> Arc<str> {
-        let label = (!self.standby.is_empty()).then(|| self.server_label(server));
-        place::at_server(label.as_deref(), path)
+        place::at_server(Some(&self.server_label(server)), path)
     }
 
     /// The path of a final name at one of its servers as the ledger keeps it.
@@ -100,11 +99,37 @@ impl PartnerConfig {
         self.kept_path(server, &path)
     }
 
-    /// Which of its servers a path that the ledger keeps is at; `None` when that one is not configured any more.
+    /// Which of its servers a path that the ledger keeps is at; `None` when that one is not configured any more. One
+    /// whose protocol or port has changed since is still that server, unless two could be it.
     #[must_use]
     pub fn server_of(&self, kept: &str) -> Option<usize> {
-        let (found, _) = place::split(kept);
-        found.map_or(Some(0), |found| self.addresses().position(|address| label(address) == found))
+        let Some(found) = place::split(kept).0 else { return Some(0) };
+        let exactly = self.addresses().position(|address| label(address) == found);
+        exactly.or_else(|| {
+            let is_same = |address: &Address| place::is_same_account(&label(address), found);
+            let mut same = self.addresses().enumerate().filter(|(_, address)| is_same(address));
+            same.next().filter(|_| same.next().is_none()).map(|(server, _)| server)
+        })
+    }
+
+    /// The server in whose drop directory a file lies that was shown under this path; `None` when that is another
+    /// directory than those that are configured now.
+    #[must_use]
+    pub fn drop_of(&self, kept: &str, name: &FileName) -> Option<usize> {
+        let server = self.server_of(kept)?;
+        let directory = &self.addresses().nth(server)?.directory;
+        (place::split(kept).1 == directory.join(name).as_str()).then_some(server)
+    }
+
+    /// Whether a file that is to be shown next to, or from, this path can still be looked for: its server and directory are
+    /// configured. Where temporary names have a directory of their own the path does not tell the final one.
+    #[must_use]
+    pub fn is_in_reach(&self, kept: &str) -> bool {
+        let directory = |server| self.addresses().nth(server).map(|address| address.directory.clone());
+        let Some(drop) = self.server_of(kept).and_then(directory) else { return false };
+        let Ok(path) = RemotePath::parse(place::split(kept).1) else { return false };
+        let temporary = self.temporary_dir.as_deref().and_then(|path| RemotePath::parse(path).ok());
+        path.parent() == drop || Some(path.parent()) == temporary
     }
 }
 

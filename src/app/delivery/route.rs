@@ -40,7 +40,7 @@ pub(super) fn work_at(partner: &PartnerConfig, work: &[Vec<BatchToSend>], server
     work.iter().map(|batches| batches.iter().take_while(may_go).cloned().collect()).collect()
 }
 
-/// Where a file was shown or may have been, as the ledger keeps it; empty for the first server.
+/// Where a file was shown or may have been, as the ledger keeps it.
 fn shown_at(file: &FileToSend) -> Option<&str> {
     let last = || file.temporary.as_deref().unwrap_or_default();
     match &file.state {
@@ -63,7 +63,8 @@ fn shown_at(file: &FileToSend) -> Option<&str> {
     }
 }
 
-/// What was being shown at a server that is no more cannot be looked for: a person settles it.
+/// What was being shown at a server, or in a directory, that the configuration does not name any more cannot be looked
+/// for: a person settles it.
 pub(super) fn doubt_the_gone(
     context: &DeliveryContext,
     partner: &PartnerConfig,
@@ -73,10 +74,10 @@ pub(super) fn doubt_the_gone(
     for file in &batch.files {
         if let FileState::Renaming { temporary, .. } | FileState::Uploading { temporary, .. } = &file.state
             && file.may_be_shown()
-            && partner.server_of(temporary).is_none()
+            && !partner.is_in_reach(temporary)
         {
-            let server = place::split(temporary).0.unwrap_or_default();
-            tracing::warn!(partner = %partner.id, file = %file.name, server, "in doubt at a server that is not configured");
+            let (at, file_name) = (&**temporary, &file.name);
+            tracing::warn!(partner = %partner.id, file = %file_name, at, "in doubt where the configuration does not lead any more");
             doubted |= record(context, batch, file, &DeliveryFact::InDoubt)?;
         }
     }

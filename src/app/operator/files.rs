@@ -4,10 +4,12 @@ use super::{Change, Done, Judged, Refusal, SettleAs, Target};
 use crate::app::exporter::Exporter;
 use crate::domain::delivery::{DeliveryFact, FileState, HeldReason, Proof, Verified};
 use crate::domain::ids::FeedId;
+use crate::domain::pickup::{PickupFact, Taken};
 use crate::domain::place;
 use crate::domain::time::UtcTime;
 use crate::ledger::delivery::{BatchToSend, FileToSend};
 use crate::ledger::operator::Act;
+use crate::ledger::pickup::{PickupChange, TrackedBatch, TrackedFile};
 use crate::ledger::{Ledger, LedgerFault};
 use std::sync::Arc;
 
@@ -188,6 +190,35 @@ fn settle_chosen(
     }
     done.changed = !acts.is_empty();
     Ok(Ok((acts, done)))
+}
+
+/// Delivered files that wait to be picked up were taken: those of the target, or all of the feed.
+pub(super) fn picked_up(ledger: &Ledger, feed: &FeedId, target: Option<&Target>) -> Result<Judged, LedgerFault> {
+    let chosen = |batch: &TrackedBatch, file: &TrackedFile| {
+        let is_meant = match target {
+            None => true,
+            Some(Target::Hour(_, hour)) => batch.id.partition.start == hour.start,
+            Some(Target::File(_, name)) => file.name.as_str() == name,
+        };
+        is_meant && file.delivered_at.is_some() && file.is_outstanding()
+    };
+    let fact = || PickupFact::Taken { how: Taken::Person, missed: true };
+    let mut changes = Vec::new();
+    for batch in ledger.tracked_batches(feed, 0, ALL)? {
+        let files = batch.files.iter().filter(|file| chosen(&batch, file)).cloned();
+        changes.extend(files.map(|file| PickupChange { batch: batch.row, feed: feed.clone(), file, fact: fact() }));
+    }
+    if changes.is_empty() {
+        return Ok(match target {
+            Some(Target::File(_, name)) if !ledger.file_rows(feed)?.iter().any(|row| row.name == *name) => {
+                Err(ended(name, None))
+            }
+            Some(_) | None => Ok(Change::default()),
+        });
+    }
+    let files = changes.iter().map(|change| change.file.name.to_string()).collect();
+    let done = Done { changed: true, files, ..Done::default() };
+    Ok(Ok((vec![Act::PickedUp(changes)], done)))
 }
 
 impl Exporter {

@@ -19,6 +19,8 @@ const HD_BACK: &str = "HD0214";
 const HD_BLIND: &str = "HD0215";
 /// A file that is to be removed is not as we left it.
 const HD_CHANGED: &str = "HD0216";
+/// Files wait where nobody looks any more.
+const HD_ELSEWHERE: &str = "HD0217";
 
 type Alarm = (&'static str, String, String);
 
@@ -58,6 +60,11 @@ pub(super) fn tell(
     if !report.changed.is_empty() {
         let message = format!("not removed, because they are not as hourdrop left them: {}", list(&report.changed));
         raise(HD_CHANGED, message, "ask who writes there; the alarm ends when somebody has taken them away");
+    }
+    if !report.elsewhere.is_empty() {
+        let message = format!("files wait where the configuration does not lead any more: {}", list(&report.elsewhere));
+        let hint = "when the partner has them, `hourdrop settle FEED HOUR --as picked-up --reason ...`";
+        raise(HD_ELSEWHERE, message, hint);
     }
     if let Some(what) = &report.no_moved {
         let message = format!("cannot list the directory that the partner moves files to: {what}");

@@ -26,6 +26,8 @@ pub(super) struct Report {
     pub oldest: Option<(UtcTime, String)>,
     /// Files that are not ours.
     pub foreign: Vec<String>,
+    /// Paths of files that wait where the configuration does not lead any more.
+    pub elsewhere: Vec<String>,
     /// Files that were missed and are there again.
     pub back: Vec<String>,
     /// Manifests and files that were not taken together.
@@ -150,9 +152,18 @@ impl Look<'_> {
         found.filter_map(|(row, fact)| Some((row, fact?))).collect()
     }
 
-    /// True for a file that was delivered to this server, or to none yet.
+    /// True for a file that was delivered into this directory, or nowhere yet.
     fn is_here(&self, file: &TrackedFile) -> bool {
-        file.shown_as.as_ref().is_none_or(|place| self.partner.server_of(place) == Some(self.server))
+        let drop = |place: &String| self.partner.drop_of(place, &file.name);
+        file.shown_as.as_ref().is_none_or(|place| drop(place) == Some(self.server))
+    }
+
+    /// Counts a file that waits where nobody looks any more; the first server's look tells it.
+    fn note_elsewhere(&mut self, file: &TrackedFile) {
+        let Some(place) = file.shown_as.as_ref().filter(|_| self.server == 0 && file.is_outstanding()) else { return };
+        if file.delivered_at.is_some() && self.partner.drop_of(place, &file.name).is_none() {
+            self.report.elsewhere.push(place.clone());
+        }
     }
 
     /// Lists again when something is missing: this time with a file that must show.
@@ -177,6 +188,7 @@ impl Look<'_> {
     /// What the report and the removal want to know of a file.
     fn note(&mut self, batch: &TrackedBatch, file: &TrackedFile, fact: Option<&PickupFact>) {
         if !self.is_here(file) {
+            self.note_elsewhere(file);
             return;
         }
         self.unknown.remove(file.name.as_str());

@@ -24,6 +24,8 @@ const VOID: &str = "void";
 const VOID_WAITING: &str = "void waiting";
 const SETTLE: &str = "settle";
 const SETTLE_ALL: &str = "settle all";
+const PICKED_UP: &str = "picked up";
+const ALL_PICKED_UP: &str = "all picked up";
 const RETRY: &str = "retry";
 
 impl Request {
@@ -39,6 +41,8 @@ impl Request {
             Order::VoidWaiting(feed) => (VOID_WAITING, json!({ "feed": feed.to_string() })),
             Order::Settle(target, how) => (SETTLE, with(target_json(target), "as", json!(as_word(*how)))),
             Order::SettleAll(feed, how) => (SETTLE_ALL, json!({ "feed": feed.to_string(), "as": as_word(*how) })),
+            Order::PickedUp(target) => (PICKED_UP, target_json(target)),
+            Order::AllPickedUp(feed) => (ALL_PICKED_UP, json!({ "feed": feed.to_string() })),
             Order::Retry(filters) => (RETRY, json!({ "filters": filters.iter().map(filter_json).collect::<Vec<_>>() })),
         };
         value = with(value, "order", json!(word));
@@ -60,6 +64,8 @@ impl Request {
             VOID_WAITING => Order::VoidWaiting(feed(&value)?),
             SETTLE => Order::Settle(target(&value)?, settle_as(&value)?),
             SETTLE_ALL => Order::SettleAll(feed(&value)?, settle_as(&value)?),
+            PICKED_UP => Order::PickedUp(target(&value)?),
+            ALL_PICKED_UP => Order::AllPickedUp(feed(&value)?),
             RETRY => Order::Retry(value.get("filters")?.as_array()?.iter().map(filter).collect::<Option<_>>()?),
             _ => return None,
         };
@@ -202,7 +208,9 @@ mod tests {
             Order::Release(file.clone()),
             Order::Void(hour.clone()),
             Order::VoidWaiting(feed.clone()),
-            Order::Settle(file, SettleAs::Delivered),
+            Order::Settle(file.clone(), SettleAs::Delivered),
+            Order::PickedUp(file),
+            Order::AllPickedUp(feed.clone()),
             Order::SettleAll(feed.clone(), SettleAs::Resend),
             Order::Retry(vec![filter(Some(7)), filter(None)]),
         ];
