@@ -27,10 +27,18 @@ pub enum Peer {
     LftpFour,
     Sftp,
     Rclone,
+    /// What hourdrop asks of the server, asked by curl: a temporary name, its size, a look at the final name, the rename,
+    /// the size again. It proves and records nothing.
+    CurlSteps,
 }
 
 impl Peer {
-    pub const ALL: [Self; 5] = [Self::Curl, Self::Lftp, Self::LftpFour, Self::Sftp, Self::Rclone];
+    pub const ALL: [Self; 6] = [Self::Curl, Self::Lftp, Self::LftpFour, Self::Sftp, Self::Rclone, Self::CurlSteps];
+
+    /// Whether it only copies, as people use it.
+    pub fn is_rival(self) -> bool {
+        self != Self::CurlSteps
+    }
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -39,12 +47,13 @@ impl Peer {
             Self::LftpFour => "lftp -P4",
             Self::Sftp => "sftp",
             Self::Rclone => "rclone",
+            Self::CurlSteps => "same steps",
         }
     }
 
     const fn program(self) -> &'static str {
         match self {
-            Self::Curl => "curl",
+            Self::Curl | Self::CurlSteps => "curl",
             Self::Lftp | Self::LftpFour => "lftp",
             Self::Sftp => "sftp",
             Self::Rclone => "rclone",
@@ -61,26 +70,38 @@ impl Peer {
     /// The command that copies all files.
     pub fn command(self, job: &Job<'_>) -> Command {
         match (&job.server.endpoint, self) {
-            (Endpoint::Ftp(ftp), Self::Curl) => {
+            (Endpoint::Ftp(ftp), Self::Curl | Self::CurlSteps) => {
                 let (base, port) = (&job.server.base, ftp.port);
-                let mut list = String::new();
-                for name in names(job.files) {
-                    let path = job.files.join(&name);
-                    writeln!(
-                        list,
-                        "upload-file = \"{}\"\nurl = \"ftp://127.0.0.1:{port}/{base}/{name}\"",
-                        path.display()
-                    )
-                    .expect("text");
-                }
-                let config = beside(job.files, "curl", &list);
-                let mut command = Command::new("curl");
-                command.args(["-sS", "-u", &format!("{}:{}", ftp.user, ftp.password.expose_secret())]);
+                let mut session =
+                    format!("silent\nshow-error\nuser = \"{}:{}\"\n", ftp.user, ftp.password.expose_secret());
                 if job.authority.is_some() {
                     // Later sessions of TLS 1.3 are refused by servers that want them reused. The certificates of the
                     // tests bear one name with their authority, which OpenSSL does not verify; nor does that take time.
-                    command.args(["--ssl-reqd", "--tls-max", "1.2", "--insecure"]);
+                    session.push_str("ssl-reqd\ntls-max = \"1.2\"\ninsecure\n");
                 }
+                let mut list = session.clone();
+                for name in names(job.files) {
+                    let path = job.files.join(&name);
+                    let put = |name: &str| {
+                        format!(
+                            "upload-file = \"{}\"\nurl = \"ftp://127.0.0.1:{port}/{base}/{name}\"\n",
+                            path.display()
+                        )
+                    };
+                    if self == Self::Curl {
+                        list.push_str(&put(&name));
+                        continue;
+                    }
+                    list.push_str(&put(&format!("{name}.tmp")));
+                    // Behind the transfer; the look at the final name may fail.
+                    for step in ["-SIZE {}.tmp", "-*SIZE {}", "-RNFR {}.tmp", "-RNTO {}", "-SIZE {}"] {
+                        writeln!(list, "quote = \"{}\"", step.replace("{}", &name)).expect("text");
+                    }
+                    list.push_str("next\n");
+                    list.push_str(&session);
+                }
+                let config = beside(job.files, "curl", &list);
+                let mut command = Command::new("curl");
                 command.arg("-K").arg(config);
                 command
             }
@@ -94,7 +115,7 @@ impl Peer {
                 );
                 let copy = match self {
                     Self::LftpFour => format!("mirror -R -P4 {} .", job.files.display()),
-                    Self::Curl | Self::Lftp | Self::Sftp | Self::Rclone => {
+                    Self::Curl | Self::CurlSteps | Self::Lftp | Self::Sftp | Self::Rclone => {
                         format!("lcd {}; mput *", job.files.display())
                     }
                 };

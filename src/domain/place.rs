@@ -28,37 +28,9 @@ pub fn split(text: &str) -> (Option<&str>, &str) {
     }
 }
 
-/// Whether two labels are of one account at one host: protocol and port may change, and what lies there stays.
-#[must_use]
-pub fn is_same_account(one: &str, other: &str) -> bool {
-    let account = |label: &str| {
-        let (protocol, rest) = label.split_once("://")?;
-        let (account, _port) = rest.rsplit_once(':')?;
-        (protocol != "file").then(|| account.to_owned())
-    };
-    account(one).is_some_and(|one| account(other) == Some(one))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_account_stays_one_when_protocol_and_port_change() {
-        let old = "ftp://cdr@a.example:21";
-        for (other, expected) in [
-            ("ftp://cdr@a.example:2121", true),
-            ("sftp://cdr@a.example:22", true),
-            ("ftp://cdr@b.example:21", false),
-            ("ftp://other@a.example:21", false),
-            ("file://cdr@a.example:21", false),
-        ] {
-            assert_eq!(is_same_account(old, other), expected, "{other}");
-        }
-        assert!(is_same_account("ftp://cdr@[::1]:21", "ftps://cdr@[::1]:990"));
-        assert!(!is_same_account("ftp://cdr@[::1]:21", "ftp://cdr@[::2]:21"));
-        assert!(!is_same_account("file:///srv/a:1", "file:///srv/a:2"));
-    }
 
     #[test]
     fn what_is_put_together_comes_apart_and_a_path_alone_stays_one() {

@@ -13,6 +13,7 @@ use hourdrop::domain::time::Length;
 use hourdrop::ledger::Ledger;
 use hourdrop::ledger::intake::Alarm;
 use hourdrop::ledger::reports::FileRow;
+use hourdrop::remote::Address;
 use std::fs;
 use std::process::Command;
 use std::sync::Arc;
@@ -224,6 +225,11 @@ fn a_directory_that_cannot_be_listed_or_that_hides_files_is_not_empty() {
     let once_at = |server: &ScriptedServer| {
         let mut config = handoff.config();
         config.partners[0].address.endpoint = ftp(server.port(), "hunter2");
+        let former = Address {
+            endpoint: ftp(honest.port(), "hunter2"),
+            directory: config.partners[0].address.directory.clone(),
+        };
+        config.partners[0].formerly = vec![former];
         handoff.clock.pass(60);
         handoff.once_with(config).exit_code()
     };
@@ -276,9 +282,19 @@ fn files_that_wait_where_a_partner_was_before_are_not_looked_for_where_it_is_now
     assert!(handoff.alarms()[0].starts_with("HD0217 "), "the second hour still waits: {:?}", handoff.alarms());
     assert_eq!(handoff.batches(), ["retired", "delivered", "delivered"]);
 
-    // Back where it was, what is there is seen, and what was taken counts.
-    handoff.site.configure(&before);
-    handoff.take("");
+    // Where the files were moved along, what is there is seen, and what was taken counts.
+    let moved = before.replace("drop/huaxin\"", "drop/moved\"\nformerly = [\"drop/huaxin\"]");
+    handoff.site.configure(&moved);
+    fs::rename(&old, handoff.site.path("gone")).expect("moved");
+    for (name, bytes) in files_in(&handoff.site.path("gone")) {
+        fs::write(handoff.site.path("drop/moved").join(name), bytes).expect("written");
+    }
+    handoff.clock.pass(60);
+    handoff.once();
+    assert_eq!(handoff.batches(), ["retired", "delivered", "delivered"]);
+    for name in files_in(&handoff.site.path("drop/moved")).keys() {
+        fs::remove_file(handoff.site.path("drop/moved").join(name)).expect("taken");
+    }
     handoff.clock.pass(60);
     handoff.once();
     assert_eq!(handoff.batches(), ["retired", "retired", "delivered"]);

@@ -188,12 +188,8 @@ fn a_file_in_doubt_at_a_server_that_is_back_is_found_there() {
 fn a_file_in_doubt_at_the_only_server_never_goes_to_the_one_that_follows_it() {
     let (site, first, second) = (Site::new(), TestServer::proftpd(), TestServer::pure_ftpd());
     let (proxy, is_off) = switched(&first, "RNTO", Act::CloseAfter);
-    let configure = |url: &str| {
-        let config = configure(&site, &[url.to_owned()], "");
-        let text = fs::read_to_string(&config).expect("read");
-        site.configure(&text.replace(&format!("endpoints = [{url:?}]"), &format!("deliver = {url:?}")))
-    };
-    let config = configure(&ftp_url(proxy.port()));
+    let configure = |url: &str, more: &str| configure(&site, &[url.to_owned()], more);
+    let config = configure(&ftp_url(proxy.port()), "");
     hour(&site, 0);
     assert_eq!(go(&config).exit_code(), 5);
     // Another directory of the same server is another place, too.
@@ -204,7 +200,7 @@ fn a_file_in_doubt_at_the_only_server_never_goes_to_the_one_that_follows_it() {
         for (from, to) in &kept {
             assert!(std::process::Command::new("cp").arg("-a").args([from, to]).status().expect("cp").success());
         }
-        let report = go(&configure(&elsewhere));
+        let report = go(&configure(&elsewhere, ""));
         assert_eq!((report.exit_code(), report.held.len()), (4, 1), "{elsewhere}: {report:?}");
         assert_eq!(names(&second), [""; 0], "{elsewhere}");
         assert!(!first.files.join("new").exists() || files_in(&first.files.join("new")).is_empty(), "{elsewhere}");
@@ -212,9 +208,10 @@ fn a_file_in_doubt_at_the_only_server_never_goes_to_the_one_that_follows_it() {
             fs::remove_dir_all(from).and_then(|()| fs::rename(to, from)).expect("as it was before");
         }
     }
-    // The same server on another port is the same: the file is found there.
+    // It is the same server by another address, as the configuration says: the file is found there.
     is_off.store(false, Ordering::Relaxed);
-    assert_eq!(go(&configure(&ftp_url(port_of(&first)))).exit_code(), 0);
+    let formerly = format!("formerly = [{:?}]", ftp_url(proxy.port()));
+    assert_eq!(go(&configure(&ftp_url(port_of(&first)), &formerly)).exit_code(), 0);
     let shown: Vec<String> = names(&first).into_iter().filter(|name| name.ends_with(".dat")).collect();
     assert_eq!(shown, ["HX_2024110302_00001.dat", "HX_2024110302_00002.dat"]);
     assert_eq!(proxy.heard("STOR"), 2, "nothing was sent twice");
@@ -236,6 +233,11 @@ fn endpoints_are_checked() {
     assert_eq!(problems("endpoints = []"), ["`endpoints` names no server"]);
     let twice = problems(&format!("endpoints = [\"{a}\", \"ftp://acme@a.example:21/other\"]"));
     assert_eq!(twice, ["this server and account stand there already"]);
+    let former = |text: &str| problems(&format!("endpoints = [\"{a}\", \"{b}\"]\nformerly = [\"{text}\"]"));
+    assert_eq!(former("ftp://acme@a.example/before"), [""; 0]);
+    for used in [a, b, "ftp://acme@b.example/before"] {
+        assert_eq!(former(used), ["this place is in use"]);
+    }
     let mixed = format!("endpoints = [\"{a}\", \"sftp://acme@b.example/out\"]\nhost_key = [\"SHA256:x\"]\nkey = \"k\"");
     assert_eq!(problems(&mixed), [""; 0], "the key is for one, the password for the other");
     let unused = problems(&format!("endpoints = [\"{a}\", \"{b}\"]\nhost_key = [\"SHA256:x\"]"));

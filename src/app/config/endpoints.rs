@@ -37,23 +37,41 @@ pub(super) fn read(config: &Path, table: &Table<'_>) -> Vec<Address> {
     addresses
 }
 
-fn read_address(config: &Path, table: &Table<'_>, mut text: Placed<String>) -> Option<Address> {
+/// `formerly`: addresses that the first server had before.
+pub(super) fn read_former(config: &Path, table: &Table<'_>, addresses: &[Address]) -> Vec<Address> {
+    let texts = table.texts("formerly").unwrap_or_default();
+    let mut former = Vec::new();
+    for text in texts {
+        let place = text.place.clone();
+        let Some(address) = parse(config, table, text) else { continue };
+        let is_same = |now: &Address| label(now) == label(&address) && now.directory == address.directory;
+        let is_standby = addresses.iter().skip(1).any(|now| label(now) == label(&address));
+        if addresses.first().is_some_and(is_same) || is_standby {
+            let hint =
+                "`formerly` names where the first server, or its directory, was before; leave out what is used now";
+            table.problems().add(place.error_with_hint("this place is in use", hint));
+        }
+        former.push(address);
+    }
+    former
+}
+
+fn read_address(config: &Path, table: &Table<'_>, text: Placed<String>) -> Option<Address> {
+    let place = text.place.clone();
+    let address = parse(config, table, text)?;
+    if matches!(&address.endpoint, Endpoint::Ftp(ftp) if ftp.protection == Protection::None) {
+        let message = "plain FTP shows password and records to everyone on the way";
+        let hint = "fine on a private line: the `ftp://` in the address counts as consent";
+        table.problems().add(place.warning(message, hint));
+    }
+    Some(address)
+}
+
+fn parse(config: &Path, table: &Table<'_>, mut text: Placed<String>) -> Option<Address> {
     if !text.value.contains("://") && !text.value.starts_with('/') {
         let path = super::resolve(config, &text.value);
         text.value = std::path::absolute(&path).unwrap_or(path).display().to_string();
     }
-    match Endpoint::parse_url(&text.value) {
-        Ok(address) => {
-            if matches!(&address.endpoint, Endpoint::Ftp(ftp) if ftp.protection == Protection::None) {
-                let message = "plain FTP shows password and records to everyone on the way";
-                let hint = "fine on a private line: the `ftp://` in the address counts as consent";
-                table.problems().add(text.place.warning(message, hint));
-            }
-            Some(address)
-        }
-        Err(fault) => {
-            table.problems().add(text.place.error(fault.to_string()));
-            None
-        }
-    }
+    let parsed = Endpoint::parse_url(&text.value);
+    parsed.map_err(|fault| table.problems().add(text.place.error(fault.to_string()))).ok()
 }

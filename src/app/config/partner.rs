@@ -31,6 +31,8 @@ pub struct PartnerConfig {
     pub address: Address,
     /// The servers that stand in for it, in order.
     pub standby: Vec<Address>,
+    /// Where it was before: what lay there lies at the first server now.
+    pub formerly: Vec<Address>,
     /// Where the password is.
     pub password: Option<SecretReference>,
     /// The partner's own patterns.
@@ -99,26 +101,24 @@ impl PartnerConfig {
         self.kept_path(server, &path)
     }
 
-    /// Which of its servers a path that the ledger keeps is at; `None` when that one is not configured any more. One
-    /// whose protocol or port has changed since is still that server, unless two could be it.
+    /// Which of its servers a path that the ledger keeps is at; `None` when that one is not configured any more.
     #[must_use]
     pub fn server_of(&self, kept: &str) -> Option<usize> {
         let Some(found) = place::split(kept).0 else { return Some(0) };
-        let exactly = self.addresses().position(|address| label(address) == found);
-        exactly.or_else(|| {
-            let is_same = |address: &Address| place::is_same_account(&label(address), found);
-            let mut same = self.addresses().enumerate().filter(|(_, address)| is_same(address));
-            same.next().filter(|_| same.next().is_none()).map(|(server, _)| server)
-        })
+        let now = self.addresses().position(|address| label(address) == found);
+        now.or_else(|| self.formerly.iter().any(|address| label(address) == found).then_some(0))
     }
 
     /// The server in whose drop directory a file lies that was shown under this path; `None` when that is another
-    /// directory than those that are configured now.
+    /// directory than those that are configured.
     #[must_use]
     pub fn drop_of(&self, kept: &str, name: &FileName) -> Option<usize> {
+        let (found, path) = place::split(kept);
+        let holds = |address: &Address| address.directory.join(name).as_str() == path;
         let server = self.server_of(kept)?;
-        let directory = &self.addresses().nth(server)?.directory;
-        (place::split(kept).1 == directory.join(name).as_str()).then_some(server)
+        let was_there = |address: &Address| Some(label(address).as_str()) == found && holds(address);
+        let is_there = holds(self.addresses().nth(server)?) || self.formerly.iter().any(was_there);
+        is_there.then_some(server)
     }
 
     /// Whether a file that is to be shown next to, or from, this path can still be looked for: its server and directory are
@@ -147,6 +147,7 @@ pub(super) fn read(
     let mut addresses = endpoints::read(config, &table);
     server::read_tls(config, &table, &mut addresses);
     server::read_wire(&table, &mut addresses);
+    let formerly = endpoints::read_former(config, &table, &addresses);
     let password = SecretReference::read(config, &table, "password");
     server::read_ssh(config, state, &table, &mut addresses);
     if addresses.iter().any(|a| server::wants_password(&a.endpoint)) && !table.has("password") {
@@ -177,6 +178,7 @@ pub(super) fn read(
         id,
         address: addresses.next()?,
         standby: addresses.collect(),
+        formerly,
         password,
         picks_up,
         pickup,

@@ -63,7 +63,8 @@ pub(super) fn tell(
     }
     if !report.elsewhere.is_empty() {
         let message = format!("files wait where the configuration does not lead any more: {}", list(&report.elsewhere));
-        let hint = "when the partner has them, `hourdrop settle FEED HOUR --as picked-up --reason ...`";
+        let hint = "when the partner has them, `hourdrop settle FEED HOUR --as picked-up --reason ...`; if the place only has \
+                    another address, put the old one into `formerly`";
         raise(HD_ELSEWHERE, message, hint);
     }
     if let Some(what) = &report.no_moved {
