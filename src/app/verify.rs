@@ -9,6 +9,7 @@
 //! - Every frame of the journal passes its checksum, as far as the ledger knows them.
 
 mod archived;
+mod in_force;
 mod manifests;
 
 use super::config::Config;

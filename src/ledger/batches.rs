@@ -1,6 +1,7 @@
 //! What sealing asks and tells: definitions, counters, plans, sealed files, held and skipped hours.
 
 mod decisions;
+pub mod order;
 pub(super) mod rows;
 mod sealed;
 

@@ -1,6 +1,9 @@
 //! `hourdrop verify` says what differs, and where.
 
+use crate::operator::{of_hour, say, sealed_and_waiting};
 use crate::site::{Site, call_line, files_in, once, one_feed, open};
+use hourdrop::app::operator::{Order, Subject};
+use hourdrop::domain::ids::PartnerId;
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -103,6 +106,56 @@ fn a_manifest_that_does_not_state_what_the_ledger_holds_is_named() {
         let first = "manifest huaxin/voice/2024/11/03/02/HX_2024110302_00.json: it does not state";
         assert!(found.iter().any(|difference| difference.starts_with(first)), "{change}: {found:?}");
     }
+}
+
+#[test]
+fn void_hours_leave_no_difference_and_hide_none() {
+    let at = crate::operator::NOW;
+    let site = Site::new();
+    let config = sealed_and_waiting(&site);
+    let unchanged = |what: &str| {
+        let (code, answer) = verify(&config, &[]);
+        assert_eq!((code, differences(&answer)), (0, Vec::new()), "{what}");
+    };
+    let void = |hour| assert!(say(&config, &Order::Void(of_hour(hour))).expect("void").changed);
+    void(1);
+    unchanged("one in the middle");
+    void(2);
+    unchanged("the last one: the next manifest follows the first");
+    site.write("in/2.log", call_line(3 * 60, "d"));
+    assert_eq!(once(&config, at).sealed.batches, 1);
+    unchanged("the manifest that states the numbers");
+    void(3);
+    unchanged("that one is void itself");
+    site.write("in/3.log", call_line(4 * 60, "e") + &call_line(62, "late"));
+    assert_eq!(once(&config, at).sealed.batches, 2);
+    unchanged("another one states them, and a void hour has a supplement");
+    let partner = Subject::Partner(PartnerId::parse("huaxin").expect("a partner"));
+    say(&config, &Order::Resume(partner)).expect("resumed");
+    assert_eq!((once(&config, at).exit_code(), site.dropped("huaxin", ".json").len()), (0, 3));
+    unchanged("after the delivery");
+
+    for (hour, change) in [
+        (3, "UPDATE file SET records = records + 1 WHERE name = 'HX_2024110303_00002.dat'"),
+        (5, "UPDATE file SET sha256 = replace(sha256, 'a', 'b') WHERE name = 'HX_2024110305_00004.dat'"),
+        (5, "UPDATE file SET number = 7 WHERE name = 'HX_2024110304_00003.dat'"),
+        (5, "UPDATE batch SET received = received + 1 WHERE start_second = 1730610000"),
+    ] {
+        let saved = fs::read(site.path("state/ledger.db")).expect("ledger");
+        sql(&site, change);
+        let (code, answer) = verify(&config, &["huaxin/voice"]);
+        let found = differences(&answer);
+        let expected = format!("manifest huaxin/voice/2024/11/03/{hour:02}/HX_20241103{hour:02}_00.json: it does not");
+        assert!(code == 4 && found.iter().any(|difference| difference.starts_with(&expected)), "{change}: {found:?}");
+        fs::write(site.path("state/ledger.db"), saved).expect("ledger");
+    }
+    let manifest = archived(&site, "HX_2024110303_00.json");
+    fs::set_permissions(&manifest, fs::Permissions::from_mode(0o640)).expect("mode");
+    fs::write(&manifest, fs::read_to_string(&manifest).expect("text").replace("\"records\": 1", "\"records\": 2"))
+        .expect("write");
+    let (code, answer) = verify(&config, &[]);
+    let found = differences(&answer);
+    assert!(code == 4 && found.len() == 1 && found[0].contains("its SHA-256 is"), "{found:?}");
 }
 
 #[test]

@@ -7,16 +7,29 @@ use crate::ledger::{Ledger, LedgerFault, Result};
 use rusqlite::params;
 
 impl Ledger {
-    /// The part files of all sealed revisions of an hour, for the manifest of the next one.
+    /// The part files of all sealed revisions of an hour, for the manifest of the next one: void ones are not stated.
     ///
     /// # Errors
     /// [`LedgerFault`].
     pub fn sealed_parts(&self, feed: &FeedId, start_second: i64) -> Result<Vec<(Revision, SealedFile)>> {
-        let query =
+        self.parts(feed, start_second, "AND f.state != 'void'")
+    }
+
+    /// The same with those that are void.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn sealed_parts_with_void(&self, feed: &FeedId, start_second: i64) -> Result<Vec<(Revision, SealedFile)>> {
+        self.parts(feed, start_second, "")
+    }
+
+    fn parts(&self, feed: &FeedId, start_second: i64, which: &str) -> Result<Vec<(Revision, SealedFile)>> {
+        let query = &format!(
             "SELECT b.revision, f.part, f.name, f.cycle, f.number, f.archive_path, f.records, f.bytes, f.sha256,
                      f.first_event, f.last_event, f.totals FROM file f JOIN batch b ON b.id = f.batch
-                     WHERE b.feed = ?1 AND b.start_second = ?2 AND f.part > 0 AND f.sha256 IS NOT NULL AND f.state != 'void'
-                     ORDER BY b.revision, f.part";
+                     WHERE b.feed = ?1 AND b.start_second = ?2 AND f.part > 0 AND f.sha256 IS NOT NULL {which}
+                     ORDER BY b.revision, f.part"
+        );
         let rows = self.rows(query, params![feed.to_string(), start_second], |row| {
             Ok((Revision(row.get(0)?), row.get::<_, String>(2)?, row.get::<_, String>(8)?, read_sealed(row)?))
         })?;
