@@ -167,22 +167,24 @@ impl Ledger {
     }
 
     /// Delivered batches of a feed to which an accepting answer is missing, among the last one and those that were
-    /// rejected: rows and ids.
+    /// rejected: rows and ids. A batch that is retired needs no answer, but it may have been rejected all the same.
     ///
     /// # Errors
     /// [`LedgerFault`].
     pub fn not_accepted(&self, feed: &FeedId) -> Result<Vec<(i64, BatchId)>> {
-        let query = "SELECT id, start_second, end_second, revision FROM batch WHERE feed = ?1
-                     AND state IN ('delivered', 'picked up') AND (id IN (SELECT f.batch FROM file f JOIN verdict v ON v.file = f.id
-                     WHERE v.state = 'rejected') OR id = (SELECT max(id) FROM batch WHERE feed = ?1 AND state IN
-                     ('delivered', 'picked up', 'retired'))) ORDER BY id";
+        let query = "SELECT id, start_second, end_second, revision, state = 'retired' FROM batch WHERE id IN
+                     (SELECT f.batch FROM file f JOIN verdict v ON v.file = f.id WHERE v.state = 'rejected' UNION
+                     SELECT max(id) FROM batch WHERE feed = ?1 AND state IN ('delivered', 'picked up', 'retired'))
+                     AND feed = ?1 AND state IN ('delivered', 'picked up', 'retired') ORDER BY id";
         let rows = self.rows(query, [feed.to_string()], |row| {
             let partition = Partition { start: row.get(1)?, end: row.get(2)? };
-            Ok((row.get::<_, i64>(0)?, BatchId { feed: feed.clone(), partition, revision: Revision(row.get(3)?) }))
+            let id = BatchId { feed: feed.clone(), partition, revision: Revision(row.get(3)?) };
+            Ok((row.get::<_, i64>(0)?, id, row.get::<_, bool>(4)?))
         })?;
         let mut found = Vec::new();
-        for (batch, id) in rows {
-            if self.batch_verdict(batch)? != Some(Verdict::Accepted) {
+        for (batch, id, is_retired) in rows {
+            let said = self.batch_verdict(batch)?;
+            if said != Some(Verdict::Accepted) && (!is_retired || said.is_some()) {
                 found.push((batch, id));
             }
         }
@@ -208,7 +210,7 @@ fn describe(said: &FileVerdict, answer: &str) -> String {
 /// A person has settled what the partner did not accept of a batch.
 pub(super) fn settle_answer(t: &Transaction<'_>, batch: i64, id: &BatchId, reason: &str, now: UtcTime) -> Result<()> {
     let word: String = row(t.query_row("SELECT state FROM batch WHERE id = ?1", [batch], |row| row.get(0)))?;
-    if !matches!(parse_state(&word)?, BatchState::Delivered | BatchState::PickedUp) {
+    if !matches!(parse_state(&word)?, BatchState::Delivered | BatchState::PickedUp | BatchState::Retired) {
         return Err(LedgerFault::Overtaken { name: subject(id) });
     }
     let query = "SELECT f.id FROM file f LEFT JOIN verdict v ON v.file = f.id

@@ -2,7 +2,7 @@
 
 use crate::pickup::Handoff;
 use crate::site::{files_in, time};
-use hourdrop::app::exporter::{Exporter, World};
+use hourdrop::app::exporter::{Exporter, OnceReport, World};
 use hourdrop::app::operator::{Done, Order, Refusal, Target};
 use hourdrop::app::progress::Silent;
 use hourdrop::disk::RealDisk;
@@ -35,10 +35,16 @@ impl Partner {
         partner
     }
 
-    fn answer(&self, name: &str, text: &str) {
+    /// The partner answers, and a pass reads it.
+    fn answer(&self, name: &str, text: &str) -> OnceReport {
         self.0.site.write(&format!("drop/huaxin/answers/{name}"), text);
+        self.pass()
+    }
+
+    /// A pass a minute later.
+    fn pass(&self) -> OnceReport {
         self.0.clock.pass(60);
-        self.0.once();
+        self.0.once()
     }
 
     fn verdicts(&self) -> Vec<Option<&'static str>> {
@@ -168,4 +174,25 @@ fn a_gate_lets_the_next_hour_go_when_the_one_before_is_accepted() {
     partner.answer("1.rsp", &format!("{FIRST}|0||\n"));
     let dropped = partner.0.names().iter().filter(|name| name.ends_with(".dat")).count();
     assert_eq!(dropped, 2, "in the same pass in which the answer came");
+}
+
+#[test]
+fn a_rejection_of_an_hour_that_is_retired_is_settled_as_any_other() {
+    let partner = Partner(Handoff::with_formats(r#"pickup = { by = "deleted" }"#, &[("answer", FORMAT)]));
+    partner.0.once();
+    partner.0.take(".dat");
+    partner.0.take(".json");
+    partner.pass();
+    assert_eq!(partner.0.batches(), ["retired", "retired"]);
+    partner.0.configure(&format!("pickup = {{ by = \"deleted\" }}\n{ANSWERS} }}"));
+    partner.answer("1.rsp", &format!("{FIRST}|5||no\n"));
+    assert_eq!(partner.0.alarms(), [format!("HD0221 {FIRST}: the partner rejected the file: no")]);
+    assert!(partner.release("2024-11-03T03:00:00Z").is_err(), "nothing was said of the other hour");
+    assert!(partner.release("2024-11-03T02:00:00Z").expect("settled").changed);
+    partner.pass();
+    assert_eq!((partner.verdicts(), partner.0.alarms()), (vec![Some("accepted"), None], Vec::new()));
+    assert_eq!(partner.0.batches(), ["retired", "retired"]);
+    let facts = partner.0.ledger().facts_about("huaxin/voice").expect("facts");
+    let told: Vec<_> = facts.iter().filter(|fact| fact.kind == "answer-settled").map(|fact| &fact.detail).collect();
+    assert_eq!(told, ["settled by telephone"]);
 }

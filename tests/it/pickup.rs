@@ -52,7 +52,8 @@ impl Handoff {
         handoff
     }
 
-    fn configure(&self, keys: &str) {
+    /// The same partner with these keys.
+    pub fn configure(&self, keys: &str) {
         self.site.configure(&format!(
             r#"
 state = "state"
