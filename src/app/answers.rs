@@ -7,7 +7,7 @@ use super::config::{AnswerRule, PartnerConfig};
 use super::delivery::DeliveryContext;
 use super::pickup::{LookFault, subject};
 use crate::deliver::StoreMark;
-use crate::domain::answer::{FileVerdict, Statement, sum_up};
+use crate::domain::answer::{AnsweredFile, Discord, FileVerdict, Statement, Verdict, discord, sum_up};
 use crate::domain::delivery::FileState;
 use crate::domain::ids::{FeedId, FileName, Sha256Digest};
 use crate::domain::pickup::Stamp;
@@ -18,7 +18,7 @@ use crate::ledger::{Ledger, LedgerFault};
 use crate::record::Record;
 use crate::remote::{EntryKind, Remote, RemoteEntry, RemotePath};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 /// Files or records were rejected.
@@ -149,9 +149,12 @@ fn fetch(
     }
     let path = format!(".answers/{}/{}_{}", partner.id, hash.to_string().get(..16).unwrap_or_default(), entry.name);
     context.archive.keep(&path, &body.0, &hash)?;
-    let (answered, problem) = match decode(rule, &body.0).and_then(|said| lay(context, partner, said)) {
-        Ok(Ok(answered)) => (answered, None),
-        Ok(Err(fault)) => return Err(fault),
+    let laid = match decode(rule, &body.0) {
+        Ok(said) => lay(&context.ledger.lock(), partner, said)?,
+        Err(problem) => Err(problem),
+    };
+    let (answered, problem) = match laid {
+        Ok(answered) => (answered, None),
         Err((code, words)) => (Vec::new(), Some((code.to_owned(), words))),
     };
     let bytes = body.0.len() as u64;
@@ -215,33 +218,52 @@ fn statement(rule: &AnswerRule, record: Record<'_>) -> Result<Statement, String>
     Ok(Statement { file, is_accepted, is_of_record, reason })
 }
 
-/// Finds the files that an answer speaks of. The outer error is a problem of the answer, the inner one of the ledger.
+/// Finds the files that an answer speaks of, or why nothing of it counts.
 fn lay(
-    context: &DeliveryContext,
+    ledger: &Ledger,
     partner: &PartnerConfig,
     said: BTreeMap<String, FileVerdict>,
-) -> Result<Result<Vec<Answered>, LookFault>, Problem> {
-    let ledger = context.ledger.lock();
+) -> Result<Result<Vec<Answered>, Problem>, LedgerFault> {
     let mut answered = Vec::new();
+    let mut batches = BTreeSet::new();
     for (name, said) in said {
-        let found = match ledger.tracked_by_name(&name) {
-            Ok(found) => found,
-            Err(fault) => return Ok(Err(fault.into())),
-        };
+        let found = ledger.tracked_by_name(&name)?;
         let ours = found.into_iter().rfind(|(feed, _, file)| feed.partner == partner.id && file.delivered_at.is_some());
-        let Some((feed, _, file)) = ours else {
-            return Err((HD_UNKNOWN, format!("it is about {}, which was not delivered", shown(&name))));
+        let Some((feed, batch, file)) = ours else {
+            return Ok(Err((HD_UNKNOWN, format!("it is about {}, which was not delivered", shown(&name)))));
         };
-        match ledger.verdict_of(file.row) {
-            Ok(Some(before)) if before != said.verdict => {
-                let words = format!("{name} is {} by it, and was {} before", said.verdict.word(), before.word());
-                return Err((HD_CONTRADICTS, words));
-            }
-            Ok(Some(_) | None) => answered.push(Answered { feed, file: file.row, name, said }),
-            Err(fault) => return Ok(Err(fault.into())),
+        if let Some(before) = ledger.verdict_of(file.row)?.filter(|before| *before != said.verdict) {
+            let words = format!("{name} is {} by it, and was {} before", said.verdict.word(), before.word());
+            return Ok(Err((HD_CONTRADICTS, words)));
+        }
+        batches.insert(batch);
+        answered.push(Answered { feed, file: file.row, name, said });
+    }
+    let spoken: BTreeMap<i64, &FileVerdict> = answered.iter().map(|answered| (answered.file, &answered.said)).collect();
+    for batch in batches {
+        let files = ledger.answered_files(batch)?.into_iter();
+        let files = files.map(|(row, file)| AnsweredFile { now: spoken.get(&row).copied().cloned(), ..file });
+        if let Some(problem) = discord(&files.collect::<Vec<_>>()).map(|discord| in_words(&discord)) {
+            return Ok(Err(problem));
         }
     }
     Ok(Ok(answered))
+}
+
+fn in_words(discord: &Discord<'_>) -> Problem {
+    let now = |file: &AnsweredFile| file.now.as_ref().map_or("", |said| said.verdict.word());
+    let before = |file: &AnsweredFile| file.before.map_or("", Verdict::word);
+    match discord {
+        Discord::WithBefore(file, other) => {
+            let words =
+                format!("{} is {} by it, and {} was {} before", file.name, now(file), other.name, before(other));
+            (HD_CONTRADICTS, words)
+        }
+        Discord::InOneAnswer(file, other) => {
+            let words = format!("{} is {}, and {} is {} in one answer", file.name, now(file), other.name, now(other));
+            (HD_UNREADABLE, words)
+        }
+    }
 }
 
 /// Raises and clears the alarms about the answers at a server.

@@ -107,6 +107,61 @@ pub fn of_batch(files: &[(bool, Option<Verdict>)]) -> Option<Verdict> {
     (manifest.is_some() || parts.all(|(_, verdict)| verdict.is_some())).then_some(Verdict::Accepted)
 }
 
+/// A file of a batch: what was said of it before, and what a new answer says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnsweredFile {
+    /// Its name.
+    pub name: String,
+    /// It is the manifest.
+    pub is_manifest: bool,
+    /// What was said before.
+    pub before: Option<Verdict>,
+    /// What the answer says.
+    pub now: Option<FileVerdict>,
+}
+
+impl AnsweredFile {
+    /// What the answer is the first to say of the file.
+    fn news(&self) -> Option<Verdict> {
+        self.now.as_ref().filter(|_| self.before.is_none()).map(|said| said.verdict)
+    }
+}
+
+/// Words about two files of a batch that do not go together: the one that is spoken of now, and the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discord<'f> {
+    /// With the other one an answer before said the opposite.
+    WithBefore(&'f AnsweredFile, &'f AnsweredFile),
+    /// The same answer rejects the first, and accepts the manifest.
+    InOneAnswer(&'f AnsweredFile, &'f AnsweredFile),
+}
+
+/// The manifest stands for its whole batch: who has accepted it cannot reject a part file, and who has accepted all part
+/// files cannot reject the manifest. One answer may accept a batch except for some records.
+#[must_use]
+pub fn discord(files: &[AnsweredFile]) -> Option<Discord<'_>> {
+    let manifest = files.iter().find(|file| file.is_manifest)?;
+    let mut parts = files.iter().filter(|file| !file.is_manifest);
+    let is_whole = |part: &AnsweredFile| part.now.as_ref().is_some_and(|said| said.records == 0);
+    match manifest.news() {
+        Some(Verdict::Accepted) => parts.find_map(|part| match (part.before, part.news()) {
+            (Some(Verdict::Rejected), _) if part.now.is_none() => Some(Discord::WithBefore(manifest, part)),
+            (_, Some(Verdict::Rejected)) if is_whole(part) => Some(Discord::InOneAnswer(part, manifest)),
+            _ => None,
+        }),
+        Some(Verdict::Rejected) => {
+            let first = parts.clone().next()?;
+            let is_accepted = |part: &AnsweredFile| part.before.is_some_and(|before| before != Verdict::Rejected);
+            parts.all(is_accepted).then_some(Discord::WithBefore(manifest, first))
+        }
+        Some(Verdict::Settled) | None if manifest.before == Some(Verdict::Accepted) => {
+            let part = parts.find(|part| part.news() == Some(Verdict::Rejected))?;
+            Some(Discord::WithBefore(part, manifest))
+        }
+        Some(Verdict::Settled) | None => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

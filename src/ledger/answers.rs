@@ -3,7 +3,7 @@
 use super::batches::{parse_state, subject};
 use super::{Fact, Ledger, LedgerFault, Result, append_fact, row, run, signed};
 use crate::disk::SyncPoint;
-use crate::domain::answer::{FileVerdict, Verdict, of_batch};
+use crate::domain::answer::{AnsweredFile, FileVerdict, Verdict, of_batch};
 use crate::domain::batch::{BatchId, BatchState};
 use crate::domain::ids::{FeedId, PartnerId, Revision};
 use crate::domain::period::Partition;
@@ -152,18 +152,31 @@ impl Ledger {
         Ok(found)
     }
 
+    /// The delivered files of a batch, and what was said of them: row, and file.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn answered_files(&self, batch: i64) -> Result<Vec<(i64, AnsweredFile)>> {
+        let query = "SELECT f.id, f.name, f.part = 0, v.state FROM file f LEFT JOIN verdict v ON v.file = f.id
+                     WHERE f.batch = ?1 AND f.state = 'delivered' ORDER BY f.part";
+        let rows = self.rows(query, [batch], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, Option<String>>(3)?))
+        })?;
+        rows.into_iter()
+            .map(|(row, name, is_manifest, word)| {
+                let before = word.as_deref().map(parse_verdict).transpose()?;
+                Ok((row, AnsweredFile { name, is_manifest, before, now: None }))
+            })
+            .collect()
+    }
+
     /// What the answers say about a batch.
     ///
     /// # Errors
     /// [`LedgerFault`].
     pub fn batch_verdict(&self, batch: i64) -> Result<Option<Verdict>> {
-        let query = "SELECT f.part = 0, v.state FROM file f LEFT JOIN verdict v ON v.file = f.id
-                     WHERE f.batch = ?1 AND f.state = 'delivered'";
-        let rows = self.rows(query, [batch], |row| Ok((row.get::<_, bool>(0)?, row.get::<_, Option<String>>(1)?)))?;
-        let files = rows
-            .into_iter()
-            .map(|(is_manifest, word)| Ok((is_manifest, word.as_deref().map(parse_verdict).transpose()?)));
-        Ok(of_batch(&files.collect::<Result<Vec<_>>>()?))
+        let files = self.answered_files(batch)?;
+        Ok(of_batch(&files.iter().map(|(_, file)| (file.is_manifest, file.before)).collect::<Vec<_>>()))
     }
 
     /// Delivered batches of a feed to which an accepting answer is missing, among the last one and those that were

@@ -25,6 +25,8 @@ const ANSWERS: &str = r#"answers = { dir = "answers", pattern = "*.rsp", format 
 
 const FIRST: &str = "HX_2024110302_00001.dat";
 const SECOND: &str = "HX_2024110303_00002.dat";
+const FIRST_MANIFEST: &str = "HX_2024110302_00.json";
+const SECOND_MANIFEST: &str = "HX_2024110303_00.json";
 
 struct Partner(Handoff);
 
@@ -195,4 +197,43 @@ fn a_rejection_of_an_hour_that_is_retired_is_settled_as_any_other() {
     let facts = partner.0.ledger().facts_about("huaxin/voice").expect("facts");
     let told: Vec<_> = facts.iter().filter(|fact| fact.kind == "answer-settled").map(|fact| &fact.detail).collect();
     assert_eq!(told, ["settled by telephone"]);
+}
+
+#[test]
+fn an_answer_about_a_manifest_and_one_about_a_file_of_its_hour_contradict_each_other() {
+    let partner = Partner::new("");
+    partner.0.once();
+    partner.answer("1.rsp", &format!("{FIRST_MANIFEST}|0||\n"));
+    partner.answer("2.rsp", &format!("{FIRST}|5||no\n"));
+    let first = format!("HD0224 answer 2.rsp: {FIRST} is rejected by it, and {FIRST_MANIFEST} was accepted before");
+    assert_eq!((partner.verdicts(), partner.0.alarms()), (vec![Some("accepted"), None], vec![first.clone()]));
+    partner.answer("3.rsp", &format!("{SECOND}|7|00042|unknown tariff\n"));
+    partner.answer("4.rsp", &format!("{SECOND_MANIFEST}|0||\n"));
+    let second = format!("HD0224 answer 4.rsp: {SECOND_MANIFEST} is accepted by it, and {SECOND} was rejected before");
+    assert_eq!(partner.verdicts(), [Some("accepted"), Some("rejected")]);
+    let rejected = format!("HD0221 {SECOND}: the partner rejected 1 record: unknown tariff");
+    let mut alarms = partner.0.alarms();
+    alarms.sort();
+    assert_eq!(alarms, [rejected, first, second]);
+
+    let partner = Partner::new("");
+    partner.0.once();
+    partner.answer("1.rsp", &format!("{FIRST}|0||\n"));
+    partner.answer("2.rsp", &format!("{FIRST_MANIFEST}|5||\n"));
+    let expected = format!("HD0224 answer 2.rsp: {FIRST_MANIFEST} is rejected by it, and {FIRST} was accepted before");
+    assert_eq!((partner.verdicts(), partner.0.alarms()), (vec![Some("accepted"), None], vec![expected]));
+}
+
+#[test]
+fn one_answer_accepts_an_hour_but_for_some_records_and_cannot_reject_a_file_of_it_as_well() {
+    let partner = Partner::new("");
+    partner.0.once();
+    partner.answer("1.rsp", &format!("{FIRST_MANIFEST}|0||\n{FIRST}|5||\n"));
+    let expected = format!("HD0222 answer 1.rsp: {FIRST} is rejected, and {FIRST_MANIFEST} is accepted in one answer");
+    assert_eq!((partner.verdicts(), partner.0.alarms()), (vec![None, None], vec![expected]));
+    partner.answer("2.rsp", &format!("{FIRST_MANIFEST}|0||\n{FIRST}|7|00042|unknown tariff\n"));
+    assert_eq!(partner.verdicts(), [Some("rejected"), None]);
+    partner.answer("3.rsp", &format!("{FIRST_MANIFEST}|0||\n{FIRST}|7|00042|unknown tariff\n"));
+    let codes: Vec<String> = partner.0.alarms().iter().map(|alarm| alarm[..6].to_owned()).collect();
+    assert_eq!(codes, ["HD0222", "HD0221"], "to say it again is no contradiction");
 }
