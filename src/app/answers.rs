@@ -38,6 +38,16 @@ const HD_TOO_LARGE: &str = "HD0226";
 /// An answer is not larger than this.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
+/// True for an alarm that an answer has raised: a person has to look at it.
+pub(super) fn is_about_answer(alarm: &crate::ledger::intake::Alarm) -> bool {
+    [HD_REJECTED, HD_UNREADABLE, HD_UNKNOWN, HD_CONTRADICTS, HD_TOO_LARGE].contains(&alarm.code.as_str())
+}
+
+/// True for the alarm that answers could not be looked for: trouble with the partner's server.
+pub(super) fn cannot_look(alarm: &crate::ledger::intake::Alarm) -> bool {
+    alarm.code == HD_BLIND
+}
+
 /// Why an answer does not count: code and words.
 type Problem = (&'static str, String);
 type Alarm = (&'static str, String, String);

@@ -10,6 +10,7 @@ mod open;
 mod run;
 mod stop;
 
+use super::answers::{cannot_look, is_about_answer};
 use super::clock_watch::ClockWatch;
 use super::config::Config;
 use super::delivery::{DeliveryContext, PartnerOutcome, Until, deliver_partner};
@@ -29,7 +30,7 @@ use crate::domain::ids::{FeedId, Lsn, SourceId};
 use crate::domain::period::Partition;
 use crate::feed::pending::FeedHours;
 use crate::intake::Source;
-use crate::ledger::intake::IntakeEntry;
+use crate::ledger::intake::{Alarm, IntakeEntry};
 use crate::seal::closing::Horizon;
 use crate::spool::lost::LostFrames;
 use crate::spool::{Spool, SpoolLimits};
@@ -111,7 +112,10 @@ pub struct OnceReport {
     /// Everything that waits for a person: feed, hour, and why.
     pub held: Vec<(FeedId, Partition, String)>,
     /// Standing alarms.
-    pub alarms: Vec<crate::ledger::intake::Alarm>,
+    pub alarms: Vec<Alarm>,
+    /// How many of them this pass has raised because a partner rejected something, or because of an answer that does not
+    /// count.
+    pub new_answer_alarms: u64,
     /// The pass ended early for lack of room, in the spool or on a disk; bytes of input that were found and not read.
     pub unread: Option<u64>,
 }
@@ -121,12 +125,12 @@ impl OnceReport {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         let partners = || self.partners.iter().map(|(_, outcome)| outcome);
-        let attention = self.read.quarantined + self.sealed.quarantined > 0
+        let attention = self.read.quarantined + self.sealed.quarantined + self.new_answer_alarms > 0
             || !self.held.is_empty()
             || self.alarms.iter().any(|alarm| !alarm.subject.starts_with("partner "));
         if self.unread.is_some() || partners().any(|outcome| outcome.stopped) {
             1
-        } else if partners().any(|outcome| outcome.fault.is_some()) {
+        } else if partners().any(|outcome| outcome.fault.is_some()) || self.alarms.iter().any(cannot_look) {
             5
         } else if attention {
             4
@@ -142,6 +146,7 @@ impl Exporter {
     /// # Errors
     /// [`ExporterFault`]; the next pass goes on where this one stopped.
     pub fn once(mut self) -> Result<OnceReport, ExporterFault> {
+        let known = self.ledger.lock().alarms()?;
         self.requests_in_time()?;
         let mut read = IntakeCounts::default();
         let mut sealed = std::mem::take(&mut self.finished);
@@ -164,7 +169,9 @@ impl Exporter {
         let (held, alarms) = (ledger.held()?, ledger.alarms()?);
         drop(ledger);
         self.leave()?;
-        Ok(OnceReport { read, sealed, partners, held, alarms, unread })
+        let is_new = |alarm: &&Alarm| is_about_answer(alarm) && !known.contains(alarm);
+        let new_answer_alarms = alarms.iter().filter(is_new).count() as u64;
+        Ok(OnceReport { read, sealed, partners, held, alarms, new_answer_alarms, unread })
     }
 
     /// Delivers to all partners at the same time and waits for all of them.

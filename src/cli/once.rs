@@ -34,7 +34,7 @@ pub fn pass(context: &Context, config: Config) -> Result<OnceReport, Failure> {
 }
 
 fn text(report: &OnceReport, config: &Config, width: usize) -> String {
-    let OnceReport { read, sealed, partners, held, alarms, unread } = report;
+    let OnceReport { read, sealed, partners, held, alarms, unread, .. } = report;
     let mut rows = vec![
         [
             "read".to_owned(),
@@ -105,7 +105,7 @@ fn describe(config: &Config, feed: &FeedId, hour: Partition) -> String {
 }
 
 fn json(report: &OnceReport) -> Value {
-    let OnceReport { read, sealed, partners, held, alarms, unread } = report;
+    let OnceReport { read, sealed, partners, held, alarms, unread, .. } = report;
     json!({
         "read": { "files": read.inputs, "records": read.records, "quarantined": read.quarantined,
                   "duplicates": read.duplicates },
@@ -119,6 +119,7 @@ fn json(report: &OnceReport) -> Value {
             "left": outcome.left, "fault": outcome.fault })).collect::<Vec<_>>(),
         "alarms": alarms.iter().map(|alarm| json!({ "subject": alarm.subject, "code": alarm.code,
             "message": alarm.message, "hint": alarm.hint })).collect::<Vec<_>>(),
+        "new_answer_alarms": report.new_answer_alarms,
         "unread_bytes": unread,
         "exit": report.exit_code(),
     })

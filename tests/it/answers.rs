@@ -237,3 +237,23 @@ fn one_answer_accepts_an_hour_but_for_some_records_and_cannot_reject_a_file_of_i
     let codes: Vec<String> = partner.0.alarms().iter().map(|alarm| alarm[..6].to_owned()).collect();
     assert_eq!(codes, ["HD0222", "HD0221"], "to say it again is no contradiction");
 }
+
+#[test]
+fn a_pass_that_finds_a_rejection_or_a_refused_answer_says_so_once() {
+    let partner = Partner::new("");
+    assert_eq!(partner.0.once().exit_code(), 0);
+    assert_eq!(partner.answer("1.rsp", &format!("{FIRST}|0||\n")).exit_code(), 0);
+    for (name, text) in [
+        ("2.rsp", format!("{SECOND}|5||no\n")),
+        ("3.rsp", "nonsense\n".to_owned()),
+        ("4.rsp", "not-ours.dat|0||\n".to_owned()),
+        ("5.rsp", format!("{FIRST}|5||\n")),
+    ] {
+        assert_eq!(partner.answer(name, &text).exit_code(), 4, "{name}");
+        assert_eq!(partner.pass().exit_code(), 0, "{name}: it was said");
+    }
+    fs::remove_dir_all(partner.0.dir().join("answers")).expect("removed");
+    for _ in 0..2 {
+        assert_eq!(partner.pass().exit_code(), 5, "as long as nobody can look: {:?}", partner.0.alarms());
+    }
+}
