@@ -175,12 +175,14 @@ impl Screen<'_, '_> {
                 "not complete from the first hour on\n".to_owned()
             };
         };
-        let Completeness { span, hours, files, sequences, missing } = found;
+        let Completeness { span, hours, files, sequences, void, missing } = found;
         let width = self.book.definition.name.seq_width().unwrap_or(1);
         let numbers = sequences.map(|numbers| format!(", {}", sequence_text(numbers, width))).unwrap_or_default();
         let gap = match missing {
-            0 => "no gap".to_owned(),
-            missing => format!("{} MISSING", counted(missing, "number")),
+            0 if void.is_empty() => "no gap".to_owned(),
+            0 => void_text(&void, width),
+            missing if void.is_empty() => format!("{} MISSING", counted(missing, "number")),
+            missing => format!("{}, {} MISSING", void_text(&void, width), counted(missing, "number")),
         };
         let hours = counted(hours, "hour");
         let files = counted(files, "file");
@@ -208,6 +210,7 @@ impl Screen<'_, '_> {
                 "pending": line.pending,
                 "first_sequence": line.sequences.map(|(first, _)| first.number),
                 "last_sequence": line.sequences.map(|(_, last)| last.number),
+                "void_sequences": line.void_sequences.iter().map(|sequence| sequence.number).collect::<Vec<_>>(),
                 "files": line.files,
                 "state": line.standing.word(),
                 "reason": line.reason,
@@ -227,6 +230,24 @@ impl Screen<'_, '_> {
 pub fn sequence_text((first, last): (Sequence, Sequence), width: usize) -> String {
     let first_text = format!("{:0width$}", first.number);
     if first == last { first_text } else { format!("{first_text}-{:0width$}", last.number) }
+}
+
+/// So many runs of void numbers are named.
+const VOID_RUNS: usize = 3;
+
+/// `05197 void`, `05197-05199, 05204 void` for several, which are in order; of many the last ones.
+pub fn void_text(numbers: &[Sequence], width: usize) -> String {
+    let mut runs: Vec<(Sequence, Sequence)> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if (last.cycle, last.number + 1) == (number.cycle, number.number) => *last = *number,
+            _ => runs.push((*number, *number)),
+        }
+    }
+    let shown = runs.split_off(runs.len().saturating_sub(VOID_RUNS));
+    let earlier = if runs.is_empty() { "" } else { "..., " };
+    let shown: Vec<String> = shown.into_iter().map(|run| sequence_text(run, width)).collect();
+    format!("{earlier}{} void", shown.join(", "))
 }
 
 /// What there is to say about a line.
@@ -325,12 +346,25 @@ complete 2024-11-03 00:00 -04:00 to 2024-11-03 02:00 -05:00: 3 hours, 4 files, 0
     }
 
     #[test]
+    fn void_numbers_are_named_in_runs() {
+        let text = |numbers: &[(u64, u64)]| {
+            let numbers = numbers.iter().map(|(cycle, number)| Sequence { cycle: *cycle, number: *number });
+            void_text(&numbers.collect::<Vec<_>>(), 3)
+        };
+        assert_eq!(text(&[(0, 2)]), "002 void");
+        assert_eq!(text(&[(0, 2), (0, 3), (0, 4), (0, 7)]), "002-004, 007 void");
+        assert_eq!(text(&[(0, 999), (1, 1000)]), "999, 1000 void");
+        assert_eq!(text(&[(0, 1), (0, 3), (0, 5), (0, 7), (0, 8)]), "..., 003, 005, 007-008 void");
+    }
+
+    #[test]
     fn what_is_void_has_a_column_when_there_is_any() {
         let mut book = book("", &day_in_new_york()[..4]);
         let last = book.batches.len() - 1;
         book.batches[last].state = BatchState::Void;
         book.batches[last].voided = 12;
         book.batches[last].reason = Some("billed by hand".to_owned());
+        book.files.iter_mut().rev().take(2).for_each(|file| "void".clone_into(&mut file.state));
         let all = hours(&book);
         let shown: Vec<&Hour<'_>> = all.iter().skip(2).collect();
         let screen =
@@ -341,8 +375,9 @@ HOUR       RECEIVED =  SENT +  FILTERED +  QUARANT +  VOID +  PENDING    SEQ  DE
 06:00           1,307   1,298           7          2       0        0  00003  07:10:03
 06:00 r01           3       3           0          0       0        0  00004  07:44:10   supplement
 07:00              12       0           0          0      12        0  00005  -          VOID billed by hand
-complete 2024-11-03 04:00 Z to 2024-11-03 08:00 Z: 4 hours, 5 files, 00001-00005, no gap
+complete 2024-11-03 04:00 Z to 2024-11-03 08:00 Z: 4 hours, 5 files, 00001-00005, 00005 void
 ";
         assert_eq!(screen.text(), expected);
+        assert_eq!(screen.json()[2]["void_sequences"], serde_json::json!([5]));
     }
 }

@@ -3,6 +3,7 @@
 mod partners;
 
 use super::arguments::StatusArguments;
+use super::hours::void_text;
 use super::operator::argument_of;
 use super::table::{counted, grouped, left, right, size, table};
 use super::times::{Face, rough};
@@ -146,7 +147,7 @@ impl Screen<'_> {
             let mut cells = vec![
                 feed.definition.id.to_string(),
                 mark.to_owned(),
-                feed.complete.map_or_else(|| "-".to_owned(), |complete| face.minute(complete.span.end)),
+                feed.complete.as_ref().map_or_else(|| "-".to_owned(), |complete| face.minute(complete.span.end)),
                 now(feed, face),
                 if files == 0 { "-".to_owned() } else { format!("{}, {}", counted(files, "file"), size(bytes)) },
             ];
@@ -277,8 +278,8 @@ impl Screen<'_> {
             json!({
                 "feed": feed.definition.id.to_string(),
                 "configured": feed.configured,
-                "complete_from": feed.complete.map(|complete| face.iso(complete.span.start)),
-                "complete_to": feed.complete.map(|complete| face.iso(complete.span.end)),
+                "complete_from": feed.complete.as_ref().map(|complete| face.iso(complete.span.start)),
+                "complete_to": feed.complete.as_ref().map(|complete| face.iso(complete.span.end)),
                 "hours": feed.hours,
                 "behind": feed.behind,
                 "pending_records": feed.pending,
@@ -289,6 +290,7 @@ impl Screen<'_> {
                 "next_close": next,
                 "held": feed.held.iter().map(span).collect::<Vec<_>>(),
                 "overdue": feed.overdue.iter().map(span).collect::<Vec<_>>(),
+                "void_sequences": feed.void_numbers.iter().map(|sequence| sequence.number).collect::<Vec<_>>(),
                 "missing_sequences": feed.missing_numbers,
                 "in_doubt": feed.in_doubt,
             })
@@ -379,6 +381,9 @@ fn now(feed: &FeedStatus, face: Face) -> String {
     }
     if feed.pending > 0 {
         said.push(format!("{} open", counted(feed.pending, "record")));
+    }
+    if !feed.void_numbers.is_empty() {
+        said.push(void_text(&feed.void_numbers, feed.definition.name.seq_width().unwrap_or(1)));
     }
     said.join(", ")
 }

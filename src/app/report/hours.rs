@@ -150,6 +150,8 @@ pub struct HourLine {
     pub pending: u64,
     /// First and last number of its part files.
     pub sequences: Option<(Sequence, Sequence)>,
+    /// Those of these numbers that are void.
+    pub void_sequences: Vec<Sequence>,
     /// Files, the manifest counted.
     pub files: u64,
     /// When the last of them was delivered.
@@ -277,6 +279,7 @@ fn line(hour: &Hour<'_>, batch: Option<&BatchRow>, revision: Revision) -> HourLi
         lost: 0,
         pending: 0,
         sequences: numbers().min().zip(numbers().max()),
+        void_sequences: own.iter().filter_map(|file| void_part_number(file)).collect(),
         files: own.len() as u64,
         delivered_at: batch.and_then(|batch| batch.delivered_at),
         taken: Taking::of(own.iter().map(|file| **file)),
@@ -292,7 +295,7 @@ fn line(hour: &Hour<'_>, batch: Option<&BatchRow>, revision: Revision) -> HourLi
 }
 
 /// How far a feed is complete, from its first hour on without interruption.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completeness {
     /// From its first second to the end of the last complete hour.
     pub span: Partition,
@@ -302,6 +305,8 @@ pub struct Completeness {
     pub files: u64,
     /// First and last number of these.
     pub sequences: Option<(Sequence, Sequence)>,
+    /// Those of these numbers that are void, in order: the partner never saw them.
+    pub void: Vec<Sequence>,
     /// Numbers that are missing between them.
     pub missing: u64,
 }
@@ -310,7 +315,8 @@ pub struct Completeness {
 #[must_use]
 pub fn completeness(hours: &[Hour<'_>]) -> Option<Completeness> {
     let first = hours.first().filter(|hour| hour.is_complete())?;
-    let mut found = Completeness { span: first.partition, hours: 0, files: 0, sequences: None, missing: 0 };
+    let mut found =
+        Completeness { span: first.partition, hours: 0, files: 0, sequences: None, void: Vec::new(), missing: 0 };
     let mut end = first.partition.start;
     let mut numbers = Vec::new();
     for hour in hours.iter().take_while(|hour| hour.is_complete()) {
@@ -320,10 +326,12 @@ pub fn completeness(hours: &[Hour<'_>]) -> Option<Completeness> {
         end = hour.partition.end;
         found.hours += 1;
         numbers.extend(part_numbers(hour));
+        found.void.extend(void_part_numbers(hour));
         found.files += hour.files.iter().filter(|file| !file.is_manifest()).count() as u64;
     }
     found.span.end = end;
     numbers.sort_unstable();
+    found.void.sort_unstable();
     found.sequences = numbers.first().copied().zip(numbers.last().copied());
     found.missing = missing_numbers(&numbers);
     Some(found)
@@ -332,6 +340,15 @@ pub fn completeness(hours: &[Hour<'_>]) -> Option<Completeness> {
 /// Numbers of the part files of an hour; void ones are among them, because they are stated.
 pub fn part_numbers(hour: &Hour<'_>) -> impl Iterator<Item = Sequence> {
     hour.files.iter().filter(|file| !file.is_manifest()).filter_map(|file| file.sequence)
+}
+
+/// Numbers of the part files of an hour that are void.
+pub fn void_part_numbers(hour: &Hour<'_>) -> impl Iterator<Item = Sequence> {
+    hour.files.iter().filter_map(|file| void_part_number(file))
+}
+
+fn void_part_number(file: &FileRow) -> Option<Sequence> {
+    file.sequence.filter(|_| !file.is_manifest() && file.state == "void")
 }
 
 /// Numbers of the manifests of an hour.

@@ -6,6 +6,7 @@
 use super::FeedBook;
 use super::hours::{
     Completeness, Hour, Taking, completeness, hours, is_done, manifest_numbers, missing_numbers, part_numbers,
+    void_part_numbers,
 };
 use crate::domain::batch::BatchState;
 use crate::domain::counter::Sequence;
@@ -55,6 +56,8 @@ pub struct FeedStatus {
     pub next_close: NextClose,
     /// Hours that should be with the partner by now and are not held.
     pub overdue: Vec<Partition>,
+    /// Numbers of part files that are void, in order.
+    pub void_numbers: Vec<Sequence>,
     /// Numbers of part files and manifests that no file has and that are not void.
     pub missing_numbers: u64,
     /// Files of which nobody knows whether they arrived.
@@ -163,6 +166,8 @@ fn feed_status(book: &FeedBook, hours: &[Hour<'_>], now: UtcTime) -> FeedStatus 
     };
     let parts = hours.iter().flat_map(|hour| part_numbers(hour)).collect();
     let manifests = hours.iter().flat_map(|hour| manifest_numbers(hour)).collect();
+    let mut void_numbers: Vec<Sequence> = hours.iter().flat_map(|hour| void_part_numbers(hour)).collect();
+    void_numbers.sort_unstable();
     FeedStatus {
         definition: Arc::clone(&book.definition),
         configured: book.configured,
@@ -178,6 +183,7 @@ fn feed_status(book: &FeedBook, hours: &[Hour<'_>], now: UtcTime) -> FeedStatus 
             .filter(|hour| !hour.is_held() && hour.is_overdue(book.definition.deadline, now))
             .map(|hour| hour.partition)
             .collect(),
+        void_numbers,
         missing_numbers: missing(parts) + missing(manifests),
         in_doubt: book.files.iter().filter(|file| file.reason.as_deref() == Some("in doubt")).count() as u64,
         hours: hours.len() as u64,

@@ -89,6 +89,16 @@ fn nothing_needs_you_when_everything_known_is_delivered() {
 }
 
 #[test]
+fn numbers_that_were_never_sent_are_named() {
+    let mut book = book("deadline = \"1h\"", &day_in_new_york()[..3]);
+    for file in book.files.iter_mut().filter(|file| matches!(file.name.as_str(), "C_2.csv" | "C_3.csv")) {
+        "void".clone_into(&mut file.state);
+    }
+    let text = screen(&[book], Vec::new(), NOW);
+    assert!(text.contains("all delivered, 00002-00003 void  -  "), "{text}");
+}
+
+#[test]
 fn the_next_hour_closes_after_its_grace() {
     let close = |settings: &str, now: i64| {
         let book = book(settings, &[]);
