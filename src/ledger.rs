@@ -22,6 +22,7 @@ mod model;
 pub mod operator;
 pub mod pickup;
 pub mod proof;
+mod quarantine;
 pub mod reports;
 mod upgrade;
 mod wal;

@@ -6,11 +6,13 @@ use super::fault::ExporterFault;
 use super::intake::IntakeCounts;
 use crate::domain::batch::{BatchState, HeldFrom};
 use crate::domain::ids::{FeedId, SourceId};
+use crate::domain::period::Zone;
 use crate::feed::router::Route;
 use crate::format::decode::{Decoded, Decoder};
+use crate::format::time_layout::TimeLayout;
 use crate::ledger::reports::{QuarantineEntry, QuarantineFilter};
 use crate::record::accepted::read_block;
-use crate::record::{Accepted, AcceptedBatch, Origin, RecordBlock};
+use crate::record::{Accepted, AcceptedBatch, FieldKind, Origin, RecordBlock, SchemaField};
 
 /// What became of the entries that were to come back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +23,23 @@ pub struct RetryReport {
     pub stay: Vec<(i64, String)>,
 }
 
+/// The fields of a record that was read and that a feed could not take: names, and values as texts, of times in RFC 3339.
+/// `None` for one that could not be read, whose content is what the source gave.
+#[must_use]
+pub fn fields(entry: &QuarantineEntry, content: &[u8], zone: Zone) -> Option<Vec<(String, String)>> {
+    let block = if entry.feed.is_empty() { None } else { read_block(content).ok() }?;
+    let (record, layout) = (block.get(0)?, TimeLayout::compile("rfc3339").ok()?);
+    let value = |(place, field): (usize, &SchemaField)| {
+        let mut text = Vec::new();
+        match field.kind {
+            FieldKind::Time => record.time(place).into_iter().for_each(|at| layout.write(at, zone, &mut text)),
+            FieldKind::Text | FieldKind::Number => text.extend_from_slice(record.field(place)),
+        }
+        (field.name.clone(), String::from_utf8_lossy(&text).into_owned())
+    };
+    Some(record.schema().fields.iter().enumerate().map(value).collect())
+}
+
 impl Exporter {
     /// Tries the held entries that match `filter` again.
     ///
@@ -29,8 +48,8 @@ impl Exporter {
     pub fn retry(&mut self, filter: &QuarantineFilter) -> Result<RetryReport, ExporterFault> {
         let mut report = RetryReport::default();
         let mut counts = IntakeCounts::default();
-        let entries = self.ledger.lock().quarantine_entries(filter)?;
-        for entry in entries.into_iter().filter(|entry| entry.state == "held") {
+        let entries = self.ledger.lock().quarantine_entries(&QuarantineFilter { open: true, ..filter.clone() })?;
+        for entry in entries {
             let content = self.ledger.lock().quarantine_content(entry.id)?.unwrap_or_default();
             match self.bring_back(&entry, &content)? {
                 Ok(batch) => {

@@ -226,6 +226,9 @@ pub struct QuarantineListArguments {
     /// Only those of this source
     #[arg(long)]
     pub source: Option<String>,
+    /// Also those that came in again
+    #[arg(long)]
+    pub all: bool,
     #[command(flatten)]
     pub state: DemoState,
 }

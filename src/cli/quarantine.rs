@@ -8,10 +8,12 @@ use super::table::{counted, grouped, left, right, statements, table};
 use super::times::Face;
 use super::{Answer, Context, Failure, exit};
 use crate::app::config::Config;
+use crate::app::quarantine::fields;
 use crate::domain::ids::SourceId;
 use crate::domain::period::Zone;
 use crate::ledger::reports::{QuarantineEntry, QuarantineFilter};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// So many are listed, the newest.
 const LISTED: u32 = 200;
@@ -29,7 +31,8 @@ pub fn list(context: &Context, arguments: &QuarantineListArguments) -> Result<An
         Some(name) => Some(SourceId::parse(name).map_err(|fault| Failure::usage(fault.to_string()))?),
     };
     let limit = (!context.global.json).then_some(LISTED);
-    let entries = ledger.quarantine_entries(&QuarantineFilter { feed, source, id: None, limit })?;
+    let entries =
+        ledger.quarantine_entries(&QuarantineFilter { feed, source, id: None, open: !arguments.all, limit })?;
     let mut answer = Answer { exit: exit::DONE, ..Answer::default() };
     answer.json = entries.iter().map(|entry| entry_json(&config, context, entry)).collect();
     if entries.is_empty() {
@@ -96,8 +99,13 @@ pub fn show(context: &Context, arguments: &QuarantineShowArguments) -> Result<An
     let mut text = format!("{}\n{}", arguments.id, statements(rows, context.terminal.width));
     let mut value = entry_json(&config, context, &entry);
     if let Some(content) = &raw {
-        text.push_str(&format!("{}\n", content.escape_ascii()));
         set(&mut value, "raw_hex", json!(hex(content)));
+        if let Some(fields) = fields(&entry, content, face.zone) {
+            text.extend(fields.iter().map(|(name, value)| format!("{name}={}\n", value.escape_debug())));
+            set(&mut value, "fields", json!(fields.into_iter().collect::<BTreeMap<_, _>>()));
+        } else {
+            text.push_str(&format!("{}\n", content.escape_ascii()));
+        }
     }
     Ok(Answer { text, json: vec![value], exit: exit::DONE, ..Answer::default() })
 }

@@ -7,9 +7,10 @@ mod sealed;
 
 pub use decisions::{Decisions, HeldHour};
 
-use super::intake::{QuarantineRow, add_counts, insert_quarantine};
+use super::intake::{QuarantineRow, add_counts};
 use super::lost::add_lost;
 use super::operator::state_void_numbers;
+use super::quarantine::insert_quarantine;
 use super::{Fact, Ledger, LedgerFault, Result, append_fact, ask, row, run, signed, unsigned};
 use crate::disk::SyncPoint;
 use crate::domain::batch::{BatchFact, BatchId, BatchPlan, BatchState, HourCounts, PlannedFile, SealedFile};

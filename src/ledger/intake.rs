@@ -1,6 +1,7 @@
 //! What intake tells the ledger: one transaction for each group of spool frames, marked with the last LSN in it.
 //! Frames at or below that mark are not told again, so after a crash nothing is counted twice.
 
+use super::quarantine::{insert_quarantine, take_out_of_quarantine};
 use super::{Fact, Ledger, Result, append_fact, ask, run, signed, unsigned};
 use crate::disk::SyncPoint;
 use crate::domain::batch::HourCounts;
@@ -402,49 +403,6 @@ pub(super) fn add_counts(
     let numbers = [signed(received)?, signed(filtered)?, signed(quarantined)?, signed(duplicate)?];
     let [received, filtered, quarantined, duplicate] = numbers;
     run(t, insert, params![feed.to_string(), start, end, received, filtered, quarantined, duplicate])?;
-    Ok(())
-}
-
-/// Adds a quarantine entry, or holds one again that a released hour had let go.
-pub(super) fn insert_quarantine(t: &rusqlite::Transaction<'_>, held: &QuarantineRow) -> Result<()> {
-    let insert = "INSERT INTO main.quarantine
-                  (source, feed, start_second, input, record, line, byte, reason, stage, raw, head, lsn, at)
-                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
-                  ON CONFLICT DO UPDATE SET state = 'held', reason = excluded.reason";
-    let feed = held.feed.as_ref().map(ToString::to_string).unwrap_or_default();
-    let place = [signed(held.record)?, signed(held.line)?, signed(held.byte)?];
-    let [record, line, byte] = place;
-    let (lsn, at) = (signed(held.lsn.0)?, held.at.nanos());
-    let (source, stage) = (held.source.as_str(), held.stage.word());
-    let values = params![
-        source,
-        feed,
-        held.start_second,
-        held.input,
-        record,
-        line,
-        byte,
-        held.reason,
-        stage,
-        held.raw,
-        held.head,
-        lsn,
-        at
-    ];
-    run(t, insert, values)?;
-    Ok(())
-}
-
-/// A quarantined record comes back: it is counted where it goes now, and not twice.
-fn take_out_of_quarantine(t: &rusqlite::Transaction<'_>, id: i64) -> Result<()> {
-    let hour = "UPDATE main.hour SET received = received - 1, quarantined = quarantined - 1
-                WHERE feed = (SELECT feed FROM quarantine WHERE id = ?1)
-                AND start_second = (SELECT coalesce(start_second, -1) FROM quarantine WHERE id = ?1)";
-    let source = "UPDATE main.source SET rejects = rejects - 1
-                  WHERE source = (SELECT source FROM quarantine WHERE id = ?1 AND stage = 'decode')";
-    for update in [hour, source, "UPDATE main.quarantine SET state = 'retried' WHERE id = ?1"] {
-        run(t, update, [id])?;
-    }
     Ok(())
 }
 

@@ -180,7 +180,7 @@ pub struct QuarantineEntry {
     pub raw_bytes: u64,
     /// Since when.
     pub at: UtcTime,
-    /// `held` or `retried`.
+    /// `held`, `retried` (it came in again), or `rendered` (it was written after all).
     pub state: String,
 }
 
@@ -193,6 +193,8 @@ pub struct QuarantineFilter {
     pub source: Option<SourceId>,
     /// This one.
     pub id: Option<i64>,
+    /// Only those that are held: not those that came in again, or could be written after all.
+    pub open: bool,
     /// At most so many, the newest.
     pub limit: Option<u32>,
 }
@@ -207,7 +209,7 @@ const FILE: &str = "SELECT b.start_second, b.end_second, b.revision, f.part, f.n
     ORDER BY b.start_second, b.revision, f.part = 0, f.part";
 const QUARANTINE: &str = "SELECT id, source, feed, start_second, input, record, line, byte, reason, length(raw), at,
     state FROM quarantine WHERE (?1 IS NULL OR feed = ?1) AND (?2 IS NULL OR source = ?2) AND (?3 IS NULL OR id = ?3)
-    ORDER BY id DESC LIMIT ?4";
+    AND (NOT ?5 OR state = 'held') ORDER BY id DESC LIMIT ?4";
 
 impl Ledger {
     /// Every feed that the ledger knows, by name.
@@ -373,7 +375,7 @@ impl Ledger {
     pub fn quarantine_entries(&self, filter: &QuarantineFilter) -> Result<Vec<QuarantineEntry>> {
         let feed = filter.feed.as_ref().map(ToString::to_string);
         let source = filter.source.as_ref().map(SourceId::as_str);
-        let values = params![feed, source, filter.id, filter.limit.map_or(-1, i64::from)];
+        let values = params![feed, source, filter.id, filter.limit.map_or(-1, i64::from), filter.open];
         let mut entries = self.rows(QUARANTINE, values, |row| {
             Ok(QuarantineEntry {
                 id: row.get(0)?,

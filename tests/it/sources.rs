@@ -6,6 +6,7 @@ use crate::site::{
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
+use std::process::Command;
 
 const NOW: &str = "2024-11-03T12:00:00Z";
 fn configured(site: &Site, source: &str, feed: &str) -> PathBuf {
@@ -265,6 +266,50 @@ fn records_that_could_not_be_written_come_back_when_the_format_is_mended() {
     let feed = hourdrop::domain::ids::FeedId::parse("huaxin/voice").expect("feed");
     let counts = ledger.hour_counts(&feed, FIRST_HOUR).expect("counts");
     assert_eq!((counts.received, counts.quarantined), (151, 0), "each record is counted once");
+}
+
+#[test]
+fn a_record_that_fails_again_is_one_entry_and_the_list_shows_what_is_open() {
+    let site = Site::new();
+    let long = "9".repeat(30);
+    let many: String = (0..150).map(|n| call_line(n % 50, &n.to_string())).collect();
+    site.write("in/1.log", many + &call_line(2, "long").replace("|1|2|", &format!("|{long}|2|")));
+    let config = configured(&site, "files = \"in\"\nfinished = \"renamed\"", "");
+    let voice = fs::read_to_string(site.path("formats/huaxin-voice.toml")).expect("format");
+    let meridian = fs::read_to_string(site.path("formats/meridian-fixed.toml")).expect("format");
+    site.write("formats/huaxin-voice.toml", meridian);
+    once(&config, NOW);
+    let quarantine = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_hourdrop"))
+            .arg("quarantine")
+            .args(arguments)
+            .args(["--color", "never", "--utc", "--config"])
+            .arg(&config)
+            .env("HOURDROP_TEST_CLOCK", NOW)
+            .output()
+            .expect("the program runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let all = hourdrop::ledger::reports::QuarantineFilter::default();
+    for _ in 0..2 {
+        assert_eq!(open(&config, NOW).retry(&all).expect("retry").retried, [1]);
+        assert_eq!(quarantine(&["list"]), "nothing is in quarantine\n", "it came in again");
+        assert_eq!(once(&config, NOW).sealed.quarantined, 1);
+        let listed = quarantine(&["list", "--all"]);
+        assert!(listed.contains("held") && listed.ends_with("\n1 record\n"), "{listed}");
+        assert_eq!(quarantine(&["list"]), listed);
+    }
+    let shown = quarantine(&["show", "1", "--raw"]);
+    assert!(shown.contains("\nstart_time=2024-11-03T02:02:00Z\n"), "{shown}");
+    assert!(shown.contains(&format!("\ncaller={long}\n")), "{shown}");
+    let json: serde_json::Value = serde_json::from_str(&quarantine(&["show", "1", "--raw", "--json"])).expect("JSON");
+    assert_eq!(json["fields"]["caller"], long);
+    site.write("formats/huaxin-voice.toml", voice);
+    assert_eq!(open(&config, NOW).retry(&all).expect("retry").retried, [1]);
+    assert_eq!(once(&config, NOW).exit_code(), 0);
+    assert_eq!(quarantine(&["list"]), "nothing is in quarantine\n");
+    let listed = quarantine(&["list", "--all"]);
+    assert!(listed.contains("retried") && listed.ends_with("\n1 record\n"), "{listed}");
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn filter(value: &Value) -> Option<QuarantineFilter> {
         feed: text("feed").map(FeedId::parse).transpose().ok()?,
         source: text("source").map(SourceId::parse).transpose().ok()?,
         id: value.get("id").and_then(Value::as_i64),
-        limit: None,
+        ..QuarantineFilter::default()
     })
 }
 
@@ -199,7 +199,12 @@ mod tests {
         let hour = Target::Hour(feed.clone(), Partition { start: 0, end: 3600 });
         let file = Target::File(feed.clone(), "a \"b\".dat".to_owned());
         let source = SourceId::parse("switch").expect("source");
-        let filter = |id| QuarantineFilter { feed: Some(feed.clone()), source: Some(source.clone()), id, limit: None };
+        let filter = |id| QuarantineFilter {
+            feed: Some(feed.clone()),
+            source: Some(source.clone()),
+            id,
+            ..QuarantineFilter::default()
+        };
         let orders = [
             Order::Pause(Subject::Partner(PartnerId::parse("huaxin").expect("partner"))),
             Order::Resume(Subject::Feed(feed.clone())),
