@@ -42,5 +42,6 @@ pub mod requests;
 pub mod sealing;
 pub mod shared_ledger;
 pub mod space;
+pub mod stopped;
 pub mod store;
 pub mod verify;

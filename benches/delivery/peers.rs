@@ -2,6 +2,7 @@
 
 use crate::servers::TestServer;
 use hourdrop::remote::Endpoint;
+use hourdrop::remote::endpoint::FtpEndpoint;
 use secrecy::ExposeSecret;
 use std::fmt::Write as _;
 use std::fs;
@@ -70,41 +71,7 @@ impl Peer {
     /// The command that copies all files.
     pub fn command(self, job: &Job<'_>) -> Command {
         match (&job.server.endpoint, self) {
-            (Endpoint::Ftp(ftp), Self::Curl | Self::CurlSteps) => {
-                let (base, port) = (&job.server.base, ftp.port);
-                let mut session =
-                    format!("silent\nshow-error\nuser = \"{}:{}\"\n", ftp.user, ftp.password.expose_secret());
-                if job.authority.is_some() {
-                    // Later sessions of TLS 1.3 are refused by servers that want them reused. The certificates of the
-                    // tests bear one name with their authority, which OpenSSL does not verify; nor does that take time.
-                    session.push_str("ssl-reqd\ntls-max = \"1.2\"\ninsecure\n");
-                }
-                let mut list = session.clone();
-                for name in names(job.files) {
-                    let path = job.files.join(&name);
-                    let put = |name: &str| {
-                        format!(
-                            "upload-file = \"{}\"\nurl = \"ftp://127.0.0.1:{port}/{base}/{name}\"\n",
-                            path.display()
-                        )
-                    };
-                    if self == Self::Curl {
-                        list.push_str(&put(&name));
-                        continue;
-                    }
-                    list.push_str(&put(&format!("{name}.tmp")));
-                    // Behind the transfer; the look at the final name may fail.
-                    for step in ["-SIZE {}.tmp", "-*SIZE {}", "-RNFR {}.tmp", "-RNTO {}", "-SIZE {}"] {
-                        writeln!(list, "quote = \"{}\"", step.replace("{}", &name)).expect("text");
-                    }
-                    list.push_str("next\n");
-                    list.push_str(&session);
-                }
-                let config = beside(job.files, "curl", &list);
-                let mut command = Command::new("curl");
-                command.arg("-K").arg(config);
-                command
-            }
+            (Endpoint::Ftp(ftp), Self::Curl | Self::CurlSteps) => self.curl(job, ftp),
             (Endpoint::Ftp(ftp), Self::Lftp | Self::LftpFour) => {
                 let tls = job.authority.map_or_else(
                     || "set ftp:ssl-allow false".to_owned(),
@@ -151,6 +118,38 @@ impl Peer {
             }
             (endpoint, peer) => panic!("{} does not go to {endpoint}", peer.name()),
         }
+    }
+
+    fn curl(self, job: &Job<'_>, ftp: &FtpEndpoint) -> Command {
+        let (base, port) = (&job.server.base, ftp.port);
+        let mut session = format!("silent\nshow-error\nuser = \"{}:{}\"\n", ftp.user, ftp.password.expose_secret());
+        if job.authority.is_some() {
+            // Later sessions of TLS 1.3 are refused by servers that want them reused. The certificates of the
+            // tests bear one name with their authority, which OpenSSL does not verify; nor does that take time.
+            session.push_str("ssl-reqd\ntls-max = \"1.2\"\ninsecure\n");
+        }
+        let mut list = session.clone();
+        for name in names(job.files) {
+            let path = job.files.join(&name);
+            let put = |name: &str| {
+                format!("upload-file = \"{}\"\nurl = \"ftp://127.0.0.1:{port}/{base}/{name}\"\n", path.display())
+            };
+            if self == Self::Curl {
+                list.push_str(&put(&name));
+                continue;
+            }
+            list.push_str(&put(&format!("{name}.tmp")));
+            // Behind the transfer; the look at the final name may fail.
+            for step in ["-SIZE {}.tmp", "-*SIZE {}", "-RNFR {}.tmp", "-RNTO {}", "-SIZE {}"] {
+                writeln!(list, "quote = \"{}\"", step.replace("{}", &name)).expect("text");
+            }
+            list.push_str("next\n");
+            list.push_str(&session);
+        }
+        let config = beside(job.files, "curl", &list);
+        let mut command = Command::new("curl");
+        command.arg("-K").arg(config);
+        command
     }
 }
 

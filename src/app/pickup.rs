@@ -29,6 +29,8 @@ use std::fmt;
 pub(super) enum LookFault {
     #[error(transparent)]
     Remote(#[from] RemoteFault),
+    #[error("{directory}: {fault}")]
+    Closed { directory: RemotePath, fault: RemoteFault },
     #[error("cannot see what lies in {directory}: a file just put there does not show in its listing")]
     Blind { directory: RemotePath },
     #[error(transparent)]

@@ -7,6 +7,7 @@
 //! state/ledger.sum   the ledger is as a clean stop left it; missing while an instance works
 //! state/journal/     the spool
 //! state/RESERVE      takes up space that is given up when the disk is full
+//! state/STOPPED      why the program did not start, or ended by itself
 //! ```
 //! A missing part is never mistaken for a fresh start: only a directory without any of them is new, and only beside an
 //! archive that nobody has written to.
@@ -167,6 +168,32 @@ pub fn lock(dir: &Path) -> Result<StateLock, StoreFault> {
     }
 }
 
+/// Refuses what another instance works with.
+///
+/// # Errors
+/// [`StoreFault::Locked`]; what else is wrong shows when it is opened.
+pub fn refuse_locked(dir: &Path) -> Result<(), StoreFault> {
+    match lock(dir) {
+        Err(fault @ StoreFault::Locked(_)) => Err(fault),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// Refuses to take a state directory without a ledger for one to which nothing was ever accepted.
+///
+/// # Errors
+/// [`StoreFault::Inconsistent`] when it has a journal, [`BesideFault::NotFresh`] when its archive was written to.
+pub fn refuse_lost_ledger(disk: &dyn Disk, dir: &Path, beside: &Beside) -> Result<(), StoreFault> {
+    let journal = dir.join("journal");
+    let has_journal = disk.stat(&journal).map_err(disk_fault("look at", &journal))?.is_some()
+        && !disk.list(&journal).map_err(disk_fault("list", &journal))?.is_empty();
+    if has_journal {
+        let what = "the ledger is missing although there is a journal".to_owned();
+        return Err(StoreFault::Inconsistent { dir: dir.to_owned(), what });
+    }
+    Ok(beside.refuse_fresh(disk)?)
+}
+
 /// The identity of an existing state directory.
 ///
 /// # Errors
@@ -250,13 +277,7 @@ fn open_ledger(disk: &Arc<dyn Disk>, dir: &Path, id: StoreId, beside: &Beside) -
     let path = dir.join("ledger.db");
     let inconsistent = |what: String| StoreFault::Inconsistent { dir: dir.to_owned(), what };
     if disk.stat(&path).map_err(disk_fault("look at", &path))?.is_none() {
-        let journal = dir.join("journal");
-        let has_journal = disk.stat(&journal).map_err(disk_fault("look at", &journal))?.is_some()
-            && !disk.list(&journal).map_err(disk_fault("list", &journal))?.is_empty();
-        if has_journal {
-            return Err(inconsistent("the ledger is missing although there is a journal".to_owned()));
-        }
-        beside.refuse_fresh(disk.as_ref())?;
+        refuse_lost_ledger(disk.as_ref(), dir, beside)?;
         // A start that died may have left the name STORE_ID without making it durable: a ledger without it is refused.
         disk.sync_dir(dir, SyncPoint::StateFile).map_err(disk_fault("sync", dir))?;
         // Made under another name, so that a crash leaves either no ledger or a whole one.

@@ -4,9 +4,13 @@ use super::arguments::GlobalArguments;
 use super::exit;
 use super::terminal::Terminal;
 use super::times::Face;
+use super::work::store_failure;
+use crate::app::beside::Beside;
 use crate::app::config::{self, Config, Loaded};
 use crate::app::report::{self, FeedBook};
+use crate::app::store::refuse_lost_ledger;
 use crate::clock::{Clock, SystemClock};
+use crate::disk::RealDisk;
 use crate::document::{Problem, Severity};
 use crate::domain::period::Zone;
 use crate::domain::time::UtcTime;
@@ -180,11 +184,12 @@ impl Context {
     /// The ledger, for reading; `None` when nothing was ever accepted.
     ///
     /// # Errors
-    /// When it is there and cannot be read.
+    /// When it is there and cannot be read, or is missing although something was accepted.
     pub fn ledger(&self, config: &Config) -> Result<Option<Ledger>, Failure> {
         let path = config.ledger_path();
         if !path.exists() {
-            return Ok(None);
+            let lost = refuse_lost_ledger(&RealDisk, &config.state, &Beside::of(config));
+            return lost.map(|()| None).map_err(|fault| store_failure(&fault));
         }
         Ok(Some(Ledger::open_read_only(&path)?))
     }

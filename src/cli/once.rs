@@ -2,7 +2,7 @@
 
 use super::arguments::OnceArguments;
 use super::table::{counted, size, statements};
-use super::work::{Log, begin_log, failure, open, world};
+use super::work::{Log, begin_log, failure, open, remember, world};
 use super::{Answer, Context, Failure};
 use crate::app::config::Config;
 use crate::app::exporter::OnceReport;
@@ -30,7 +30,9 @@ pub fn run(context: &Context, _arguments: &OnceArguments) -> Result<Answer, Fail
 /// As people read them.
 pub fn pass(context: &Context, config: Config) -> Result<OnceReport, Failure> {
     let world = world(context, &config);
-    open(config, &world, true)?.once().map_err(failure)
+    let state = config.state.clone();
+    let done = open(config, &world, true).and_then(|exporter| exporter.once().map_err(failure));
+    remember(done, &world, &state)
 }
 
 fn text(report: &OnceReport, config: &Config, width: usize) -> String {

@@ -89,7 +89,8 @@ fn text(context: &Context, config: &Config, report: &Recovered) -> String {
             format!("the journal lacks lsn {first} to {last}; records of these frames that were not sealed are gone"),
         );
         if report.lost_hours.is_empty() {
-            say("", "as far as the archive's log tells, all of them were sealed".to_owned());
+            let words = "as far as the archive's log tells, all of them were sealed: give nothing again, it would be sent twice";
+            say("", words.to_owned());
         }
         for (feed, of, count) in report.lost_hours.iter().take(NAMED_MAX) {
             say(
@@ -97,7 +98,11 @@ fn text(context: &Context, config: &Config, report: &Recovered) -> String {
                 format!("{feed} {}: at most {} accepted and not sealed", hour(feed, *of), counted(*count, "record")),
             );
         }
-        say("", "give the source these records again, under new file names, then release the hours".to_owned());
+        if !report.lost_hours.is_empty() {
+            let words = "give the source those of their records again that no file in the archive holds, under new file names, \
+                         then release the hours";
+            say("", words.to_owned());
+        }
     }
     if report.settled > 0 {
         say("settled", format!("{} as delivered", counted(report.settled, "batch")));

@@ -2,8 +2,11 @@
 
 use super::arguments::RunArguments;
 use super::pickup_server;
-use super::work::{Log, begin_log, failure, open, world};
+use super::work::{Log, begin_log, failure, open, remember, store_failure, world};
 use super::{Answer, Context, Failure};
+use crate::app::config::Config;
+use crate::app::exporter::World;
+use crate::app::store::refuse_locked;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::sync::Arc;
@@ -15,7 +18,13 @@ pub fn run(context: &Context, _arguments: &RunArguments) -> Result<Answer, Failu
     begin_log(context, Log::Decisions);
     let config = context.config(false)?;
     let world = world(context, &config);
-    let prepared = pickup_server::prepare(&config)?;
+    remember(work(&config, &world), &world, &config.state)
+}
+
+fn work(config: &Config, world: &World) -> Result<Answer, Failure> {
+    // Whoever works with the state has the port, too.
+    refuse_locked(&config.state).map_err(|fault| store_failure(&fault))?;
+    let prepared = pickup_server::prepare(config)?;
     let (waker, wake) = sync_channel(1);
     let stop = Arc::clone(&world.stop);
     let mut signals =
@@ -30,9 +39,9 @@ pub fn run(context: &Context, _arguments: &RunArguments) -> Result<Answer, Failu
         }
     });
     tracing::info!(feeds = config.feeds().count(), sources = config.sources.len(), "running");
-    let done = open(config.clone(), &world, false).and_then(|exporter| {
+    let done = open(config.clone(), world, false).and_then(|exporter| {
         let desk = exporter.pickup_desk();
-        let server = prepared.map(|prepared| pickup_server::serve(prepared, &config, &desk)).transpose()?;
+        let server = prepared.map(|prepared| pickup_server::serve(prepared, config, &desk)).transpose()?;
         let done = exporter.run(&wake).map_err(failure);
         drop(server);
         done

@@ -14,7 +14,8 @@ use crate::app::report::books;
 use crate::app::report::hours::Taking;
 use crate::app::report::status::{FeedStatus, Need, NextClose, PartnerStatus, StatusReport, status};
 use crate::app::space::{RoomReport, room_report};
-use crate::disk::Room;
+use crate::app::stopped;
+use crate::disk::{RealDisk, Room};
 use crate::domain::ids::FeedId;
 use crate::domain::period::{Partition, Zone};
 use crate::ledger::Ledger;
@@ -32,6 +33,7 @@ pub fn run(context: &Context, arguments: &StatusArguments) -> Result<Answer, Fai
         Some(ledger) => (ledger.source_totals()?, ledger.alarms()?),
         None => (Vec::new(), Vec::new()),
     };
+    let alarms = stopped::read(&RealDisk, &config.state).into_iter().chain(alarms).collect();
     let mut report = status(&books, sources, alarms, context.now());
     if let Some(ledger) = &ledger {
         (report.paused, report.held_back) = (ledger.paused()?, ledger.held_back()?);
@@ -348,7 +350,7 @@ fn held_file_words(name: &str, reason: &str, hour: &str) -> (String, Vec<String>
             vec![release("when the partner has removed it"), void],
         ),
         "in doubt" => (
-            "after a lost reply neither name was there: picked up, or lost".to_owned(),
+            "nobody knows whether the partner has it; `hourdrop show` tells why".to_owned(),
             vec![
                 format!("when the partner has it: hourdrop settle {name} --as delivered --reason ..."),
                 format!("when it has not: hourdrop settle {name} --as resend --reason ..."),

@@ -9,12 +9,14 @@ use crate::app::fault::ExporterFault;
 use crate::app::journal::is_damage;
 use crate::app::progress::Progress;
 use crate::app::recover::RecoverFault;
+use crate::app::stopped;
 use crate::app::store::StoreFault;
 use crate::disk::RealDisk;
 use crate::ledger::LedgerFault;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Read};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -59,7 +61,22 @@ pub fn world(context: &Context, config: &Config) -> World {
 pub fn open(config: Config, world: &World, to_the_end: bool) -> Result<Exporter, Failure> {
     let reads_stdin = config.sources.iter().any(|source| source.kind == SourceKind::Stdin);
     let input: Option<Box<dyn Read + Send>> = reads_stdin.then(|| Box::new(std::io::stdin()) as Box<dyn Read + Send>);
-    Exporter::open(config, world, input, to_the_end).map_err(failure)
+    let state = config.state.clone();
+    let exporter = Exporter::open(config, world, input, to_the_end).map_err(failure)?;
+    stopped::clear(world.disk.as_ref(), &state);
+    Ok(exporter)
+}
+
+/// Lets `status` tell why the program did not start, or ended by itself. That another instance works is no reason.
+pub fn remember<T>(done: Result<T, Failure>, world: &World, state: &Path) -> Result<T, Failure> {
+    if let Err(failure) = &done
+        && failure.exit != exit::LOCKED
+    {
+        let cause = failure.cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default();
+        let hint = failure.hint.as_deref().unwrap_or_default();
+        stopped::note(world.disk.as_ref(), state, &format!("{}{cause}", failure.error), hint, world.clock.now());
+    }
+    done
 }
 
 /// What to do about a damaged ledger.
@@ -90,7 +107,7 @@ pub fn failure(fault: ExporterFault) -> Failure {
 
 /// A state directory that cannot be worked with.
 #[expect(clippy::wildcard_enum_match_arm, reason = "every other fault reads the same")]
-fn store_failure(fault: &StoreFault) -> Failure {
+pub fn store_failure(fault: &StoreFault) -> Failure {
     let refused = |what: &str| Failure::new(what).because(fault);
     match fault {
         StoreFault::Locked(dir) => Failure {

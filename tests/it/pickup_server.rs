@@ -202,6 +202,15 @@ fn a_partner_lists_reads_and_deletes_its_own_files_and_nothing_else() {
     assert!(client.reply().starts_with("421 "), "the good-bye");
     assert!(log.contains("partners can fetch") && log.contains("file picked up"), "{log}");
     assert!(!log.contains(PASSWORD), "{log}");
+    // Nobody has to say that a partner who fetches from here deletes what it has taken.
+    let status = std::process::Command::new(env!("CARGO_BIN_EXE_hourdrop"))
+        .args(["status", "--config"])
+        .arg(site.path("hourdrop.toml"))
+        .env("HOURDROP_TEST_CLOCK", NOW)
+        .output()
+        .expect("runs");
+    let status = String::from_utf8_lossy(&status.stdout);
+    assert!(status.contains("UNPICKED"), "{status}");
     // The stop was clean although partners were there: the next start misses nothing.
     let again = start(&site.path("hourdrop.toml"), NOW);
     Client::login(port, "huaxin");
@@ -434,6 +443,18 @@ fn a_server_that_cannot_start_stops_run_before_anything_is_done() {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert!(!site.path("state").exists(), "nothing was begun");
+
+    // Another instance that works with the state has the port as well: that is what is said.
+    drop(taken);
+    let running = start(&config, "2024-11-03T05:00:30Z");
+    eventually("the server", || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
+    let second = std::process::Command::new(env!("CARGO_BIN_EXE_hourdrop"))
+        .args(["run", "--config"])
+        .arg(&config)
+        .output()
+        .expect("runs");
+    assert_eq!(second.status.code(), Some(75), "{}", String::from_utf8_lossy(&second.stderr));
+    stop(running);
 }
 
 /// Problems of a configuration whose server, and whose login of the first partner, are these.

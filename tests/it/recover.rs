@@ -226,6 +226,9 @@ fn a_state_directory_that_was_rolled_back_is_refused_with_both_numbers() {
     let BesideFault::StateRolledBack { what } = &fault else { panic!("{fault}") };
     assert_eq!(what, "the ledger's last number of huaxin/voice is 1, the archive's log says 3");
     assert!(state == files_in(&site.path("state/journal")) && archive == files_in(&site.path("archive")));
+    assert_eq!(command(&config, &["once"]).0, 1);
+    let (code, _, text) = command(&config, &["status"]);
+    assert!(code == 4 && text.contains("HD0101") && text.contains("rolled back"), "{text}");
     // The journal was rolled back, too: what was accepted and not sealed is gone, and that is said.
     let report = recovered(&config);
     assert!(report.lost.is_some() && report.old_ledger.starts_with("the old ledger"), "{report:?}");
@@ -237,6 +240,10 @@ fn a_state_directory_that_was_rolled_back_is_refused_with_both_numbers() {
     site.write("in/again.log", call_line(120 + 61, "1c") + &call_line(120 + 95, "1d"));
     once(&config, LATER);
     release(&config, 1_730_599_200 + 3 * 3600);
+    let (_, _, text) = command(&config, &["status"]);
+    assert!(text.contains("HD0101"), "a start of the command ends it: {text}");
+    assert_eq!(command(&config, &["once"]).0, 0);
+    assert!(!site.path("state/STOPPED").exists());
     finish(&site, &config, 2, "rolled back");
 }
 
@@ -528,8 +535,10 @@ fn the_command_tells_what_was_rebuilt_and_the_refusal_names_it() {
     let (site, config) = after_passes(2);
     assert_eq!(command(&config, &["recover"]).0, 2, "a reason is needed");
     lose_ledger(&site);
-    let (code, _, text) = command(&config, &["once"]);
-    assert!(code == 1 && text.contains("hourdrop recover"), "{text}");
+    for asked in ["once", "status", "hours"] {
+        let (code, _, text) = command(&config, &[asked]);
+        assert!(code == 1 && text.contains("hourdrop recover"), "{asked}: {text}");
+    }
     let (code, dry, text) = command(&config, &["recover", "--dry-run", "--reason", "disk lost"]);
     assert!(code == 0 && dry["dry_run"] == true && dry["rebuilt"]["batches"] == 3, "{text}");
     let holder = Exporter::open(load(&config, LATER), &world(LATER), None, true);

@@ -94,6 +94,7 @@ fn it_watches_delivers_and_stops_cleanly_while_another_partner_is_away() {
     let second =
         Command::new(env!("CARGO_BIN_EXE_hourdrop")).args(["once", "--config"]).arg(&config).output().expect("runs");
     assert_eq!(second.status.code(), Some(75), "{}", String::from_utf8_lossy(&second.stderr));
+    assert!(!site.path("state/STOPPED").exists(), "that is no trouble of the first");
 
     let pid = rustix::process::Pid::from_child(&running.0);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("SIGTERM");

@@ -191,6 +191,12 @@ fn the_rest_goes_on(damaged: &Damaged, gone: &BTreeSet<u64>, said: &str) {
     // The start is refused, and leads to the check.
     let (code, text) = damaged.hourdrop(&["once"]);
     assert!(code == Some(1) && text.contains("spool check") && text.contains("spool salvage"), "{text}");
+    // Whoever asks later hears of it, too.
+    let (code, text) = damaged.hourdrop(&["status"]);
+    assert!(
+        code == Some(4) && text.contains("HD0101 the spool is damaged") && text.contains("spool salvage"),
+        "{text}"
+    );
     let (code, text) = damaged.hourdrop(&["spool", "check", "--utc"]);
     assert!(code == Some(4) && text.contains("DAMAGED") && text.contains(".seg, byte "), "{text}");
     assert!(text.contains(said), "{said}: {text}");

@@ -181,7 +181,7 @@ pub(super) fn read(
         formerly,
         password,
         picks_up,
-        pickup,
+        pickup: pickup.or_else(|| pickup_login.is_some().then(PickupRule::of_own_server)),
         answers: match answers {
             Some(rule) => Some(rule?),
             None => None,

@@ -5,6 +5,9 @@ use crate::domain::time::Length;
 use crate::remote::RemotePath;
 use std::fmt;
 
+/// The time between two looks where none is given.
+const LOOK_EVERY: Length = Length::from_seconds(60);
+
 /// How the partner shows that it took a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PickupWay {
@@ -97,6 +100,12 @@ impl PickupRule {
         self.expects() || self.remove_after.is_some()
     }
 
+    /// A partner that fetches from our own server deletes what it has taken: every deletion is seen.
+    pub(super) const fn of_own_server() -> Self {
+        let (within, remove_after) = (None, None);
+        Self { by: PickupWay::Deleted, within, look_every: LOOK_EVERY, remove_after, ignore: Vec::new() }
+    }
+
     pub(super) fn read(table: Table<'_>) -> Self {
         let by = table.required_text("by");
         let way = by.as_ref().map(|by| (PickupWay::parse(&by.value), &by.place));
@@ -106,7 +115,7 @@ impl PickupRule {
         }
         let within = table.length("within");
         let remove_after = table.length("remove_after");
-        let look_every = table.length("look_every").map_or(Length::from_seconds(60), |length| length.value);
+        let look_every = table.length("look_every").map_or(LOOK_EVERY, |length| length.value);
         let ignore = table.texts("ignore").unwrap_or_default();
         let ignore = ignore.into_iter().filter_map(|text| pattern(&table, &text)).collect();
         let by = way.and_then(|(way, _)| way.ok()).unwrap_or(PickupWay::Deleted);

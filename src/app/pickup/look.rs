@@ -102,7 +102,8 @@ struct Look<'l> {
 
 impl Look<'_> {
     fn list(&mut self) -> Result<(), LookFault> {
-        let entries = self.session.list(self.directory)?;
+        let listed = self.session.list(self.directory);
+        let entries = listed.map_err(|fault| LookFault::Closed { directory: self.directory.clone(), fault })?;
         self.sights.set_here(entries);
         self.unknown = self.sights.here.keys().cloned().collect();
         if let PickupWay::Moved(directory) = &self.rule.by {
