@@ -5,6 +5,7 @@ use crate::reactions::{NOW, contact, partner_config, pass, port_of};
 use crate::servers::{SshKeys, TestServer, end_group};
 use crate::site::{Site, StandingClock, call_line, files_in, time};
 use hourdrop::app::exporter::OnceReport;
+use hourdrop::domain::ids::FileName;
 use hourdrop::ledger::contact::ContactState;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -215,6 +216,33 @@ fn a_file_in_doubt_at_the_only_server_never_goes_to_the_one_that_follows_it() {
     let shown: Vec<String> = names(&first).into_iter().filter(|name| name.ends_with(".dat")).collect();
     assert_eq!(shown, ["HX_2024110302_00001.dat", "HX_2024110302_00002.dat"]);
     assert_eq!(proxy.heard("STOR"), 2, "nothing was sent twice");
+}
+
+#[test]
+fn what_lies_at_a_partner_is_told_by_server_and_directory() {
+    let site = Site::new();
+    let keys = "endpoints = [\"ftp://acme@a.example/out\", \"ftp://acme@b.example/in\"]\n\
+                formerly = [\"ftp://acme@old.example/out\", \"ftp://acme@a.example/before\"]";
+    let loaded = hourdrop::app::config::load(&partner_config(&site, keys), time(NOW)).expect("readable");
+    let partner = loaded.config.expect("a configuration").partners.remove(0);
+    let name = FileName::parse("x.dat").expect("a name");
+    for (kept, server, drop, in_reach) in [
+        ("ftp://acme@a.example:21 out/x.dat", Some(0), Some(0), true),
+        ("ftp://acme@b.example:21 in/x.dat", Some(1), Some(1), true),
+        ("ftp://acme@b.example:21 out/x.dat", Some(1), None, false),
+        ("ftp://acme@a.example:2121 out/x.dat", None, None, false),
+        // It may not be the same account.
+        ("ftp://other@a.example:21 out/x.dat", None, None, false),
+        ("ftp://acme@old.example:21 out/x.dat", Some(0), Some(0), true),
+        // The files were moved along; what is half done there is not.
+        ("ftp://acme@a.example:21 before/x.dat", Some(0), Some(0), false),
+        ("ftp://acme@old.example:21 before/x.dat", Some(0), None, false),
+        // As it was kept before servers were.
+        ("out/x.dat", Some(0), Some(0), true),
+    ] {
+        let found = (partner.server_of(kept), partner.drop_of(kept, &name), partner.is_in_reach(kept));
+        assert_eq!(found, (server, drop, in_reach), "{kept}");
+    }
 }
 
 #[test]
