@@ -154,6 +154,17 @@ pub struct Trials {
     pub second_session: Tried<()>,
 }
 
+/// A directory that the partner writes to and we list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartnerPlace {
+    /// The key that names it.
+    pub key: &'static str,
+    /// From the login directory.
+    pub path: RemotePath,
+    /// How many entries it has.
+    pub listed: Tried<usize>,
+}
+
 /// Files sent one after another over one session.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Transfers {
@@ -216,6 +227,8 @@ pub struct ProbeReport {
     pub other_data_works: bool,
     /// The directory for temporary names.
     pub temporary_place: Tried<DirectoryFacts>,
+    /// The directories that the partner writes to, and how many entries are in each.
+    pub partner_places: Vec<PartnerPlace>,
     /// What was tried.
     pub trials: Trials,
     /// What the feeds would meet.
@@ -264,6 +277,7 @@ pub fn probe(
         place: Tried::Not,
         other_data_works: false,
         temporary_place: Tried::Not,
+        partner_places: Vec::new(),
         trials: Trials::default(),
         feeds: Vec::new(),
         advice: Vec::new(),
@@ -304,6 +318,7 @@ fn log_in_and_try(context: &ProbeContext<'_>, partner: &PartnerConfig, names: &N
     if let Some(temporary) = &report.temporary_dir {
         report.temporary_place = trials::look(&mut visit, temporary, names);
     }
+    report.partner_places = trials::look_at_partner_places(&mut visit, partner, &report.directory);
     // Only the first listing shows which command for it the server knows.
     report.facts = visit.step(|session| session.facts());
     if can_list && (report.taken_by.is_none() || report.temporary_dir.is_some()) {

@@ -177,6 +177,25 @@ fn a_temporary_directory_is_tried_on_the_way_to_the_final_one() {
 }
 
 #[test]
+fn directories_that_the_partner_writes_to_are_looked_at_and_never_made() {
+    let (site, server) = (Site::new(), TestServer::pure_ftpd());
+    let lines = lines_of(&server) + "pickup = { by = \"moved:done\" }\n";
+    let marks = |config: &Path| {
+        let report = probed(config);
+        (report.verdict(), mark(&report, Topic::PartnerPlace(0)), mark(&report, Topic::PartnerPlace(1)))
+    };
+    let config = configured(&site, &lines);
+    assert_eq!(marks(&config), (Verdict::Usable, Some(Mark::Warn), None));
+    assert!(!server.files.join("done").exists());
+    let told = || run(&site, &["huaxin"]).1.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(told().contains("warn pickup.by done: ") && told().contains("the partner makes it"), "{}", told());
+    fs::create_dir(server.files.join("done")).expect("directory");
+    fs::write(server.files.join("done/taken.dat"), "x").expect("file");
+    assert_eq!(marks(&config), (Verdict::Usable, Some(Mark::Good), None));
+    assert!(told().contains("ok pickup.by done: can be listed: 1 name"), "{}", told());
+}
+
+#[test]
 fn a_certificate_that_is_not_trusted_can_be_pinned_by_the_line_that_is_recommended() {
     let (shown, others) = (Certificates::for_this_machine(), Certificates::for_this_machine());
     let server = TestServer::pure_ftpd_tls(&shown);

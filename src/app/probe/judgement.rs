@@ -34,6 +34,8 @@ pub enum Topic {
     Directory,
     /// The directory for temporary names.
     TemporaryDir,
+    /// A directory that the partner writes to, by its place among them.
+    PartnerPlace(usize),
     /// The partner's patterns.
     PicksUp,
     /// Writing a file.
@@ -144,8 +146,10 @@ impl ProbeReport {
             (Topic::SecondSession, second_session(&trials.second_session)),
             (Topic::Left, (!self.left.is_empty()).then_some(Mark::Warn)),
         ];
+        let places = self.partner_places.iter().enumerate();
+        let places = places.map(|(at, place)| (Topic::PartnerPlace(at), rather(&place.listed, |_| true)));
         let feeds = self.feeds.iter().enumerate().map(|(at, feed)| (Topic::Feed(at), feed.mark()));
-        marks.into_iter().filter_map(|(topic, mark)| Some((topic, mark?))).chain(feeds).collect()
+        marks.into_iter().chain(places).filter_map(|(topic, mark)| Some((topic, mark?))).chain(feeds).collect()
     }
 
     fn was_missing(&self) -> bool {

@@ -1,7 +1,8 @@
 //! What is tried, with files of our own only.
 
 use super::visit::{Names, Visit, content_hash};
-use super::{DirectoryFacts, OntoExisting, PATIENCE, Renamed, Transfers, Trials, Tried};
+use super::{DirectoryFacts, OntoExisting, PATIENCE, PartnerPlace, Renamed, Transfers, Trials, Tried};
+use crate::app::config::{PartnerConfig, PickupWay};
 use crate::domain::time::UtcTime;
 use crate::remote::hashing::HashingSink;
 use crate::remote::{FaultKind, Outcome, Remote, RemoteFault, RemotePath};
@@ -39,6 +40,29 @@ pub(super) fn look(visit: &mut Visit, directory: &RemotePath, names: &Names) -> 
         Tried::Failed(fault) => Tried::Failed(fault),
         Tried::Not => Tried::Not,
     }
+}
+
+/// Lists where the partner moves files to and puts its answers. None is made: that is the partner's to do.
+pub(super) fn look_at_partner_places(
+    visit: &mut Visit,
+    partner: &PartnerConfig,
+    directory: &RemotePath,
+) -> Vec<PartnerPlace> {
+    let moved = partner.pickup.as_ref().and_then(|rule| match &rule.by {
+        PickupWay::Moved(path) => Some(("pickup.by", path.clone())),
+        PickupWay::Deleted | PickupWay::Renamed { .. } | PickupWay::Kept => None,
+    });
+    let answers = partner.answers.as_ref().map(|rule| ("answers.dir", rule.directory.clone()));
+    let others = moved.into_iter().chain(answers).filter(|(_, path)| path != directory);
+    let look = |(key, path): (&'static str, RemotePath)| {
+        let listed = match visit.step(|session| session.list(&path)) {
+            Tried::Done(entries) => Tried::Done(entries.len()),
+            Tried::Failed(fault) => Tried::Failed(fault),
+            Tried::Not => Tried::Not,
+        };
+        PartnerPlace { key, path, listed }
+    };
+    others.map(look).collect()
 }
 
 /// Everything that is tried with files.

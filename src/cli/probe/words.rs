@@ -40,6 +40,13 @@ pub fn say(report: &ProbeReport, topic: Topic, face: Face) -> (String, String) {
         Topic::Speed => "speed",
         Topic::SecondSession => "second session",
         Topic::Left => "left behind",
+        Topic::PartnerPlace(at) => {
+            let Some(place) = report.partner_places.get(at) else { return (String::new(), String::new()) };
+            let seen = |entries: &usize| format!("can be listed: {}", counted(*entries as u64, "name"));
+            let missing =
+                if place.listed.fault().is_some() { ", from the login directory: the partner makes it" } else { "" };
+            return (place.key.to_owned(), format!("{}: {}{missing}", place.path, told(&place.listed, seen)));
+        }
         Topic::Feed(at) => {
             let Some(feed) = report.feeds.get(at) else { return (String::new(), String::new()) };
             return (feed.feed.to_string(), forecast(feed));
@@ -90,7 +97,7 @@ fn said(report: &ProbeReport, topic: Topic, face: Face) -> String {
         }),
         Topic::SecondSession => told(&trials.second_session, |()| "accepted beside the first".to_owned()),
         Topic::Left => left(&report.left),
-        Topic::Feed(_) => String::new(),
+        Topic::PartnerPlace(_) | Topic::Feed(_) => String::new(),
     }
 }
 
