@@ -228,7 +228,7 @@ pub struct SealedFile {
     pub name: FileName,
     /// Its sequence number.
     pub sequence: Option<Sequence>,
-    /// Path below the archive directory.
+    /// Path below the archive directory; empty once its time there is over.
     pub archive_path: String,
     /// Records in it.
     pub records: u64,

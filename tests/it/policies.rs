@@ -72,6 +72,18 @@ fn the_archive_keeps_files_as_long_as_it_is_told() {
     assert_eq!(files_in(&site.path("archive/huaxin")).len(), 0);
     assert_eq!(site.everything_dropped().len(), 2, "what the partner has is the partner's");
     assert_eq!(once(&config, "2024-11-05T12:00:01Z").exit_code(), 0);
+    // A late record of that hour makes a supplement, and nothing is missing.
+    site.write("in/2.log", call_line(2, "late"));
+    assert_eq!(once(&config, "2024-11-05T12:00:02Z").sealed.records, 1);
+    let (manifests, verified) = (site.dropped("huaxin", ".json"), verified(&config));
+    let supplement = String::from_utf8_lossy(&manifests["HX_2024110302_01.json"]).into_owned();
+    assert!(supplement.contains("HX_2024110302_00002.dat"), "{supplement}");
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+}
+
+fn verified(config: &Path) -> std::process::Output {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hourdrop"));
+    command.args(["verify", "--config"]).arg(config).output().expect("the program runs")
 }
 
 #[test]

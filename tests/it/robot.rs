@@ -400,7 +400,9 @@ fn the_robot_gets_everything_after_72_hours_from_an_sftp_server_with_its_next_ho
         fs::write(server.files.join(name), bytes).expect("written");
     }
     let running = Running::start(&robot, Arc::new(place));
-    sender.configure(&deliver(&server), "60s");
+    // The partner has moved to another port as well, with all that lay there.
+    let before = gone.split('"').next().expect("an address");
+    sender.configure(&format!("{}\nformerly = [\"{before}\"]", deliver(&server)), "60s");
     sender.deliver();
     running.end();
     sender.judge(&robot);

@@ -51,7 +51,8 @@ pub(in crate::ledger) fn read_plan(
 pub(in crate::ledger) fn read_sealed(
     row: &rusqlite::Row<'_>,
 ) -> rusqlite::Result<impl FnOnce(FileName, Sha256Digest) -> SealedFile + use<>> {
-    let (part, archive_path) = (PartNumber(row.get(1)?), row.get(5)?);
+    let part = PartNumber(row.get(1)?);
+    let archive_path = row.get::<_, Option<String>>(5)?.unwrap_or_default();
     let sequence = read_sequence(row.get(3)?, row.get(4)?);
     let (records, bytes) = (unsigned(row.get(6)?), unsigned(row.get(7)?));
     let time = |nanos: Option<i64>| nanos.map(UtcTime::from_nanos);
