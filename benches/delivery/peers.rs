@@ -138,13 +138,15 @@ impl Peer {
                 list.push_str(&put(&name));
                 continue;
             }
+            if list.len() > session.len() {
+                list.push_str("next\n");
+                list.push_str(&session);
+            }
             list.push_str(&put(&format!("{name}.tmp")));
             // Behind the transfer; the look at the final name may fail.
             for step in ["-SIZE {}.tmp", "-*SIZE {}", "-RNFR {}.tmp", "-RNTO {}", "-SIZE {}"] {
                 writeln!(list, "quote = \"{}\"", step.replace("{}", &name)).expect("text");
             }
-            list.push_str("next\n");
-            list.push_str(&session);
         }
         let config = beside(job.files, "curl", &list);
         let mut command = Command::new("curl");
