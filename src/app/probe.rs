@@ -81,6 +81,15 @@ impl<T> Tried<T> {
         if let Self::Done(result) = self { Some(result) } else { None }
     }
 
+    /// The same with what is made of the result.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Tried<U> {
+        match self {
+            Self::Not => Tried::Not,
+            Self::Done(result) => Tried::Done(make(result)),
+            Self::Failed(fault) => Tried::Failed(fault),
+        }
+    }
+
     /// Why it failed.
     pub const fn fault(&self) -> Option<&RemoteFault> {
         if let Self::Failed(fault) = self { Some(fault) } else { None }

@@ -3,11 +3,12 @@
 //! A start that succeeds removes it. It is a note and nothing depends on it: where it cannot be written, as in a state
 //! directory that is lost, there is none.
 
-use crate::disk::{Disk, SyncPoint};
+use super::store::{publish, remove_if_there};
+use crate::disk::Disk;
 use crate::domain::time::UtcTime;
 use crate::ledger::intake::Alarm;
 use serde_json::{Value, json};
-use std::io::{self, Read, Write};
+use std::io::Read;
 use std::path::Path;
 
 /// The program did not start, or ended by itself.
@@ -17,31 +18,16 @@ const NAME: &str = "STOPPED";
 /// Leaves the note in the state directory: what happened with its cause, and what to do.
 pub fn note(disk: &dyn Disk, state: &Path, message: &str, hint: &str, at: UtcTime) {
     let text = json!({ "message": message, "hint": hint, "at": at.nanos() });
-    let write = || -> io::Result<()> {
-        let (staged, path) = (state.join("STOPPED.new"), state.join(NAME));
-        clear(disk, state);
-        remove(disk, &staged)?;
-        let mut file = disk.create_new(&staged)?;
-        file.write_all(format!("{text:#}\n").as_bytes())?;
-        file.sync(SyncPoint::StateFile)?;
-        disk.publish(&staged, &path, SyncPoint::StateFile)
-    };
-    if let Err(fault) = write() {
+    clear(disk, state);
+    if let Err(fault) = publish(disk, &state.join(NAME), format!("{text:#}\n").as_bytes()) {
         tracing::debug!("no note of it is left in the state directory: {fault}");
     }
 }
 
 /// Removes the note.
 pub fn clear(disk: &dyn Disk, state: &Path) {
-    if let Err(fault) = remove(disk, &state.join(NAME)) {
-        tracing::warn!("cannot remove {}: {fault}", state.join(NAME).display());
-    }
-}
-
-fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
-    match disk.remove(path) {
-        Err(fault) if fault.kind() != io::ErrorKind::NotFound => Err(fault),
-        Ok(()) | Err(_) => Ok(()),
+    if let Err(fault) = remove_if_there(disk, &state.join(NAME)) {
+        tracing::warn!("{fault}");
     }
 }
 

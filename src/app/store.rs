@@ -253,7 +253,8 @@ pub(super) fn parse_id(text: &str) -> Option<StoreId> {
     Some(StoreId(id))
 }
 
-fn publish(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), StoreFault> {
+/// Writes a file of the state directory, which is there whole or not at all, and under a name that nothing has.
+pub(super) fn publish(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), StoreFault> {
     publish_as(disk, &path.with_extension("new"), path, bytes)
 }
 

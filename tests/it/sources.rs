@@ -239,16 +239,21 @@ fn a_file_that_was_held_on_its_way_goes_on_when_it_is_released() {
     assert_eq!(leftovers, [""; 0]);
 }
 
-#[test]
-fn records_that_could_not_be_written_come_back_when_the_format_is_mended() {
-    let site = Site::new();
-    let long = "9".repeat(30);
+/// 150 records, and one whose caller is too long for the format. The configuration, and a format that has room for it.
+fn with_one_that_cannot_be_written(site: &Site, caller: &str) -> (PathBuf, String) {
     let many: String = (0..150).map(|n| call_line(n % 50, &n.to_string())).collect();
-    site.write("in/1.log", many + &call_line(2, "long").replace("|1|2|", &format!("|{long}|2|")));
-    let config = configured(&site, "files = \"in\"\nfinished = \"renamed\"", "");
+    site.write("in/1.log", many + &call_line(2, "long").replace("|1|2|", &format!("|{caller}|2|")));
+    let config = configured(site, "files = \"in\"\nfinished = \"renamed\"", "");
     let voice = fs::read_to_string(site.path("formats/huaxin-voice.toml")).expect("format");
     let meridian = fs::read_to_string(site.path("formats/meridian-fixed.toml")).expect("format");
     site.write("formats/huaxin-voice.toml", meridian);
+    (config, voice)
+}
+
+#[test]
+fn records_that_could_not_be_written_come_back_when_the_format_is_mended() {
+    let site = Site::new();
+    let (config, voice) = with_one_that_cannot_be_written(&site, &"9".repeat(30));
     let report = once(&config, NOW);
     assert_eq!((report.sealed.records, report.sealed.quarantined, report.exit_code()), (150, 1, 4));
     let all = hourdrop::ledger::reports::QuarantineFilter::default();
@@ -272,12 +277,7 @@ fn records_that_could_not_be_written_come_back_when_the_format_is_mended() {
 fn a_record_that_fails_again_is_one_entry_and_the_list_shows_what_is_open() {
     let site = Site::new();
     let long = "9".repeat(30);
-    let many: String = (0..150).map(|n| call_line(n % 50, &n.to_string())).collect();
-    site.write("in/1.log", many + &call_line(2, "long").replace("|1|2|", &format!("|{long}|2|")));
-    let config = configured(&site, "files = \"in\"\nfinished = \"renamed\"", "");
-    let voice = fs::read_to_string(site.path("formats/huaxin-voice.toml")).expect("format");
-    let meridian = fs::read_to_string(site.path("formats/meridian-fixed.toml")).expect("format");
-    site.write("formats/huaxin-voice.toml", meridian);
+    let (config, voice) = with_one_that_cannot_be_written(&site, &long);
     once(&config, NOW);
     let quarantine = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_hourdrop"))

@@ -32,14 +32,10 @@ pub(super) fn look(visit: &mut Visit, directory: &RemotePath, names: &Names) -> 
         }
         listed @ (Tried::Done(_) | Tried::Failed(_) | Tried::Not) => (listed, false),
     };
-    match listed {
-        Tried::Done(entries) => {
-            let our_temporaries = entries.iter().filter(|entry| names.is_ours(&entry.name)).count();
-            Tried::Done(DirectoryFacts { was_missing, entries, our_temporaries })
-        }
-        Tried::Failed(fault) => Tried::Failed(fault),
-        Tried::Not => Tried::Not,
-    }
+    listed.map(|entries| {
+        let our_temporaries = entries.iter().filter(|entry| names.is_ours(&entry.name)).count();
+        DirectoryFacts { was_missing, entries, our_temporaries }
+    })
 }
 
 /// Lists where the partner moves files to and puts its answers. None is made: that is the partner's to do.
@@ -55,11 +51,7 @@ pub(super) fn look_at_partner_places(
     let answers = partner.answers.as_ref().map(|rule| ("answers.dir", rule.directory.clone()));
     let others = moved.into_iter().chain(answers).filter(|(_, path)| path != directory);
     let look = |(key, path): (&'static str, RemotePath)| {
-        let listed = match visit.step(|session| session.list(&path)) {
-            Tried::Done(entries) => Tried::Done(entries.len()),
-            Tried::Failed(fault) => Tried::Failed(fault),
-            Tried::Not => Tried::Not,
-        };
+        let listed = visit.step(|session| session.list(&path)).map(|entries| entries.len());
         PartnerPlace { key, path, listed }
     };
     others.map(look).collect()
@@ -79,17 +71,9 @@ pub(super) fn try_out(visit: &mut Visit, names: &Names, trials: &mut Trials) {
     trials.second_session = second_session(visit);
 }
 
-fn without_time(written: Tried<Duration>) -> Tried<()> {
-    match written {
-        Tried::Done(_) => Tried::Done(()),
-        Tried::Failed(fault) => Tried::Failed(fault),
-        Tried::Not => Tried::Not,
-    }
-}
-
 fn write_and_look(visit: &mut Visit, path: &RemotePath, trials: &mut Trials) {
     let before = visit.now();
-    trials.write = without_time(visit.write(path, SMALL.0));
+    trials.write = visit.write(path, SMALL.0).map(drop);
     let after = visit.now();
     if trials.write.done().is_none() {
         return;

@@ -31,6 +31,14 @@ fn path(text: &str) -> RemotePath {
     RemotePath::parse(text).expect("path")
 }
 
+/// Fails when the server takes no further session within so many seconds.
+fn wait_for_a_seat(server: &FtpServer, seconds: u64) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(seconds);
+    while !Client::new(server).reply().starts_with("220 ") {
+        assert!(std::time::Instant::now() < deadline, "the seat is still taken");
+    }
+}
+
 /// Speaks to the server line by line.
 struct Client(BufReader<Connection>);
 
@@ -229,10 +237,7 @@ fn sessions_are_limited_and_a_free_place_is_given_again() {
     assert!(Client::new(&server).reply().starts_with("421 "));
     first.says("QUIT", 221);
     assert_eq!(first.reply(), "");
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
-    while !Client::new(&server).reply().starts_with("220 ") {
-        assert!(std::time::Instant::now() < deadline, "the place is not given again");
-    }
+    wait_for_a_seat(&server, 20);
     drop(second);
 }
 
@@ -256,10 +261,7 @@ fn a_client_that_goes_away_is_not_waited_for_at_a_data_port() {
     gone.send("LIST\r\n");
     drop(gone);
     // Its seat is free long before the 20 s of a data connection.
-    let deadline = std::time::Instant::now() + Duration::from_secs(10);
-    while !Client::new(&server).reply().starts_with("220 ") {
-        assert!(std::time::Instant::now() < deadline, "the seat is still taken");
-    }
+    wait_for_a_seat(&server, 10);
 }
 
 #[test]
