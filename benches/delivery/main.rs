@@ -54,7 +54,8 @@ fn main() {
             (TestServer::vsftpd_tls(&certificates), Some(certificates.authority.as_path())),
             (TestServer::openssh(&keys), None),
         ] {
-            let job = Job { server: &server, files: &site.files, authority: encrypted, key: &keys.login };
+            let (files, key, connections) = (site.files.as_path(), keys.login.as_path(), wishes.connections);
+            let job = Job { server: &server, files, authority: encrypted, key, connections };
             let what = format!("{name} ({} files, {} MiB) to {}", site.count(), site.bytes() >> 20, server.name);
             if what.contains(&wishes.only) {
                 cell(&what, site, &job, &wishes);
@@ -73,7 +74,7 @@ fn cell(what: &str, site: &Site, job: &Job<'_>, wishes: &Wishes) {
             empty(&job.server.files);
             let took = match peers.get(who) {
                 Some(peer) => timed(peer.command(job)),
-                None => timed(site.delivery(job, wishes.connections, round)),
+                None => timed(site.delivery(job, round)),
             };
             site.compare(&job.server.files);
             times.get_mut(who).expect("a tool").push(took);

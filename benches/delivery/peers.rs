@@ -18,6 +18,8 @@ pub struct Job<'a> {
     pub authority: Option<&'a Path>,
     /// To log in by SSH.
     pub key: &'a Path,
+    /// Sessions that hourdrop may open at once.
+    pub connections: u64,
 }
 
 /// A client.
@@ -29,7 +31,7 @@ pub enum Peer {
     Sftp,
     Rclone,
     /// What hourdrop asks of the server, asked by curl: a temporary name, its size, a look at the final name, the rename,
-    /// the size again. It proves and records nothing.
+    /// the size again, over as many sessions. It proves and records nothing, and shows names in any order.
     CurlSteps,
 }
 
@@ -65,7 +67,9 @@ impl Peer {
     pub fn serves(self, job: &Job<'_>) -> bool {
         let by_ssh = matches!(self, Self::Sftp | Self::Rclone);
         let asked = Command::new(self.program()).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        by_ssh == matches!(job.server.endpoint, Endpoint::Sftp(_)) && asked.is_ok()
+        // At once and with TLS curl does not reuse the session for every transfer, which vsftpd asks for.
+        let is_refused = self == Self::CurlSteps && job.connections > 1 && job.authority.is_some();
+        by_ssh == matches!(job.server.endpoint, Endpoint::Sftp(_)) && !is_refused && asked.is_ok()
     }
 
     /// The command that copies all files.
@@ -150,6 +154,9 @@ impl Peer {
         }
         let config = beside(job.files, "curl", &list);
         let mut command = Command::new("curl");
+        if self == Self::CurlSteps && job.connections > 1 {
+            command.args(["--parallel", "--parallel-max", &job.connections.to_string()]);
+        }
         command.arg("-K").arg(config);
         command
     }

@@ -72,14 +72,14 @@ impl Site {
     }
 
     /// The command that delivers them, in a new copy of the place.
-    pub fn delivery(&self, job: &Job<'_>, connections: u64, round: usize) -> Command {
+    pub fn delivery(&self, job: &Job<'_>, round: usize) -> Command {
         let place = self.root.join("place");
         if place.exists() {
             fs::remove_dir_all(&place).expect("removed");
         }
         let copied = Command::new("cp").arg("-a").arg(self.root.join("template")).arg(&place).status();
         assert!(copied.expect("cp runs").success(), "round {round}: the place is not copied");
-        self.configure(&place, &partner(job, &place), connections);
+        self.configure(&place, &partner(job, &place), job.connections);
         let mut command = program(&place);
         command.args(["once", "--quiet"]);
         command
