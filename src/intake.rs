@@ -4,6 +4,7 @@
 //! spool has made it durable; until then nothing happens to the input. It also knows up to which moment everything
 //! that was visible has been read: no hour closes before that moment has passed its end.
 
+mod ahead;
 pub mod files;
 pub mod input;
 pub mod stdin;

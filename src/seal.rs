@@ -2,11 +2,13 @@
 //!
 //! - [`closing`] decides, purely, which hours of a feed are due.
 //! - [`render`] reads the spool once for many hours and writes the bodies of their part files into staging.
+//! - [`draft`] does the same for hours whose records are being accepted.
 //! - [`finish`] gives them header and trailer once the plan is recorded, and renders manifests.
 //!
 //! Staged files are a cache: recovery throws them away and renders again from the plan.
 
 pub mod closing;
+pub mod draft;
 pub mod finish;
 pub mod render;
 pub mod staged;

@@ -32,6 +32,7 @@ use crate::feed::pending::FeedHours;
 use crate::intake::Source;
 use crate::ledger::intake::{Alarm, IntakeEntry};
 use crate::seal::closing::Horizon;
+use crate::seal::draft::Drafts;
 use crate::spool::lost::LostFrames;
 use crate::spool::{Spool, SpoolLimits};
 use std::collections::BTreeSet;
@@ -53,13 +54,16 @@ pub struct World {
     pub stop: Arc<AtomicBool>,
     /// Sizes of the spool that are no matter of configuration; tests make them small.
     pub limits: SpoolLimits,
+    /// Work is shared with further threads. Without it everything between a source and the archive happens in one
+    /// order, which a simulation needs.
+    pub threads: bool,
 }
 
 impl World {
-    /// A world that goes on until it is told to stop.
+    /// A world that goes on until it is told to stop, without further threads.
     #[must_use]
     pub fn new(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, progress: Arc<dyn Progress>) -> Self {
-        Self { disk, clock, progress, stop: Arc::default(), limits: SpoolLimits::default() }
+        Self { disk, clock, progress, stop: Arc::default(), limits: SpoolLimits::default(), threads: false }
     }
 }
 
@@ -82,6 +86,9 @@ pub struct Exporter {
     /// Frames that were lost with damage and stand for nothing any more.
     pub(super) lost: Vec<LostFrames>,
     pub(super) archive: Archive,
+    pub(super) drafts: Drafts,
+    /// Work is shared with further threads.
+    pub(super) threads: bool,
     pub(super) feeds: Vec<FeedHours>,
     pub(super) sources: Vec<Box<dyn Source>>,
     pub(super) group: Group,

@@ -4,13 +4,16 @@ use super::exporter::Exporter;
 use super::fault::ExporterFault;
 use super::history::LedgerHistory;
 use crate::domain::batch::HourCounts;
-use crate::domain::ids::{FeedId, Lsn, SourceId};
+use crate::domain::ids::{FeedId, Lsn, Revision, SourceId};
 use crate::domain::time::UtcTime;
 use crate::feed::pending::FeedHours;
 use crate::intake::{IntakeFault, Step};
 use crate::ledger::intake::{InputRow, IntakeEntry, PositionRow, QuarantineRow, QuarantineStage, SourceRow};
 use crate::record::accepted::{KIND_BATCH, KIND_FINISHED, write_block};
 use crate::record::{Accepted, AcceptedBatch, InputFinished, RecordBlock};
+use crate::seal::draft::FeedShares;
+use crate::seal::render::RenderJob;
+use std::sync::Arc;
 
 /// Bytes of frames that become durable together.
 const GROUP_BYTES: usize = 8 << 20;
@@ -98,7 +101,7 @@ impl Exporter {
                 Step::Duplicate(accepted) => self.count_duplicates(accepted, counts),
                 Step::Accepted(accepted) => {
                     self.progress.read(source.id().as_str(), records_in(&accepted), source.unread_bytes());
-                    taken += self.append(&accepted, counts)?;
+                    taken += self.append(accepted, counts)?;
                 }
             }
             if self.group.bytes >= GROUP_BYTES {
@@ -109,9 +112,9 @@ impl Exporter {
     }
 
     /// Appends one piece to the spool and notes its consequences.
-    pub(super) fn append(&mut self, accepted: &Accepted, counts: &mut IntakeCounts) -> Result<u64, ExporterFault> {
+    pub(super) fn append(&mut self, accepted: Accepted, counts: &mut IntakeCounts) -> Result<u64, ExporterFault> {
         self.payload.clear();
-        let kind = match accepted {
+        let kind = match &accepted {
             Accepted::Batch(batch) => {
                 batch.write(&mut self.payload);
                 counts.records += batch.block.len() as u64;
@@ -125,10 +128,40 @@ impl Exporter {
         };
         let lsn = self.spool.append(kind, &self.payload)?;
         let before = self.group.entry.quarantine.len();
-        note(&mut self.feeds, accepted, lsn, &mut self.group.entry);
+        let shares = note(&mut self.feeds, &accepted, lsn, &mut self.group.entry);
         counts.quarantined += (self.group.entry.quarantine.len() - before) as u64;
         self.group.bytes += self.payload.len();
+        if let Accepted::Batch(batch) = accepted {
+            self.draft(batch, lsn, shares)?;
+        }
         Ok(self.payload.len() as u64)
+    }
+
+    /// Renders records ahead of the end of their hours.
+    fn draft(&mut self, batch: AcceptedBatch, lsn: Lsn, shares: FeedShares) -> Result<(), ExporterFault> {
+        for (index, share) in shares.iter().filter(|(_, share)| share.begins) {
+            let Some(feed) = self.feeds.get(*index).filter(|feed| feed.is_open(share.partition)) else { continue };
+            let definition = Arc::clone(feed.router.version_at(share.partition.start));
+            let before = self.drafts.count(*index) as u64;
+            let given = self.next_number(*index, &definition, share.partition)?;
+            self.drafts.begin(RenderJob {
+                feed: *index,
+                partition: share.partition,
+                revision: Revision(0),
+                from: Lsn(0),
+                cut: Lsn(u64::MAX),
+                lsns: None,
+                schema: Arc::clone(batch.block.schema()),
+                sealed_at: batch.accepted_at,
+                // Of each hour in front one file, as a rule.
+                sequence_guess: given + before,
+                planned: None,
+                at_least_one_part: false,
+                definition,
+            });
+        }
+        self.drafts.render(batch, lsn, shares);
+        Ok(())
     }
 
     /// Makes the group durable, records it, and only then lets the source put its input away.
@@ -217,20 +250,22 @@ fn records_in(accepted: &Accepted) -> u64 {
     }
 }
 
-/// Adds the consequences of a frame to `entry` and its records to the pending hours of the feeds.
-pub(super) fn note(feeds: &mut [FeedHours], accepted: &Accepted, lsn: Lsn, entry: &mut IntakeEntry) {
+/// Adds the consequences of a frame to `entry` and its records to the pending hours of the feeds. Says which these are.
+pub(super) fn note(feeds: &mut [FeedHours], accepted: &Accepted, lsn: Lsn, entry: &mut IntakeEntry) -> FeedShares {
+    let mut shares = FeedShares::new();
     let batch = match accepted {
         Accepted::Batch(batch) => batch,
         Accepted::Finished(finished) => {
             entry.inputs.extend(input_row(finished));
-            return;
+            return shares;
         }
     };
-    let Ok(source) = SourceId::parse(&batch.source) else { return };
-    for feed in feeds.iter_mut().filter(|feed| feed.takes(batch)) {
+    let Ok(source) = SourceId::parse(&batch.source) else { return shares };
+    for (number, feed) in feeds.iter_mut().enumerate().filter(|(_, feed)| feed.takes(batch)) {
         let noted = feed.note(batch, lsn);
         let id = feed.id();
         entry.hours.extend(noted.counts.into_iter().map(|(hour, counts)| (id.clone(), hour, counts)));
+        shares.extend(noted.shares.into_iter().map(|share| (number, share)));
         for (index, fault, hour) in noted.rejects {
             let row = rejected_row(batch, &source, id, index, fault.to_string(), lsn);
             entry.quarantine.extend(row.map(|row| QuarantineRow { start_second: hour.map(|h| h.start), ..row }));
@@ -270,6 +305,7 @@ pub(super) fn note(feeds: &mut [FeedHours], accepted: &Accepted, lsn: Lsn, entry
             prefix_crc: batch.prefix_crc,
         });
     }
+    shares
 }
 
 fn input_row(finished: &InputFinished) -> Option<InputRow> {

@@ -53,7 +53,7 @@ impl Exporter {
             let content = self.ledger.lock().quarantine_content(entry.id)?.unwrap_or_default();
             match self.bring_back(&entry, &content)? {
                 Ok(batch) => {
-                    self.append(&Accepted::Batch(batch), &mut counts)?;
+                    self.append(Accepted::Batch(batch), &mut counts)?;
                     report.retried.push(entry.id);
                 }
                 Err(reason) => report.stay.push((entry.id, reason)),

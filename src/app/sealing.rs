@@ -25,7 +25,7 @@ use crate::ledger::batches::{Decisions, HeldHour};
 use crate::ledger::intake::QuarantineRow;
 use crate::seal::SealFault;
 use crate::seal::closing::{Closing, Due, Horizon, SourceView, closing};
-use crate::seal::finish::{ManifestContext, ReadyFile, clear_stage, finish_manifest, finish_parts};
+use crate::seal::finish::{ManifestContext, Planned, ReadyFile, clear_stage, finish_hours, finish_manifest};
 use crate::seal::render::{RenderJob, RenderedHour, render};
 use crate::spool::SpoolFault;
 use std::collections::BTreeMap;
@@ -63,8 +63,8 @@ impl SealCounts {
     }
 }
 
-/// An hour with its recorded plan and what was rendered of it.
-type Planned = (RenderJob, BatchPlan, RenderedHour);
+/// Hours that are completed at a time: each waits for the disk.
+const FINISHING_THREADS: usize = 4;
 
 impl Exporter {
     /// Seals every hour that is due at `now`.
@@ -192,7 +192,23 @@ impl Exporter {
         if some_are_lost { self.note_missing(now) } else { Ok(()) }
     }
 
+    /// Renders hours, of which some may be rendered already.
     fn render(&mut self, jobs: &[RenderJob]) -> Result<Vec<RenderedHour>, ExporterFault> {
+        let mut drafts = Vec::new();
+        for job in jobs {
+            let pending = self.feeds.get(job.feed).and_then(|feed| feed.pending.get(&job.partition.start));
+            drafts.push(pending.map(|pending| self.drafts.take(job, pending)).transpose()?.flatten());
+        }
+        let left: Vec<RenderJob> =
+            jobs.iter().zip(&drafts).filter(|(_, draft)| draft.is_none()).map(|(job, _)| job.clone()).collect();
+        let mut rendered = self.render_from_spool(&left)?.into_iter();
+        Ok(drafts.into_iter().filter_map(|draft| draft.or_else(|| rendered.next())).collect())
+    }
+
+    fn render_from_spool(&mut self, jobs: &[RenderJob]) -> Result<Vec<RenderedHour>, ExporterFault> {
+        if jobs.is_empty() {
+            return Ok(Vec::new());
+        }
         let of: u64 = jobs.iter().map(|job| job.lsns.as_ref().map_or(0, |lsns| lsns.len() as u64)).sum();
         let (progress, mut done) = (Arc::clone(&self.progress), 0);
         let mut told = |frames: u64| {
@@ -200,7 +216,7 @@ impl Exporter {
             progress.rendered(done, of);
         };
         let stage = self.archive.stage();
-        Ok(render(self.disk.as_ref(), &self.spool, &mut self.feeds, jobs, &stage, &mut told)?)
+        Ok(render(&self.disk, &self.spool, &mut self.feeds, jobs, &stage, &mut told)?)
     }
 
     /// Records decisions, and notes them in the feeds.
@@ -256,9 +272,14 @@ impl Exporter {
     fn complete(&mut self, planned: Vec<Planned>, counts: &mut SealCounts) -> Result<(), ExporterFault> {
         let mut sealed: Vec<(BatchId, Vec<SealedFile>)> = Vec::new();
         let mut chain = BTreeMap::new();
-        for (number, (job, plan, rendered)) in planned.into_iter().enumerate() {
+        let mut hours = Vec::new();
+        for (job, plan, rendered) in planned {
             let rendered = self.with_facts_in_records(&job, rendered)?;
-            let ready = finish_parts(self.disk.as_ref(), &job, &plan, rendered)?;
+            hours.push((job, plan, rendered));
+        }
+        let threads = if self.threads { FINISHING_THREADS } else { 1 };
+        let finished = finish_hours(self.disk.as_ref(), hours, threads)?;
+        for (number, (job, plan, ready)) in finished.into_iter().enumerate() {
             let mut files = self.adopt(&plan, ready)?;
             if let (Some(file), Some(manifest)) = (&plan.manifest, &job.definition.manifest) {
                 let ledger = self.ledger.lock();
@@ -365,7 +386,7 @@ impl Exporter {
             self.read_hours_again()?;
             self.note_missing(now)?;
         }
-        clear_stage(self.disk.as_ref(), &self.archive.stage())?;
+        self.clear_stage()?;
         let plans = self.ledger.lock().unfinished_plans()?;
         let mut counts = SealCounts::default();
         for pass in plans.chunks(HOURS_IN_A_PASS) {
@@ -380,6 +401,12 @@ impl Exporter {
         }
         self.space.plans_wait = false;
         Ok(counts)
+    }
+
+    /// Throws everything in staging away, drafts included.
+    pub(super) fn clear_stage(&mut self) -> Result<(), SealFault> {
+        self.drafts.clear();
+        clear_stage(self.disk.as_ref(), &self.archive.stage())
     }
 
     fn job_of(&self, plan: &BatchPlan) -> Result<RenderJob, ExporterFault> {

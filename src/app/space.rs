@@ -24,7 +24,6 @@ use crate::disk::{Disk, RealDisk, Room, room};
 use crate::domain::time::UtcTime;
 use crate::intake::Source;
 use crate::seal::closing::Horizon;
-use crate::seal::finish::clear_stage;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -172,7 +171,8 @@ impl Exporter {
         };
         waits.get_or_insert_with(|| fault.to_string());
         if work == Work::Sealing {
-            self.without_shortage(clear_stage(self.disk.as_ref(), &self.archive.stage()).map_err(Into::into))?;
+            let cleared = self.clear_stage();
+            self.without_shortage(cleared.map_err(Into::into))?;
         }
         let given = self.lies_beside_state(&place)? && self.space.reserve.give()?;
         if given || work == Work::Reading {

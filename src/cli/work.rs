@@ -51,7 +51,7 @@ pub fn begin_log(context: &Context, log: Log) {
 /// The machine, and what is told while working.
 pub fn world(context: &Context, config: &Config) -> World {
     let progress: Arc<dyn Progress> = Arc::new(Teller::new(context, config));
-    World::new(Arc::new(RealDisk), context.clock(), progress)
+    World { threads: true, ..World::new(Arc::new(RealDisk), context.clock(), progress) }
 }
 
 /// Opens the exporter.

@@ -100,6 +100,35 @@ pub struct FeedNote {
     pub counts: BTreeMap<Option<Partition>, HourCounts>,
     /// Records that go to quarantine: index in the block, reason and hour.
     pub rejects: Vec<(usize, RouteFault, Option<Partition>)>,
+    /// Records that wait in hours now.
+    pub shares: Vec<HourShare>,
+}
+
+/// Records of a frame that belong to one hour.
+#[derive(Debug, Clone)]
+pub struct HourShare {
+    /// The hour.
+    pub partition: Partition,
+    /// Index in the block and time of each, ascending.
+    pub records: Vec<(usize, UtcTime)>,
+    /// No record waited in this hour before.
+    pub begins: bool,
+}
+
+impl FeedNote {
+    fn share(&mut self, partition: Partition, record: (usize, UtcTime)) {
+        // Records of one hour come in a row.
+        let last = self.shares.last().is_some_and(|share| share.partition == partition);
+        let found = if last {
+            self.shares.last_mut()
+        } else {
+            self.shares.iter_mut().find(|share| share.partition == partition)
+        };
+        match found {
+            Some(share) => share.records.push(record),
+            None => self.shares.push(HourShare { partition, records: vec![record], begins: false }),
+        }
+    }
 }
 
 impl FeedHours {
@@ -194,27 +223,30 @@ impl FeedHours {
         let mut note = FeedNote::default();
         let (mut last_hour, mut latest) = (None, None);
         for (index, record) in batch.block.iter().enumerate() {
-            let destination = self.destination(record, lsn, batch.accepted_at);
-            let hour = match &destination {
-                Destination::Hour(partition, _) => Some(*partition),
-                Destination::Taken(..) => continue,
-                Destination::Filtered(partition) | Destination::Rejected(_, partition) => *partition,
-            };
-            let counts = note.counts.entry(hour).or_default();
-            counts.received += 1;
-            match destination {
+            match self.destination(record, lsn, batch.accepted_at) {
                 Destination::Hour(partition, at) => {
                     last_hour = Some(partition.start);
                     latest = latest.max(Some(at));
-                    self.add(partition, lsn, batch.accepted_at);
+                    note.share(partition, (index, at));
                 }
-                Destination::Filtered(_) => counts.filtered += 1,
-                Destination::Rejected(fault, _) => {
+                Destination::Taken(..) => {}
+                Destination::Filtered(hour) => {
+                    let counts = note.counts.entry(hour).or_default();
+                    counts.received += 1;
+                    counts.filtered += 1;
+                }
+                Destination::Rejected(fault, hour) => {
+                    let counts = note.counts.entry(hour).or_default();
+                    counts.received += 1;
                     counts.quarantined += 1;
                     note.rejects.push((index, fault, hour));
                 }
-                Destination::Taken(..) => {}
             }
+        }
+        for share in &mut note.shares {
+            let records = share.records.len() as u64;
+            note.counts.entry(Some(share.partition)).or_default().received += records;
+            share.begins = self.add(share.partition, records, lsn, batch.accepted_at);
         }
         if let Some(at) = latest {
             let known = self.latest.entry(batch.source.clone()).or_insert(at);
@@ -254,7 +286,9 @@ impl FeedHours {
         hours
     }
 
-    fn add(&mut self, partition: Partition, lsn: Lsn, accepted_at: UtcTime) {
+    /// Notes records of a frame; true when they are the first that wait in their hour.
+    fn add(&mut self, partition: Partition, records: u64, lsn: Lsn, accepted_at: UtcTime) -> bool {
+        let begins = !self.pending.contains_key(&partition.start);
         let hour = self.pending.entry(partition.start).or_insert_with(|| PendingHour {
             partition,
             records: 0,
@@ -262,10 +296,18 @@ impl FeedHours {
             since: accepted_at,
             suspects: 0,
         });
-        hour.records += 1;
+        hour.records += records;
         if hour.lsns.last() != Some(&lsn) {
             hour.lsns.push(lsn);
         }
+        begins
+    }
+
+    /// True for an hour of which no batch is known and which is not over.
+    #[must_use]
+    pub fn is_open(&self, partition: Partition) -> bool {
+        let is_over = self.closed_second.is_some_and(|second| partition.end <= second);
+        !is_over && !self.closed.contains_key(&partition.start)
     }
 
     /// The first frame that still holds a record of an open hour.

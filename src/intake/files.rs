@@ -13,6 +13,7 @@ mod order;
 pub mod rules;
 mod then;
 
+use super::ahead::Reading;
 use super::input::{InputFormat, OpenInput, Piece};
 use super::{InputHistory, IntakeFault, KnownInput, Source, Step};
 use crate::disk::{Disk, Entry, Kind, Stat, parent};
@@ -54,13 +55,20 @@ pub struct FileSource {
     looked_at: UtcTime,
     /// Since when anything is visible that is not read.
     unread_since: Option<UtcTime>,
+    /// Large files are decoded by a thread of their own.
+    reads_ahead: bool,
 }
 
 struct Current {
     entry: Entry,
-    input: OpenInput,
+    state: State,
     duplicate: bool,
-    ended: bool,
+}
+
+enum State {
+    Reading(Reading),
+    /// Everything was handed out but the note that it is finished.
+    Ended(Box<OpenInput>),
 }
 
 struct Blocked {
@@ -69,6 +77,9 @@ struct Blocked {
     hint: String,
     stat: Stat,
 }
+
+/// Files from this size on are worth a thread.
+const AHEAD_FROM_BYTES: u64 = 4 << 20;
 
 /// Why a file is looked at again only when it changes.
 const HD_UNFIT: &str = "HD0401";
@@ -99,7 +110,15 @@ impl FileSource {
             open_logs: HashMap::new(),
             looked_at: UtcTime::MIN,
             unread_since: Some(UtcTime::MIN),
+            reads_ahead: false,
         }
+    }
+
+    /// Decodes large files in a thread of their own.
+    #[must_use]
+    pub const fn reading_ahead(mut self, reads_ahead: bool) -> Self {
+        self.reads_ahead = reads_ahead;
+        self
     }
 
     fn fault(&self, operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> IntakeFault + use<> {
@@ -243,15 +262,18 @@ impl FileSource {
         // A log that is open already goes on where it is; one that was cut is looked at from its beginning.
         let was_cut = resume.is_some_and(|resume| resume.after.byte > entry.stat.bytes);
         if let Some(input) = self.open_logs.remove(&name).filter(|_| !was_cut) {
-            self.current = Some(Current { entry, input, duplicate, ended: false });
+            let state = State::Reading(Reading::Here(Box::new(input)));
+            self.current = Some(Current { entry, state, duplicate });
             return Ok(());
         }
         let opened = disk.open_read(&entry.path).and_then(|reader| {
             let format = InputFormat { source: &self.id, name: &name, dialect: &self.dialect, read: &self.read };
-            OpenInput::open(&format, Box::new(reader), resume)
+            let input = OpenInput::open(&format, Box::new(reader), resume)?;
+            let is_large = self.reads_ahead && !append && entry.stat.bytes >= AHEAD_FROM_BYTES;
+            if is_large { Reading::ahead(input, self.id.clone()) } else { Ok(Reading::Here(Box::new(input))) }
         });
         match opened {
-            Ok(input) => self.current = Some(Current { entry, input, duplicate, ended: false }),
+            Ok(reading) => self.current = Some(Current { entry, state: State::Reading(reading), duplicate }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 let message = format!("{name} was changed or cut after a part of it was read: {error}");
@@ -277,51 +299,60 @@ impl FileSource {
     }
 
     fn read_current(&mut self, disk: &dyn Disk, now: UtcTime) -> Result<Option<Step>, IntakeFault> {
-        let Some(mut current) = self.current.take() else { return Ok(None) };
-        let accept = |batch: Box<crate::record::AcceptedBatch>, duplicate| {
-            let accepted = Accepted::Batch(*batch);
-            if duplicate { Step::Duplicate(accepted) } else { Step::Accepted(accepted) }
-        };
-        loop {
-            if current.ended {
-                return self.finish(disk, &current, now);
-            }
-            let piece = match current.input.next(&self.id, now) {
-                Ok(Piece::End) if self.is_log() && !self.logs.is_over(current.input.name()) => {
-                    if current.input.has_partial_record() {
-                        let since = visible_since(&current.entry.stat, now);
-                        self.unread_since = Some(self.unread_since.map_or(since, |earlier| earlier.min(since)));
-                    }
-                    self.keep_open(current.input);
-                    return Ok(None);
-                }
-                Ok(Piece::End) => {
-                    // What looks like a last line without line end may be half of one that is still being written.
-                    if self.has_changed(disk, &current.entry)? {
-                        return Ok(None);
-                    }
-                    current.ended = true;
-                    current.input.end(&self.id, now)
-                }
-                Ok(piece) => piece,
-                Err(error) => {
-                    self.block(&current.entry, HD_UNREADABLE, &format!("cannot be read to its end: {error}"));
-                    return Ok(None);
-                }
+        while let Some(Current { entry, state, duplicate }) = self.current.take() {
+            let read = match state {
+                State::Ended(input) => return self.finish(disk, &entry, &input, duplicate, now),
+                State::Reading(mut reading) => match reading.next(&self.id, now) {
+                    Ok(Piece::End) => match reading.into_input() {
+                        Ok(input) => match self.at_end(disk, &entry, input, now)? {
+                            Some((piece, input)) => Ok((piece, State::Ended(input))),
+                            None => return Ok(None),
+                        },
+                        Err(error) => Err(error),
+                    },
+                    Ok(piece) => Ok((piece, State::Reading(reading))),
+                    Err(error) => Err(error),
+                },
             };
-            match piece {
-                Piece::Batch(batch) => {
-                    let step = accept(batch, current.duplicate);
-                    self.current = Some(current);
+            match read {
+                Ok((Piece::Batch(batch), state)) => {
+                    self.current = Some(Current { entry, state, duplicate });
+                    let accepted = Accepted::Batch(*batch);
+                    let step = if duplicate { Step::Duplicate(accepted) } else { Step::Accepted(accepted) };
                     return Ok(Some(step));
                 }
-                Piece::Unfit(reason) => {
-                    self.block(&current.entry, HD_UNFIT, &format!("is not in the source's format: {reason}"));
-                    return Ok(None);
+                Ok((Piece::Nothing | Piece::End, state)) => self.current = Some(Current { entry, state, duplicate }),
+                Ok((Piece::Unfit(reason), _)) => {
+                    self.block(&entry, HD_UNFIT, &format!("is not in the source's format: {reason}"));
                 }
-                Piece::Nothing | Piece::End => {}
+                Err(error) => self.block(&entry, HD_UNREADABLE, &format!("cannot be read to its end: {error}")),
             }
         }
+        Ok(None)
+    }
+
+    /// What comes at the end of an input; `None` when nothing does now.
+    fn at_end(
+        &mut self,
+        disk: &dyn Disk,
+        entry: &Entry,
+        mut input: Box<OpenInput>,
+        now: UtcTime,
+    ) -> Result<Option<(Piece, Box<OpenInput>)>, IntakeFault> {
+        if self.is_log() && !self.logs.is_over(input.name()) {
+            if input.has_partial_record() {
+                let since = visible_since(&entry.stat, now);
+                self.unread_since = Some(self.unread_since.map_or(since, |earlier| earlier.min(since)));
+            }
+            self.keep_open(*input);
+            return Ok(None);
+        }
+        // What looks like a last line without line end may be half of one that is still being written.
+        if self.has_changed(disk, entry)? {
+            return Ok(None);
+        }
+        let piece = input.end(&self.id, now);
+        Ok(Some((piece, input)))
     }
 
     fn block(&mut self, entry: &Entry, code: &'static str, what: &str) {
@@ -341,14 +372,21 @@ impl FileSource {
         Ok(changed)
     }
 
-    fn finish(&mut self, disk: &dyn Disk, current: &Current, now: UtcTime) -> Result<Option<Step>, IntakeFault> {
-        let path = &current.entry.path;
-        if self.has_changed(disk, &current.entry)? {
+    fn finish(
+        &mut self,
+        disk: &dyn Disk,
+        entry: &Entry,
+        input: &OpenInput,
+        duplicate: bool,
+        now: UtcTime,
+    ) -> Result<Option<Step>, IntakeFault> {
+        let path = &entry.path;
+        if self.has_changed(disk, entry)? {
             return Ok(None);
         }
-        let stat = disk.stat(path).map_err(self.fault("look at", path))?.unwrap_or(current.entry.stat);
-        let name = self.input_name(&current.entry);
-        if let Some(problem) = current.input.trailer_problem() {
+        let stat = disk.stat(path).map_err(self.fault("look at", path))?.unwrap_or(entry.stat);
+        let name = self.input_name(entry);
+        if let Some(problem) = input.trailer_problem() {
             // Its records are accepted, but the file is not finished: every pass says so until it is put right.
             let message = format!("{name}: {problem}");
             let hint = "the hours of this source wait; when the file is as it should be, take it away".to_owned();
@@ -359,9 +397,9 @@ impl FileSource {
             numbers.note_read(&name);
         }
         self.done.insert(name, (stat.bytes, stat.modified_nanos));
-        self.logs.finish(&current.entry);
+        self.logs.finish(entry);
         self.unsettled.push(path.clone());
-        let finished = current.input.finished(&self.id, stat.bytes, stat.modified_nanos, now);
+        let finished = input.finished(&self.id, stat.bytes, stat.modified_nanos, now);
         self.unrecorded.push(KnownInput {
             name: finished.input.clone(),
             bytes: finished.bytes,
@@ -369,7 +407,7 @@ impl FileSource {
             sha256: finished.sha256,
         });
         let finished = Accepted::Finished(finished);
-        Ok(Some(if current.duplicate { Step::Duplicate(finished) } else { Step::Accepted(finished) }))
+        Ok(Some(if duplicate { Step::Duplicate(finished) } else { Step::Accepted(finished) }))
     }
 }
 

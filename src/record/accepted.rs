@@ -163,21 +163,21 @@ pub fn write_block(block: &RecordBlock, out: &mut Vec<u8>) {
         );
         put_bytes(out, field.unit.as_bytes());
     }
+    out.reserve(block.bytes() + block.ends().len() * 2 + block.len() * 8);
     put_number(out, block.len() as u64);
     let mut last = Origin::default();
-    for record in block.iter() {
-        let origin = record.origin();
+    for origin in block.origins() {
         put_number(out, origin.record.wrapping_sub(last.record));
         put_number(out, origin.line.wrapping_sub(last.line));
         put_number(out, origin.byte.wrapping_sub(last.byte));
-        last = origin;
+        last = *origin;
     }
-    for record in block.iter() {
-        (0..schema.fields.len()).for_each(|index| put_number(out, record.field(index).len() as u64));
+    let mut before = 0;
+    for end in block.ends() {
+        put_number(out, u64::from(end - before));
+        before = *end;
     }
-    for record in block.iter() {
-        (0..schema.fields.len()).for_each(|index| out.extend_from_slice(record.field(index)));
-    }
+    out.extend_from_slice(block.arena());
 }
 
 /// Reads a block that [`write_block`] wrote.

@@ -113,6 +113,24 @@ impl RecordBlock {
         self.arena.len()
     }
 
+    /// The values of all complete records, one behind the other.
+    #[must_use]
+    pub fn arena(&self) -> &[u8] {
+        self.arena.get(..self.ends().last().map_or(0, |end| *end as usize)).unwrap_or_default()
+    }
+
+    /// Where each field of the complete records ends in [`RecordBlock::arena`].
+    #[must_use]
+    pub fn ends(&self) -> &[u32] {
+        self.ends.get(..self.origins.len() * self.schema.fields.len()).unwrap_or_default()
+    }
+
+    /// Where the complete records came from.
+    #[must_use]
+    pub fn origins(&self) -> &[Origin] {
+        &self.origins
+    }
+
     /// Forgets all records and keeps the memory.
     pub fn clear(&mut self) {
         self.arena.clear();

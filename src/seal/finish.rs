@@ -12,6 +12,7 @@ use crate::format::encode::{Layout, RenderFault};
 use crate::format::manifest::{ManifestCounts, ManifestFile, ManifestLayout, ManifestStatement};
 use crate::record::Decimal;
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A file in staging that is complete and durable.
 #[derive(Debug, Clone)]
@@ -26,7 +27,7 @@ pub struct ReadyFile {
 ///
 /// # Errors
 /// [`SealFault`]: the disk, or a header or trailer that does not fit although it was tried before the plan.
-pub fn finish_parts(
+fn finish_parts(
     disk: &dyn Disk,
     job: &RenderJob,
     plan: &BatchPlan,
@@ -45,6 +46,40 @@ pub fn finish_parts(
     let Some(mut layout) = rendered.layout else { return Ok(Vec::new()) };
     let parts = rendered.parts.into_iter().zip(&plan.parts);
     parts.map(|(staged, file)| finish_part(disk, job, &mut layout, staged, file)).collect()
+}
+
+/// An hour that is rendered and planned.
+pub type Planned = (RenderJob, BatchPlan, RenderedHour);
+
+/// An hour whose part files are complete.
+pub type Finished = (RenderJob, BatchPlan, Vec<ReadyFile>);
+
+/// Completes the part files of several hours, `threads` of them at a time: most of it is waiting for the disk.
+///
+/// # Errors
+/// As [`finish_parts`]: the first of them.
+pub fn finish_hours(disk: &dyn Disk, hours: Vec<Planned>, threads: usize) -> Result<Vec<Finished>, SealFault> {
+    let count = hours.len();
+    let (queue, done) = (Mutex::new(hours.into_iter().enumerate()), Mutex::new(Vec::with_capacity(count)));
+    let next = || take(&queue).next();
+    let work = || {
+        while let Some((number, (job, plan, rendered))) = next() {
+            let ready = finish_parts(disk, &job, &plan, rendered);
+            take(&done).push((number, ready.map(|ready| (job, plan, ready))));
+        }
+    };
+    if threads < 2 || count < 2 {
+        work();
+    } else {
+        std::thread::scope(|scope| (0..threads.min(count)).for_each(|_| drop(scope.spawn(&work))));
+    }
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, finished)| finished).collect()
+}
+
+fn take<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn finish_part(

@@ -4,7 +4,7 @@
 //! with the numbers the file will probably get; when the plan says otherwise, [`super::finish`] puts the right one in
 //! front. Records that cannot be rendered go to quarantine with their place; the others never shift.
 
-use super::staged::{StagedFile, StagedPart};
+use super::staged::{BUFFER_BYTES, StagedFile, StagedPart};
 use super::{SealFault, disk_fault};
 use crate::disk::{Disk, SyncPoint};
 use crate::domain::batch::BatchPlan;
@@ -124,7 +124,7 @@ pub struct RenderReject {
 /// # Errors
 /// [`SealFault`]; what was staged is left for the next attempt to throw away.
 pub fn render(
-    disk: &dyn Disk,
+    disk: &Arc<dyn Disk>,
     spool: &Spool,
     feeds: &mut [FeedHours],
     jobs: &[RenderJob],
@@ -134,8 +134,7 @@ pub fn render(
     disk.create_dir_all(stage, SyncPoint::ArchiveDirectory).map_err(disk_fault("create directory", stage))?;
     let mut writers = jobs
         .iter()
-        .enumerate()
-        .map(|(index, job)| HourWriter::new(disk, job, stage.join(format!("{index}"))))
+        .map(|job| HourWriter::new(disk, job, stage.join(format!("{}-{}", job.feed, job.partition.start))))
         .collect::<Vec<_>>();
     let (mut open, mut payload) = (OpenSegment::default(), Vec::new());
     for lsn in frames(jobs) {
@@ -166,12 +165,12 @@ fn frames(jobs: &[RenderJob]) -> BTreeSet<Lsn> {
 fn render_batch(
     feeds: &mut [FeedHours],
     jobs: &[RenderJob],
-    writers: &mut [HourWriter<'_>],
+    writers: &mut [HourWriter],
     batch: &AcceptedBatch,
     lsn: Lsn,
 ) -> Result<(), SealFault> {
     for (index, feed) in feeds.iter_mut().enumerate() {
-        let mut mine: Vec<(&RenderJob, &mut HourWriter<'_>)> = jobs
+        let mut mine: Vec<(&RenderJob, &mut HourWriter)> = jobs
             .iter()
             .zip(writers.iter_mut())
             .filter(|(job, _)| job.feed == index && job.from <= lsn && lsn < job.cut)
@@ -199,8 +198,9 @@ fn render_batch(
     Ok(())
 }
 
-struct HourWriter<'d> {
-    disk: &'d dyn Disk,
+/// Writes the part files of one hour, record by record.
+pub(super) struct HourWriter {
+    disk: Arc<dyn Disk>,
     stem: PathBuf,
     schema: Arc<Schema>,
     /// For records of `schema`, when it fits them.
@@ -209,12 +209,15 @@ struct HourWriter<'d> {
     parts: Vec<StagedPart>,
     rejects: Vec<RenderReject>,
     unfit: Option<String>,
+    /// Bytes that are collected before they are written.
+    buffer_bytes: usize,
 }
 
-impl<'d> HourWriter<'d> {
-    fn new(disk: &'d dyn Disk, job: &RenderJob, stem: PathBuf) -> Self {
+impl HourWriter {
+    /// Of the hour of `job`, into files called `stem` and the number of the part.
+    pub(super) fn new(disk: &Arc<dyn Disk>, job: &RenderJob, stem: PathBuf) -> Self {
         Self {
-            disk,
+            disk: Arc::clone(disk),
             stem,
             schema: Arc::clone(&job.schema),
             layout: compile(job, &job.schema).ok(),
@@ -222,7 +225,43 @@ impl<'d> HourWriter<'d> {
             parts: Vec::new(),
             rejects: Vec::new(),
             unfit: None,
+            buffer_bytes: BUFFER_BYTES,
         }
+    }
+
+    /// Collects so many bytes before they are written.
+    pub(super) const fn buffer(&mut self, bytes: usize) {
+        self.buffer_bytes = bytes;
+    }
+
+    /// Records that could not be rendered.
+    pub(super) const fn rejects(&self) -> usize {
+        self.rejects.len()
+    }
+
+    /// True when records show facts about their file, which are known when it is planned.
+    pub(super) fn shows_facts(&self) -> bool {
+        self.layout.as_ref().is_some_and(Layout::record_uses_facts)
+    }
+
+    /// True while a file is open.
+    pub(super) fn holds_file(&self) -> bool {
+        self.open.as_ref().is_some_and(|part| part.file.is_open())
+    }
+
+    /// Closes the file for now; what is collected is kept.
+    pub(super) fn release(&mut self) {
+        if let Some(part) = &mut self.open {
+            part.file.release();
+        }
+    }
+
+    /// Throws everything away.
+    ///
+    /// # Errors
+    /// [`SealFault::Disk`].
+    pub(super) fn discard(self) -> Result<(), SealFault> {
+        self.parts.into_iter().chain(self.open).try_for_each(|part| part.file.discard(self.disk.as_ref()))
     }
 
     /// Records of an older version of the source's format have other fields. When the format of the hour does not
@@ -259,9 +298,9 @@ impl<'d> HourWriter<'d> {
         self.begin_layout(job);
         let Some(layout) = &mut self.layout else { return Ok(()) };
         if let Some(before) = self.parts.last_mut() {
-            before.file.put_aside(self.disk)?;
+            before.file.put_aside(self.disk.as_ref())?;
         }
-        let file = StagedFile::create(self.disk, self.stem.with_extension(format!("{part}.part")))?;
+        let file = StagedFile::create(self.disk.as_ref(), self.stem.with_extension(format!("{part}.part")))?;
         let totals = layout.totals();
         let mut header = Vec::new();
         if let Err(fault) = layout.header(&job.facts(part), &totals, &mut header) {
@@ -273,7 +312,11 @@ impl<'d> HourWriter<'d> {
         Ok(())
     }
 
-    fn record(
+    /// Writes the next record, whose time is `at`.
+    ///
+    /// # Errors
+    /// [`SealFault::Disk`].
+    pub(super) fn record(
         &mut self,
         job: &RenderJob,
         record: Record<'_>,
@@ -298,7 +341,9 @@ impl<'d> HourWriter<'d> {
         open.last_event = Some(open.last_event.map_or(at, |last| last.max(at)));
         let (records, bytes) = (open.totals.records, open.file.bytes());
         let line = bytes - before;
-        open.file.flush_if_full(self.disk)?;
+        if open.file.collected() >= self.buffer_bytes {
+            open.file.flush(self.disk.as_ref())?;
+        };
         if self.is_full(job, records, bytes, line) {
             self.end_part(job);
         }
@@ -344,10 +389,14 @@ impl<'d> HourWriter<'d> {
         self.parts.push(open);
     }
 
-    fn end(mut self, job: &RenderJob) -> Result<RenderedHour, SealFault> {
+    /// Ends the hour.
+    ///
+    /// # Errors
+    /// [`SealFault::Disk`].
+    pub(super) fn end(mut self, job: &RenderJob) -> Result<RenderedHour, SealFault> {
         // A part that was begun for a record which then could not be rendered is empty.
         if let Some(empty) = self.open.take_if(|open| open.totals.records == 0) {
-            empty.file.discard(self.disk)?;
+            empty.file.discard(self.disk.as_ref())?;
         }
         if self.open.is_none() && self.parts.is_empty() && job.at_least_one_part {
             self.prepare(job, &job.schema);

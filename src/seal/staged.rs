@@ -11,7 +11,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Bytes that are collected before they are written.
-const BUFFER_BYTES: usize = 64 << 10;
+pub(super) const BUFFER_BYTES: usize = 64 << 10;
 
 /// A file under construction.
 pub struct StagedFile {
@@ -61,7 +61,26 @@ impl StagedFile {
         if self.buffer.len() >= BUFFER_BYTES { self.flush(disk) } else { Ok(()) }
     }
 
-    fn flush(&mut self, disk: &dyn Disk) -> Result<(), SealFault> {
+    /// Bytes that are collected and not written yet.
+    pub(super) const fn collected(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// True while the file is open.
+    pub(super) const fn is_open(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Closes the file for now; what is collected is kept.
+    pub(super) fn release(&mut self) {
+        self.file = None;
+    }
+
+    /// Writes the buffer.
+    ///
+    /// # Errors
+    /// [`SealFault::Disk`].
+    pub(super) fn flush(&mut self, disk: &dyn Disk) -> Result<(), SealFault> {
         if self.buffer.is_empty() {
             return Ok(());
         }

@@ -20,6 +20,7 @@ use crate::intake::files::FileSource;
 use crate::intake::stdin::StdinSource;
 use crate::ledger::intake::{IntakeEntry, QuarantineRow};
 use crate::record::Accepted;
+use crate::seal::draft::Drafts;
 use crate::spool::lost::{KIND_LOST, LostFrames};
 use crate::spool::{OpenSegment, SpoolLimits};
 use std::io::Read;
@@ -54,7 +55,11 @@ impl Exporter {
         }
         let applied = ledger.applied()?;
         let archive = Archive::new(Arc::clone(&world.disk), config.archive.clone());
-        let sources = open_sources(&config, input, to_the_end)?;
+        let drafts = match world.threads {
+            true => Drafts::beside(Arc::clone(&world.disk), archive.stage()).map_err(ExporterFault::Start)?,
+            false => Drafts::here(Arc::clone(&world.disk), archive.stage()),
+        };
+        let sources = open_sources(&config, input, to_the_end, world.threads)?;
         let mark = StoreMark::of(&id.0);
         let space = Space::new(&world.disk, &config);
         let ledger = Arc::new(SharedLedger::new(ledger, log));
@@ -70,6 +75,8 @@ impl Exporter {
             spool,
             lost: Vec::new(),
             archive,
+            drafts,
+            threads: world.threads,
             feeds,
             sources,
             group: Group::default(),
@@ -173,12 +180,16 @@ fn open_sources(
     config: &Config,
     mut input: Option<Box<dyn Read + Send>>,
     to_the_end: bool,
+    threads: bool,
 ) -> Result<Vec<Box<dyn Source>>, ExporterFault> {
     let mut sources: Vec<Box<dyn Source>> = Vec::new();
     for source in &config.sources {
         let (id, dialect, read) = (source.id.clone(), source.format.dialect.clone(), Arc::clone(&source.read));
         match &source.kind {
-            SourceKind::Files(rules) => sources.push(Box::new(FileSource::new(id, rules.clone(), dialect, read))),
+            SourceKind::Files(rules) => {
+                let source = FileSource::new(id, rules.clone(), dialect, read);
+                sources.push(Box::new(source.reading_ahead(threads)));
+            }
             SourceKind::Stdin => {
                 let reader = input.take().unwrap_or_else(|| Box::new(std::io::empty()));
                 let started =

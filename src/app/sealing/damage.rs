@@ -7,7 +7,6 @@ use crate::domain::ids::Lsn;
 use crate::domain::time::UtcTime;
 use crate::ledger::batches::Decisions;
 use crate::seal::closing::{Due, DueKind};
-use crate::seal::finish::clear_stage;
 use crate::seal::render::RenderJob;
 use crate::spool::SpoolFault;
 
@@ -24,7 +23,7 @@ impl Exporter {
         now: UtcTime,
         counts: &mut SealCounts,
     ) -> Result<(), ExporterFault> {
-        clear_stage(self.disk.as_ref(), &self.archive.stage())?;
+        self.clear_stage()?;
         let mut decisions = Decisions::default();
         let mut others = Vec::new();
         let reason = format!("{damage}; `hourdrop spool check` says more");

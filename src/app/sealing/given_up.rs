@@ -14,7 +14,6 @@ use crate::archive::Archive;
 use crate::domain::batch::{BatchId, BatchPlan};
 use crate::domain::time::UtcTime;
 use crate::ledger::batches::{Decisions, HeldHour};
-use crate::seal::finish::clear_stage;
 use crate::seal::render::RenderedHour;
 
 impl Exporter {
@@ -27,7 +26,7 @@ impl Exporter {
         if self.lost.is_empty() {
             return Ok(false);
         }
-        clear_stage(self.disk.as_ref(), &self.archive.stage())?;
+        self.clear_stage()?;
         let plans = self.ledger.lock().unfinished_plans()?;
         let mut decisions = Decisions::default();
         for pass in plans.chunks(HOURS_IN_A_PASS) {

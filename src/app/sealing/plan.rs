@@ -1,7 +1,6 @@
 //! Deciding about rendered hours: which are planned, skipped or held, and which numbers and names they get. Nothing is
 //! given twice and nothing is left out: numbers are given in closing order and recorded with the plan.
 
-use super::Planned;
 use crate::app::exporter::Exporter;
 use crate::app::fault::ExporterFault;
 use crate::domain::batch::{BatchId, BatchPlan, PlannedFile};
@@ -14,8 +13,10 @@ use crate::feed::names;
 use crate::feed::pending::FeedHours;
 use crate::ledger::batches::Decisions;
 use crate::ledger::intake::{QuarantineRow, QuarantineStage};
+use crate::ledger::{Ledger, LedgerFault};
 use crate::seal::ENCODER_REVISION;
 use crate::seal::closing::{Due, DueKind};
+use crate::seal::finish::Planned;
 use crate::seal::render::{RenderJob, RenderReject, RenderedHour};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,13 +51,9 @@ impl Exporter {
                 (DueKind::Released(revision), known) => (revision, known.map_or(Lsn(0), |(_, cut)| cut)),
                 (DueKind::Supplement, Some((revision, cut))) => (revision.next(), cut),
             };
-            let guess = if let Some(last) = counters.get(&definition.counter_name()) {
-                last + 1
-            } else {
-                let mut state = ledger.counter(&definition.counter_name())?;
-                let current = feed.definition();
-                let label = current.sequence.reset.label(due.partition, current.period.zone());
-                state.give(&feed.definition().sequence, &label).map_or(0, |sequence| sequence.number)
+            let guess = match counters.get(&definition.counter_name()) {
+                Some(last) => last + 1,
+                None => next_number(&ledger, feed.definition(), &definition, due.partition)?,
             };
             let pending = feed.pending.get(&due.partition.start);
             let empty = pending.is_none() && definition.empty == EmptyPolicy::HeaderAndTrailer;
@@ -79,6 +76,17 @@ impl Exporter {
             });
         }
         Ok(jobs)
+    }
+
+    /// The number that the next file of a feed's hour will probably get.
+    pub(in crate::app) fn next_number(
+        &self,
+        index: usize,
+        definition: &FeedDefinition,
+        partition: Partition,
+    ) -> Result<u64, ExporterFault> {
+        let current = self.feeds.get(index).map_or(definition, FeedHours::definition);
+        Ok(next_number(&self.ledger.lock(), current, definition, partition)?)
     }
 
     /// True when a person has accepted the quarantine of an hour, or it is a supplement.
@@ -280,4 +288,15 @@ fn exhausted(definition: &FeedDefinition) -> ExporterFault {
 
 fn bad_name(definition: &FeedDefinition, fault: &crate::domain::ids::NameFault) -> ExporterFault {
     ExporterFault::FileName { feed: definition.id.clone(), message: fault.to_string() }
+}
+
+fn next_number(
+    ledger: &Ledger,
+    current: &FeedDefinition,
+    definition: &FeedDefinition,
+    partition: Partition,
+) -> Result<u64, LedgerFault> {
+    let mut state = ledger.counter(&definition.counter_name())?;
+    let label = current.sequence.reset.label(partition, current.period.zone());
+    Ok(state.give(&current.sequence, &label).map_or(0, |sequence| sequence.number))
 }
