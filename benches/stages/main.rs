@@ -1,7 +1,7 @@
 //! How fast each stage is by itself, on call records made in memory. Nothing is asserted about time.
 //!
 //! ```text
-//! cargo bench --bench stages --profile dist -- [--records N] [--rounds N] [--dir DIRECTORY] [--json]
+//! cargo bench --bench stages --profile dist -- [--records N] [--rounds N] [--only TEXT] [--dir DIRECTORY] [--json]
 //! cargo bench --bench stages --profile dist -- --records N --write FILE      only writes the call records
 //! ```
 //! Stages take turns in every round, so a busy moment of the machine does not fall on one of them alone. MB is 10^6
@@ -24,6 +24,8 @@ use std::time::{Duration, Instant};
 struct Wishes {
     records: u64,
     rounds: usize,
+    /// Only stages whose name contains this.
+    only: String,
     directory: PathBuf,
     json: bool,
     write: Option<PathBuf>,
@@ -60,6 +62,7 @@ fn main() {
     std::fs::create_dir_all(&wishes.directory).expect("the directory can be made");
     let input = stages::Input::new(wishes.records);
     let mut stages = stages::all(&input, &wishes.directory);
+    stages.retain(|stage| stage.name.contains(&wishes.only));
     let mut measured: Vec<Measured> = Vec::new();
     for round in 0..=wishes.rounds {
         for (index, stage) in stages.iter_mut().enumerate() {
@@ -81,19 +84,20 @@ fn main() {
 
 fn wishes(mut arguments: impl Iterator<Item = String>) -> Wishes {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let mut wishes = Wishes { records: 300_000, rounds: 5, directory, json: false, write: None };
+    let mut wishes = Wishes { records: 300_000, rounds: 5, only: String::new(), directory, json: false, write: None };
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().expect("a value behind the option");
         match argument.as_str() {
             "--records" => wishes.records = value().parse().expect("--records: a whole number"),
             "--rounds" => wishes.rounds = value().parse().expect("--rounds: a whole number"),
+            "--only" => wishes.only = value(),
             "--dir" => wishes.directory = PathBuf::from(value()),
             "--write" => wishes.write = Some(PathBuf::from(value())),
             "--json" => wishes.json = true,
             // `cargo bench` says so to every benchmark.
             "--bench" => {}
             _ => {
-                println!("usage: stages [--records N] [--rounds N] [--dir DIRECTORY] [--json] [--write FILE]");
+                println!("usage: stages [--records N] [--rounds N] [--only TEXT] [--dir DIRECTORY] [--json] [--write FILE]");
                 std::process::exit(2);
             }
         }

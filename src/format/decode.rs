@@ -14,6 +14,8 @@ mod fixed_width;
 mod json_lines;
 mod lines;
 mod mark;
+mod marks;
+mod plain;
 mod records;
 pub(super) mod sample;
 pub mod spec;
@@ -32,6 +34,7 @@ use delimited::Delimited;
 use fixed_width::FixedWidth;
 use json_lines::JsonLines;
 use lines::{Line, LineFinder};
+use marks::Marks;
 use spec::{Header, ReadSpec, TrailerSpec};
 use std::sync::Arc;
 use text::TextReader;
@@ -97,6 +100,7 @@ pub struct Decoder {
     safe: Position,
     open: Open,
     skipping: Option<Skipping>,
+    marks: Marks,
     trailer_seen: bool,
     trailer_problem: Option<String>,
     head_problem: Option<String>,
@@ -171,6 +175,7 @@ impl Decoder {
             safe: Position::default(),
             open: Open::default(),
             skipping: None,
+            marks: Marks::default(),
             trailer_seen: false,
             trailer_problem: None,
             head_problem: None,

@@ -17,6 +17,7 @@ mod fault;
 mod fixed_width;
 mod json_lines;
 mod number;
+mod plain_line;
 mod text;
 
 #[cfg(test)]
@@ -39,6 +40,7 @@ use delimited::DelimitedWriter;
 use fixed_width::FixedWriter;
 use json_lines::JsonWriter;
 use std::sync::Arc;
+use text::append_few;
 
 /// A format, compiled for the fields of one source and the zone of one feed.
 #[derive(Debug, Clone)]
@@ -202,23 +204,61 @@ impl Line {
         input: &Input<'_>,
         sink: &mut Sink<'_>,
     ) -> Result<(), (usize, CellFault)> {
+        if let KindWriter::Delimited(delimited) = &mut writer.kind {
+            return self.render_delimited(delimited, &writer.line_end, input, sink);
+        }
         let alone = self.cells.len() == 1;
         for (index, cell) in self.cells.iter_mut().enumerate() {
-            let value = cell.plan.value(input, sink.scratch).map_err(|fault| (index, fault))?;
-            if let Some((sum, form)) = &cell.sum
-                && let Some(sum) = sink.sums.get_mut(*sum)
-                && !value.text.is_empty()
-            {
-                *sum = match value.number {
-                    Some(number) => number,
-                    None => form.read_back(value.text).map_err(|fault| (index, CellFault::Number(fault)))?,
-                };
-            }
-            sink.out.extend_from_slice(&cell.lead);
-            let placing = Placing { alone, number: cell.number, shape: cell.shape.as_ref() };
-            writer.put(&placing, value.text, sink.out).map_err(|fault| (index, fault))?;
+            let (lead, shape, number) = (&cell.lead, cell.shape.as_ref(), cell.number);
+            let text = value_of(&mut cell.plan, cell.sum.as_ref(), input, sink.scratch, sink.sums);
+            let text = text.map_err(|fault| (index, fault))?;
+            sink.out.extend_from_slice(lead);
+            writer.put(&Placing { alone, number, shape }, text, sink.out).map_err(|fault| (index, fault))?;
         }
         writer.end_line(sink.out).map_err(|fault| (0, fault))
+    }
+
+    /// The same for the line of a record between separators. Values are copied, and looked at together: as a rule none of
+    /// them needs more. Otherwise each is put by itself.
+    fn render_delimited(
+        &mut self,
+        writer: &mut DelimitedWriter,
+        line_end: &[u8],
+        input: &Input<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), (usize, CellFault)> {
+        let (before, separators) = (sink.out.len(), self.cells.len().saturating_sub(1));
+        let checker = writer.checker().filter(|_| separators > 0).copied();
+        let is_plain = |out: &[u8]| {
+            checker.is_some_and(|checker| checker.is_plain(out.get(before..).unwrap_or_default(), separators))
+        };
+        if checker.is_some() {
+            self.put_cells(input, sink, |text, out| {
+                append_few(text, out);
+                Ok(())
+            })?;
+        }
+        if !is_plain(sink.out) {
+            sink.out.truncate(before);
+            self.put_cells(input, sink, |text, out| writer.put(text, separators == 0, out))?;
+        }
+        sink.out.extend_from_slice(line_end);
+        Ok(())
+    }
+
+    #[inline]
+    fn put_cells(
+        &mut self,
+        input: &Input<'_>,
+        sink: &mut Sink<'_>,
+        mut put: impl FnMut(&[u8], &mut Vec<u8>) -> Result<(), CellFault>,
+    ) -> Result<(), (usize, CellFault)> {
+        for (index, cell) in self.cells.iter_mut().enumerate() {
+            append_few(&cell.lead, sink.out);
+            let text = value_of(&mut cell.plan, cell.sum.as_ref(), input, sink.scratch, sink.sums);
+            text.and_then(|text| put(text, sink.out)).map_err(|fault| (index, fault))?;
+        }
+        Ok(())
     }
 
     fn at(&self, index: usize) -> (Arc<str>, CellPosition) {
@@ -234,6 +274,28 @@ impl Line {
     fn shows(&self, test: &dyn Fn(&Source) -> bool) -> bool {
         self.cells.iter().any(|cell| cell.plan.source.any(test))
     }
+}
+
+/// The text of a cell; what it adds to its sum is noted.
+#[inline]
+fn value_of<'v>(
+    plan: &'v mut ValuePlan,
+    sum: Option<&(usize, NumberForm)>,
+    input: &Input<'v>,
+    scratch: &'v mut Vec<u8>,
+    sums: &mut [Decimal],
+) -> Result<&'v [u8], CellFault> {
+    let value = plan.value(input, scratch)?;
+    if let Some((sum, form)) = sum
+        && let Some(sum) = sums.get_mut(*sum)
+        && !value.text.is_empty()
+    {
+        *sum = match value.number {
+            Some(number) => number,
+            None => form.read_back(value.text).map_err(CellFault::Number)?,
+        };
+    }
+    Ok(value.text)
 }
 
 /// How a value is put.

@@ -12,7 +12,7 @@ pub use calendar::Ambiguous;
 
 use crate::domain::period::Zone;
 use crate::domain::time::UtcTime;
-use calendar::{ClockReading, LocalClock, OffsetCache};
+use calendar::{ClockReading, DateCache, LocalClock, OffsetCache};
 use chrono::format::{Fixed, Item, Numeric, Parsed, StrftimeItems};
 use chrono::{DateTime, Datelike, FixedOffset, Timelike};
 use numeric::Step;
@@ -107,7 +107,7 @@ impl TimeLayout {
     /// Appends `at` as the clock of `zone` shows it. Digits that the layout does not show are cut off.
     pub fn write(&self, at: UtcTime, zone: Zone, out: &mut Vec<u8>) {
         let offset = if self.needs_offset() { zone.offset_at(at.seconds()) } else { 0 };
-        self.write_at_offset(at, zone, offset, out);
+        self.write_at_offset(at, zone, (offset, &mut DateCache::new()), out);
     }
 
     const fn needs_offset(&self) -> bool {
@@ -117,12 +117,12 @@ impl TimeLayout {
         }
     }
 
-    fn write_at_offset(&self, at: UtcTime, zone: Zone, offset: i32, out: &mut Vec<u8>) {
+    fn write_at_offset(&self, at: UtcTime, zone: Zone, (offset, dates): (i32, &mut DateCache), out: &mut Vec<u8>) {
         match &self.0 {
-            Kind::Rfc3339 => instants::write_rfc3339(&ClockReading::of(at, offset), zone, out),
+            Kind::Rfc3339 => instants::write_rfc3339(&ClockReading::of(at, offset, dates), zone, out),
             Kind::Epoch(places) => instants::write_epoch(at, *places, out),
             Kind::Julian => instants::write_julian(at, out),
-            Kind::Numeric(steps) => numeric::write(steps, &ClockReading::of(at, offset), out),
+            Kind::Numeric(steps) => numeric::write(steps, &ClockReading::of(at, offset, dates), out),
             Kind::Chrono(items) => write_by_chrono(items, at, offset, out),
         }
     }
@@ -157,19 +157,20 @@ pub struct TimeWriter {
     layout: TimeLayout,
     zone: Zone,
     offsets: OffsetCache,
+    dates: DateCache,
 }
 
 impl TimeWriter {
     /// A writer of `layout` in `zone`.
     #[must_use]
     pub const fn new(layout: TimeLayout, zone: Zone) -> Self {
-        Self { layout, zone, offsets: OffsetCache::new() }
+        Self { layout, zone, offsets: OffsetCache::new(), dates: DateCache::new() }
     }
 
     /// Appends `at`.
     pub fn write(&mut self, at: UtcTime, out: &mut Vec<u8>) {
         let offset = if self.layout.needs_offset() { self.offsets.offset_at(self.zone, at.seconds()) } else { 0 };
-        self.layout.write_at_offset(at, self.zone, offset, out);
+        self.layout.write_at_offset(at, self.zone, (offset, &mut self.dates), out);
     }
 }
 

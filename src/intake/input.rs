@@ -41,7 +41,9 @@ pub struct OpenInput {
     /// Bytes behind the decoder's position that it has seen already.
     tail: Vec<u8>,
     before: Origin,
+    /// Of the bytes up to `checked`.
     prefix_crc: u32,
+    checked: u64,
     records: u64,
     rejects: u64,
     /// What comes before the first record, as far as it names the columns.
@@ -83,6 +85,7 @@ impl OpenInput {
             tail: Vec::new(),
             before: Origin::default(),
             prefix_crc: 0,
+            checked: 0,
             records: 0,
             rejects: 0,
             head: Vec::new(),
@@ -119,7 +122,10 @@ impl OpenInput {
         let Origin { byte, line, record } = resume.after;
         self.decoder.resume_at(Position { byte, line, record });
         self.before = resume.after;
-        self.decoder.push(&self.tail, &mut self.decoded);
+        self.checked = resume.after.byte;
+        let tail = std::mem::take(&mut self.tail);
+        self.decoder.push(&tail, &mut self.decoded);
+        self.check(&tail);
         Ok(())
     }
 
@@ -156,13 +162,27 @@ impl OpenInput {
     pub fn push(&mut self, bytes: &[u8], source: &SourceId, now: UtcTime) -> Piece {
         note_head(&self.decoder, &mut self.head, bytes);
         self.decoder.push(bytes, &mut self.decoded);
-        self.tail.extend_from_slice(bytes);
+        self.check(bytes);
         self.hand_out(source, now, false)
+    }
+
+    /// Adds what the decoder is done with to the checksum; the rest of what it has seen is kept.
+    fn check(&mut self, bytes: &[u8]) {
+        let checked = self.checked;
+        let used = usize::try_from(self.decoder.position().byte.saturating_sub(checked)).unwrap_or(usize::MAX);
+        let (of_tail, of_bytes) = (used.min(self.tail.len()), used.saturating_sub(self.tail.len()).min(bytes.len()));
+        let (done, rest) = bytes.split_at_checked(of_bytes).unwrap_or((bytes, &[]));
+        self.prefix_crc = crc32c::crc32c_append(self.prefix_crc, self.tail.get(..of_tail).unwrap_or_default());
+        self.prefix_crc = crc32c::crc32c_append(self.prefix_crc, done);
+        self.tail.drain(..of_tail);
+        self.tail.extend_from_slice(rest);
+        self.checked = checked + (of_tail + of_bytes) as u64;
     }
 
     /// The end of a finished input: a last line without line end counts, a trailer is checked.
     pub fn end(&mut self, source: &SourceId, now: UtcTime) -> Piece {
         self.decoder.finish(&mut self.decoded);
+        self.check(&[]);
         self.hand_out(source, now, true)
     }
 
@@ -178,10 +198,10 @@ impl OpenInput {
         self.decoder.trailer_problem()
     }
 
-    /// True when a record has begun and not ended.
+    /// True when a record has begun and not ended, or was not handed out.
     #[must_use]
     pub fn has_partial_record(&self) -> bool {
-        !self.tail.is_empty()
+        !self.tail.is_empty() || self.decoder.position().byte > self.before.byte
     }
 
     /// The note that the input is finished.
@@ -222,9 +242,6 @@ impl OpenInput {
         if after == self.before {
             return Piece::Nothing;
         }
-        let used = usize::try_from(after.byte - self.before.byte).unwrap_or(usize::MAX).min(self.tail.len());
-        self.prefix_crc = crc32c::crc32c_append(self.prefix_crc, self.tail.get(..used).unwrap_or_default());
-        self.tail.drain(..used);
         let schema = Arc::clone(self.decoded.block.schema());
         let block = std::mem::replace(&mut self.decoded.block, RecordBlock::new(schema));
         let rejects = std::mem::take(&mut self.decoded.rejects);

@@ -10,6 +10,9 @@
 use crate::domain::time::UtcTime;
 use std::sync::Arc;
 
+/// Bytes that are copied without looking at the length.
+const FEW_BYTES: usize = 32;
+
 /// What the bytes of a field are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FieldKind {
@@ -144,7 +147,23 @@ impl RecordBlock {
         self.end_field();
     }
 
+    /// Appends the first `length` bytes as the next field. Short fields are copied with what follows them, which is cut
+    /// off again: a copy of fixed length is a few instructions.
+    #[inline]
+    pub fn push_start(&mut self, bytes: &[u8], length: usize) {
+        match bytes.first_chunk::<FEW_BYTES>() {
+            Some(few) if length <= FEW_BYTES => {
+                let before = self.arena.len();
+                self.arena.extend_from_slice(few);
+                self.arena.truncate(before + length);
+            }
+            Some(_) | None => self.arena.extend_from_slice(bytes.get(..length).unwrap_or_default()),
+        }
+        self.end_field();
+    }
+
     /// Appends the next field as a time; `None` is an empty field.
+    #[inline]
     pub fn push_time(&mut self, at: Option<UtcTime>) {
         if let Some(at) = at {
             self.arena.extend_from_slice(&at.nanos().to_le_bytes());
@@ -156,6 +175,7 @@ impl RecordBlock {
     ///
     /// # Panics
     /// When the block holds 4 GiB: blocks are cut at about 256 KiB.
+    #[inline]
     pub fn end_field(&mut self) {
         assert!(u32::try_from(self.arena.len()).is_ok(), "a block holds less than 4 GiB");
         #[expect(clippy::cast_possible_truncation, reason = "asserted in the line above")]
@@ -166,6 +186,7 @@ impl RecordBlock {
     ///
     /// # Panics
     /// When it does not have as many fields as the schema: the decoder is broken, and going on would shift columns.
+    #[inline]
     pub fn finish_record(&mut self, origin: Origin) {
         self.origins.push(origin);
         assert_eq!(self.ends.len(), self.origins.len() * self.schema.fields.len(), "a record with missing fields");
@@ -179,6 +200,7 @@ impl RecordBlock {
 
     /// The record at `index`.
     #[must_use]
+    #[inline]
     pub fn get(&self, index: usize) -> Option<Record<'_>> {
         (index < self.len()).then_some(Record { block: self, index })
     }
@@ -223,6 +245,7 @@ pub struct Record<'a> {
 impl<'a> Record<'a> {
     /// The bytes of the field at `index`; empty when the field is absent.
     #[must_use]
+    #[inline]
     pub fn field(self, index: usize) -> &'a [u8] {
         let ends = &self.block.ends;
         let at = self.index * self.block.schema.fields.len() + index;
@@ -233,6 +256,7 @@ impl<'a> Record<'a> {
 
     /// The time field at `index`; `None` when it is empty.
     #[must_use]
+    #[inline]
     pub fn time(self, index: usize) -> Option<UtcTime> {
         let bytes = <[u8; 8]>::try_from(self.field(index)).ok()?;
         Some(UtcTime::from_nanos(i64::from_le_bytes(bytes)))

@@ -90,7 +90,8 @@ impl Delimited {
             return Err(self.columns.ragged(row));
         }
         for (value, column) in values.iter_mut().zip(&self.columns.of_field) {
-            let pushed = row.get(*column).ok_or(ValueFault::NoColumn).and_then(|text| value.push(text, block));
+            let pushed = row.from(*column).ok_or(ValueFault::NoColumn);
+            let pushed = pushed.and_then(|(bytes, length)| value.push_start(bytes, length, block));
             if let Err(fault) = pushed {
                 let column = column + 1;
                 return Err(format!("{} (column {column})", FieldFault { field: &value.name, fault }));

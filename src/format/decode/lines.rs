@@ -49,6 +49,11 @@ impl LineFinder {
         }
     }
 
+    /// True when a line ends at each byte of a line feed, and nowhere else.
+    pub(super) fn ends_with_line_feed(self) -> bool {
+        self.ends == ReadLineEnd::LfOrCrLf && self.unit == Unit::One
+    }
+
     /// How many of the first `length` bytes without a line end need not be looked at again when more bytes arrive: all
     /// but a last character, which can be half of CRLF or half there.
     pub(super) const fn settled(self, length: usize) -> usize {

@@ -38,10 +38,12 @@ impl Decoder {
                 None => return 0,
             }
         }
+        let plain = self.mark_lines(window, start);
         loop {
             if self.phase == Phase::Failed {
                 return window.len();
             }
+            start = self.take_plain_lines(window, start, plain, out);
             let line_start = start + self.open.bytes;
             let from = line_start.max(start + self.open.searched);
             if let Some(line) = self.lines.find(window, line_start, from, at_end) {
@@ -139,7 +141,7 @@ impl Decoder {
 
     /// Takes a line that has ended. Returns how many bytes of the window are done with.
     #[inline]
-    fn take_line(&mut self, window: &[u8], start: usize, line: Line, out: &mut Decoded) -> usize {
+    pub(super) fn take_line(&mut self, window: &[u8], start: usize, line: Line, out: &mut Decoded) -> usize {
         let bytes = line.next - start;
         if self.skipping.is_some() {
             self.end_skipping(bytes, out);
@@ -267,12 +269,12 @@ impl Decoder {
         next
     }
 
-    const fn origin(&self) -> Origin {
+    pub(super) const fn origin(&self) -> Origin {
         Origin { record: self.at.record + 1, line: self.at.line + 1, byte: self.at.byte }
     }
 
     #[inline]
-    fn advance(&mut self, bytes: usize, lines: u64, records: u64) {
+    pub(super) fn advance(&mut self, bytes: usize, lines: u64, records: u64) {
         if self.phase == Phase::Failed {
             return;
         }
@@ -299,6 +301,6 @@ impl Form {
     }
 }
 
-fn starts(line: &str, prefix: Option<&str>) -> bool {
+pub(super) fn starts(line: &str, prefix: Option<&str>) -> bool {
     prefix.is_some_and(|prefix| line.starts_with(prefix))
 }

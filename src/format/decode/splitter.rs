@@ -4,6 +4,7 @@
 //! end inside quotes, or behind an escape character, is part of the value: the record then goes on in the next line.
 //! Lines without a quote, an escape and a replaced text are not copied.
 
+use super::marks::Marked;
 use crate::format::dialect::{Dialect, Escape, LineEnd};
 use memchr::memmem::Finder;
 
@@ -65,6 +66,13 @@ impl<'a> Row<'a> {
         let (start, end) = *self.spans.get(column)?;
         self.bytes.get(start as usize..end as usize)
     }
+
+    /// The bytes from the start of a field on, and the length of the field.
+    #[inline]
+    pub(super) fn from(self, column: usize) -> Option<(&'a [u8], usize)> {
+        let (start, end) = *self.spans.get(column)?;
+        Some((self.bytes.get(start as usize..)?, (end - start) as usize))
+    }
 }
 
 impl Splitter {
@@ -110,6 +118,21 @@ impl Splitter {
         self.field_start = 0;
         self.place = Place::FieldStart;
         self.go_on(line, end)
+    }
+
+    /// What to look for so that lines can be split by places; `None` when separators alone do not tell.
+    pub(super) fn marked(&self) -> Option<Marked> {
+        let is_simple = self.separator.len() == 1 && self.replaced.is_empty();
+        is_simple.then_some(Marked { separator: self.first, quote: self.quote, escape: self.escape })
+    }
+
+    /// Begins a record of one line without a quote or an escape. The bounds of its fields in the line are to be put
+    /// into what is returned.
+    #[inline]
+    pub(super) fn begin_plain(&mut self) -> &mut Vec<(u32, u32)> {
+        self.plain = true;
+        self.spans.clear();
+        &mut self.spans
     }
 
     /// The fields of the record that is complete; `line` is its only line when it was a single one.

@@ -75,7 +75,22 @@ impl ValueReader {
     /// Appends the value as the next field of the record under construction.
     #[inline]
     pub(super) fn push(&mut self, text: &[u8], block: &mut RecordBlock) -> Result<(), ValueFault> {
-        let text = if self.trim { text.trim_ascii() } else { text };
+        self.push_start(text, text.len(), block)
+    }
+
+    /// The same for a text that is the beginning of `bytes`: what follows it does no harm, and makes copying quick.
+    #[inline]
+    pub(super) fn push_start(
+        &mut self,
+        bytes: &[u8],
+        length: usize,
+        block: &mut RecordBlock,
+    ) -> Result<(), ValueFault> {
+        let (mut bytes, mut text) = (bytes, bytes.get(..length).unwrap_or_default());
+        if self.trim {
+            text = text.trim_ascii();
+            bytes = text;
+        }
         if text.is_empty() || self.null.as_ref().is_some_and(|null| null.as_bytes() == text) {
             if self.required {
                 return Err(ValueFault::Empty);
@@ -84,12 +99,12 @@ impl ValueReader {
             return Ok(());
         }
         match &mut self.kind {
-            ValueKind::Text => block.push_field(text),
+            ValueKind::Text => block.push_start(bytes, text.len()),
             ValueKind::Number => {
                 if !is_plain_number(text) {
                     Decimal::parse(text)?;
                 }
-                block.push_field(text);
+                block.push_start(bytes, text.len());
             }
             ValueKind::Time(parser) => block.push_time(Some(parser.parse(text)?)),
         }

@@ -75,6 +75,7 @@ pub(super) struct Steps {
 
 impl ValuePlan {
     /// The value for a record or file. `scratch` holds what is computed.
+    #[inline]
     pub fn value<'v>(&'v mut self, input: &Input<'v>, scratch: &'v mut Vec<u8>) -> Result<Value<'v>, CellFault> {
         let found = self.source.value(input, scratch)?;
         match &self.steps {
@@ -117,6 +118,7 @@ impl Source {
         }
     }
 
+    #[inline]
     fn value<'v>(&'v mut self, input: &Input<'v>, scratch: &'v mut Vec<u8>) -> Result<Value<'v>, CellFault> {
         let text = match (self, input) {
             (Self::Text(field) | Self::Number { field, form: None }, Input::Record { record, .. }) => {
@@ -226,6 +228,7 @@ impl TimePlan {
         Self { field, writer: TimeWriter::new(layout, zone), last: None, text: Vec::new() }
     }
 
+    #[inline]
     fn text(&mut self, at: Option<UtcTime>) -> &[u8] {
         let Some(at) = at else { return b"" };
         if self.last != Some(at) {

@@ -12,7 +12,9 @@
 //! Control characters (a TAB or line end in a value) meet the rule `controls` before the last three rows.
 
 use super::fault::CellFault;
-use super::text::{TextEncoder, as_text, is_stopped, push_control};
+use super::plain_line::LineChecker;
+use super::text::{TextEncoder, append_few, as_text, is_stopped, push_control};
+use crate::format::charset::Charset;
 use crate::format::dialect::{Dialect, Escape, Misfit, Quoting};
 
 /// Writes the values of delimited lines.
@@ -31,6 +33,7 @@ pub(super) struct DelimitedWriter {
     replaced: [bool; 256],
     separator_bytes: Vec<u8>,
     quote_bytes: Vec<u8>,
+    checker: Option<LineChecker>,
     cleaned: String,
     protected: String,
 }
@@ -59,10 +62,12 @@ impl DelimitedWriter {
             replaced: [false; 256],
             separator_bytes,
             quote_bytes,
+            checker: None,
             cleaned: String::new(),
             protected: String::new(),
         };
         writer.stop = writer.stops();
+        writer.checker = writer.new_checker();
         let begins = |byte: u8| match &dialect.escape {
             Escape::Replace(pairs) => pairs.iter().any(|(from, _)| from.bytes().next() == Some(byte)),
             Escape::Doubled | Escape::Character(_) => false,
@@ -71,6 +76,23 @@ impl DelimitedWriter {
             *replaced = byte.is_ascii_control() || begins(byte);
         }
         writer
+    }
+
+    fn new_checker(&self) -> Option<LineChecker> {
+        let [separator] = *self.separator_bytes.as_slice() else { return None };
+        let charset = self.encoder.charset();
+        let escape = match &self.escape {
+            Escape::Doubled => None,
+            Escape::Character(character) => Some(u8::try_from(*character).ok()?),
+            Escape::Replace(_) => return None,
+        };
+        let quote = match *self.quote_bytes.as_slice() {
+            [] => None,
+            [quote] => Some(quote),
+            _ => return None,
+        };
+        let is_text = charset == Charset::Utf8;
+        (!self.always && charset.is_ascii_compatible()).then(|| LineChecker::new(separator, [quote, escape], is_text))
     }
 
     fn stops(&self) -> [bool; 256] {
@@ -84,18 +106,24 @@ impl DelimitedWriter {
         self.encoder.stops(&special)
     }
 
+    /// Tells whether values can be copied, for separators of one byte.
+    pub const fn checker(&self) -> Option<&LineChecker> {
+        self.checker.as_ref()
+    }
+
     pub fn put_separator(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.separator_bytes);
     }
 
     /// Appends one value. `alone`: it is the only one of its line, which would be an empty line if it is empty.
+    #[inline]
     pub fn put(&mut self, value: &[u8], alone: bool, out: &mut Vec<u8>) -> Result<(), CellFault> {
         if !is_stopped(&self.stop, value) {
             let quoted = self.always || (alone && value.is_empty());
             if quoted {
                 out.extend_from_slice(&self.quote_bytes);
             }
-            out.extend_from_slice(value);
+            append_few(value, out);
             if quoted {
                 out.extend_from_slice(&self.quote_bytes);
             }

@@ -90,7 +90,24 @@ impl TextEncoder {
     }
 }
 
+/// Appends a text that is short as a rule: two copies of fixed length that overlap are a few instructions.
+#[inline]
+pub(super) fn append_few(text: &[u8], out: &mut Vec<u8>) {
+    match (text, text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        ([], ..) => {}
+        ([byte], ..) => out.push(*byte),
+        (_, Some(first), Some(last)) if text.len() <= 16 => {
+            let end = out.len() + text.len();
+            out.extend_from_slice(first);
+            out.truncate(end - 8);
+            out.extend_from_slice(last);
+        }
+        (text, ..) => out.extend_from_slice(text),
+    }
+}
+
 /// True when a byte of the value is one of `stop`.
+#[inline]
 pub(super) fn is_stopped(stop: &[bool; 256], value: &[u8]) -> bool {
     value.iter().any(|byte| stop.get(usize::from(*byte)).copied().unwrap_or(true))
 }

@@ -36,9 +36,10 @@ pub(super) struct ClockReading {
 
 impl ClockReading {
     /// What a clock at `offset` seconds east of UTC shows.
-    pub(super) fn of(at: UtcTime, offset: i32) -> Self {
+    #[inline]
+    pub(super) fn of(at: UtcTime, offset: i32, dates: &mut DateCache) -> Self {
         let local = at.seconds() + i64::from(offset);
-        let (year, month, day) = date_of(local.div_euclid(DAY));
+        let (year, month, day) = dates.date_of(local.div_euclid(DAY));
         let second = u32::try_from(local.rem_euclid(DAY)).unwrap_or(0);
         Self {
             year,
@@ -118,6 +119,30 @@ impl LocalClock {
     fn instants_of(&self, local: i64) -> Result<LocalTime, TimeFault> {
         let local = DateTime::from_timestamp(local, 0).ok_or(TimeFault::OutOfRange)?;
         Ok(self.zone.instants_of(local.naive_utc()))
+    }
+}
+
+/// The date of the day that was asked for last.
+#[derive(Debug, Clone)]
+pub(super) struct DateCache {
+    day: Option<(i64, (i32, u32, u32))>,
+}
+
+impl DateCache {
+    pub(super) const fn new() -> Self {
+        Self { day: None }
+    }
+
+    #[inline]
+    fn date_of(&mut self, day: i64) -> (i32, u32, u32) {
+        match self.day {
+            Some((known, date)) if known == day => date,
+            _ => {
+                let date = date_of(day);
+                self.day = Some((day, date));
+                date
+            }
+        }
     }
 }
 

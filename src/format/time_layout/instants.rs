@@ -84,6 +84,11 @@ pub(super) fn push_fraction(nanos: u32, out: &mut Vec<u8>) {
 
 /// Seconds since the epoch times 10^`places`, with an optional sign and fraction.
 pub(super) fn parse_epoch(bytes: &[u8], places: u32) -> Result<UtcTime, TimeFault> {
+    if places == 0
+        && let Some(seconds) = few_digits(bytes)
+    {
+        return seconds.checked_mul(1_000_000_000).map(UtcTime::from_nanos).ok_or(TimeFault::OutOfRange);
+    }
     let (negative, number) = match bytes {
         [b'-', rest @ ..] => (true, rest),
         rest => (false, rest),
@@ -109,6 +114,18 @@ pub(super) fn parse_epoch(bytes: &[u8], places: u32) -> Result<UtcTime, TimeFaul
         .and_then(|nanos| nanos.checked_add(fraction / 10i64.pow(places)))
         .ok_or(TimeFault::OutOfRange)?;
     Ok(UtcTime::from_nanos(if negative { -nanos } else { nanos }))
+}
+
+/// The number that up to 18 digits are.
+#[inline]
+fn few_digits(bytes: &[u8]) -> Option<i64> {
+    if bytes.is_empty() || bytes.len() > 18 {
+        return None;
+    }
+    bytes.iter().try_fold(0i64, |number, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit < 10).then(|| number * 10 + i64::from(digit))
+    })
 }
 
 pub(super) fn write_epoch(at: UtcTime, places: u32, out: &mut Vec<u8>) {

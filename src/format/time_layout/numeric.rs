@@ -147,6 +147,7 @@ pub(super) fn write(steps: &[Step], reading: &ClockReading, out: &mut Vec<u8>) {
 }
 
 /// A number of exactly these digits, at most nine.
+#[inline]
 pub(super) fn digits(bytes: &[u8]) -> Option<u32> {
     bytes.iter().try_fold(0u32, |number, byte| {
         let digit = byte.wrapping_sub(b'0');
@@ -155,12 +156,27 @@ pub(super) fn digits(bytes: &[u8]) -> Option<u32> {
 }
 
 /// Appends `number` with zeros in front to `width` digits.
+#[inline]
 pub(super) fn push_digits(number: u32, width: u32, out: &mut Vec<u8>) {
-    let mut place = 10u32.pow(width.saturating_sub(1));
-    while place > 0 {
-        out.push(b'0' + u8::try_from(number / place % 10).unwrap_or(0));
-        place /= 10;
+    // Divisions by numbers that are known here are cheap.
+    match width {
+        2 => out.extend_from_slice(&[digit(number / 10), digit(number)]),
+        4 => out.extend_from_slice(&[digit(number / 1000), digit(number / 100), digit(number / 10), digit(number)]),
+        _ => {
+            let mut place = 10u32.pow(width.saturating_sub(1));
+            while place > 0 {
+                out.push(digit(number / place));
+                place /= 10;
+            }
+        }
     }
+}
+
+/// The last digit of a number.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "a digit")]
+const fn digit(number: u32) -> u8 {
+    b'0' + (number % 10) as u8
 }
 
 /// Reads `Z`, `+HHMM` or `+HH:MM` as seconds east of UTC.
