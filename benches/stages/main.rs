@@ -97,7 +97,9 @@ fn wishes(mut arguments: impl Iterator<Item = String>) -> Wishes {
             // `cargo bench` says so to every benchmark.
             "--bench" => {}
             _ => {
-                println!("usage: stages [--records N] [--rounds N] [--only TEXT] [--dir DIRECTORY] [--json] [--write FILE]");
+                println!(
+                    "usage: stages [--records N] [--rounds N] [--only TEXT] [--dir DIRECTORY] [--json] [--write FILE]"
+                );
                 std::process::exit(2);
             }
         }
