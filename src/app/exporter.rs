@@ -38,7 +38,7 @@ use crate::spool::{Spool, SpoolLimits};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Instant;
 
 /// The world the exporter works in.
@@ -57,13 +57,15 @@ pub struct World {
     /// Work is shared with further threads. Without it everything between a source and the archive happens in one
     /// order, which a simulation needs.
     pub threads: bool,
+    /// Wakes who waits for the next turn, for input that comes by itself.
+    pub wake: Option<SyncSender<()>>,
 }
 
 impl World {
     /// A world that goes on until it is told to stop, without further threads.
     #[must_use]
     pub fn new(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, progress: Arc<dyn Progress>) -> Self {
-        Self { disk, clock, progress, stop: Arc::default(), limits: SpoolLimits::default(), threads: false }
+        Self { disk, clock, progress, stop: Arc::default(), limits: SpoolLimits::default(), threads: false, wake: None }
     }
 }
 
@@ -72,6 +74,8 @@ impl World {
 pub(super) struct Group {
     pub bytes: usize,
     pub entry: IntakeEntry,
+    /// How many of its notes about sources were told to who waits for them.
+    pub told: usize,
 }
 
 /// The exporter, open.

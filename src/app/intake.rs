@@ -178,17 +178,19 @@ impl Exporter {
     /// Makes the group durable and records it. When that fails for lack of room all of it is kept for the next try.
     pub(super) fn commit_group(&mut self) -> Result<(), ExporterFault> {
         let durable = self.spool.sync()?;
+        // They are accepted now. What they mean is told to the ledger by the next start where a crash comes before.
+        for source in self.group.entry.sources.iter().skip(self.group.told) {
+            self.progress.accepted(source.source.as_str(), source.records + source.rejects);
+        }
+        self.group.told = self.group.entry.sources.len();
         if self.group.bytes > 0 || self.applied < durable {
             self.ledger.lock().apply_intake(durable, &self.group.entry)?;
             let entry = std::mem::take(&mut self.group.entry);
-            self.group.bytes = 0;
+            (self.group.bytes, self.group.told) = (0, 0);
             self.applied = durable;
             for input in &entry.inputs {
                 tracing::info!(source = %input.source, input = input.name, bytes = input.bytes, records = input.records,
                     rejected = input.rejects, "input read");
-            }
-            for source in &entry.sources {
-                self.progress.accepted(source.source.as_str(), source.records + source.rejects);
             }
         }
         Ok(())

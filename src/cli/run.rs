@@ -11,21 +11,21 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// The command. SIGTERM and SIGINT finish the file that is on its way and stop.
 pub fn run(context: &Context, _arguments: &RunArguments) -> Result<Answer, Failure> {
     begin_log(context, Log::Decisions);
     let config = context.config(false)?;
-    let world = world(context, &config);
-    remember(work(&config, &world), &world, &config.state)
+    let (waker, wake) = sync_channel(1);
+    let world = World { wake: Some(waker.clone()), ..world(context, &config) };
+    remember(work(&config, &world, waker, &wake), &world, &config.state)
 }
 
-fn work(config: &Config, world: &World) -> Result<Answer, Failure> {
+fn work(config: &Config, world: &World, waker: SyncSender<()>, wake: &Receiver<()>) -> Result<Answer, Failure> {
     // Whoever works with the state has the port, too.
     refuse_locked(&config.state).map_err(|fault| store_failure(&fault))?;
     let prepared = pickup_server::prepare(config)?;
-    let (waker, wake) = sync_channel(1);
     let stop = Arc::clone(&world.stop);
     let mut signals =
         Signals::new([SIGTERM, SIGINT]).map_err(|fault| Failure::new("signals cannot be caught").because(fault))?;
@@ -42,7 +42,7 @@ fn work(config: &Config, world: &World) -> Result<Answer, Failure> {
     let done = open(config.clone(), world, false).and_then(|exporter| {
         let desk = exporter.pickup_desk();
         let server = prepared.map(|prepared| pickup_server::serve(prepared, config, &desk)).transpose()?;
-        let done = exporter.run(&wake).map_err(failure);
+        let done = exporter.run(wake).map_err(failure);
         drop(server);
         done
     });

@@ -46,6 +46,11 @@ impl Zone {
         chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name())
     }
 
+    /// The seconds in `(from, to]` at which its offset changes.
+    pub fn changes(self, from: i64, to: i64) -> impl Iterator<Item = i64> {
+        std::iter::successors(first_change(self, from, to), move |last| first_change(self, *last, to))
+    }
+
     /// Seconds east of UTC in force at `utc` (seconds since the epoch).
     #[must_use]
     pub fn offset_at(self, utc: i64) -> i32 {

@@ -1,7 +1,8 @@
 //! Proofs about file names: no name of a feed ever repeats, and the partner's patterns match them.
 //!
 //! Two hours can share a local label (clocks going back), two parts an hour, two revisions a part. A template is
-//! accepted when something in it tells each of these apart. Hours are enumerated for five years.
+//! accepted when something in it tells each of these apart. Hours are enumerated for five years; where a name shows all of
+//! an hour's start that is needed only around changes of clocks.
 
 use super::definition::{FeedDefinition, LatePolicy};
 use crate::document::{Place, Problem};
@@ -14,6 +15,8 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 const ENUMERATED: Length = Length::from_seconds(5 * 366 * 86_400);
+/// No clock is put on or back by more than this.
+const AROUND_CHANGE: Length = Length::from_seconds(2 * 86_400);
 
 /// Facts about a file of a feed, as far as its name needs them.
 #[must_use]
@@ -113,6 +116,29 @@ fn repeated_label(
 ) -> Option<(String, Partition, Partition)> {
     let begin = definition.starts_at.map_or(now, |start| start.min(now));
     let end = now.after(ENUMERATED);
+    let (zone, seconds) = (definition.period.zone(), definition.period.nominal_seconds());
+    let Some(shown_in) = template.start_shown_in(seconds) else {
+        return repeated_within(definition, template, begin, end);
+    };
+    // Only a change of clocks can make two hours look the same: one of those by which the hours are cut, or of those that
+    // are shown.
+    let (from, to) = (begin.seconds(), end.seconds());
+    let mut changes: Vec<i64> = zone.changes(from, to).chain(shown_in.unwrap_or(zone).changes(from, to)).collect();
+    changes.sort_unstable();
+    changes.dedup();
+    changes.into_iter().find_map(|change| {
+        let at = UtcTime::from_seconds(change)?;
+        repeated_within(definition, template, at.before(AROUND_CHANGE).max(begin), at.after(AROUND_CHANGE).min(end))
+    })
+}
+
+/// The first label that two hours share between two times.
+fn repeated_within(
+    definition: &FeedDefinition,
+    template: &Template,
+    begin: UtcTime,
+    end: UtcTime,
+) -> Option<(String, Partition, Partition)> {
     let mut seen: HashMap<u64, Partition> = HashMap::new();
     let mut partition = definition.period.partition_at(begin);
     let mut label = String::new();
@@ -173,6 +199,35 @@ mod tests {
             assert_eq!(problems(&settings), [""; 0], "{good}");
         }
         assert_eq!(problems("zone = \"Asia/Shanghai\"\nlate = \"next\"\nname = \"{start:%Y%m%d%H}\""), [""; 0]);
+    }
+
+    /// Names that are looked at around changes of clocks only, against all hours of five years.
+    #[test]
+    fn hours_around_changes_of_clocks_tell_what_all_hours_tell() {
+        let now = UtcTime::from_seconds(1_795_219_200).expect("range");
+        let mut repeated = 0;
+        for zone in ["America/New_York", "Australia/Lord_Howe", "Asia/Shanghai", "Africa/Casablanca", "+05:45"] {
+            for period in ["15m", "1h", "6h", "1d"] {
+                for name in ["%Y%m%d%H%M", "%Y%m%d%H", "%d.%m.%Y_%H%M%S", "%Y%m%d", "%Y%m%d%H%M@UTC", "%Y%m%d%H@UTC"] {
+                    let format = "kind = \"delimited\"\nrecord = [{ field = \"a\" }]\n";
+                    let text = format!(
+                        "feed = \"p/f\"\n[formats]\nx = '''{format}'''\n[settings]\nsource = \"s\"\nformat = \"x\"\n\
+                         hour_by = \"at\"\nmanifest = false\nzone = \"{zone}\"\nperiod = \"{period}\"\n\
+                         name = \"{{start:{name}}}\"\n"
+                    );
+                    let definition = FeedDefinition::from_stored(&text).expect("a definition");
+                    let all = repeated_within(&definition, &definition.name, now, now.after(ENUMERATED));
+                    let found = repeated_label(&definition, &definition.name, now);
+                    assert_eq!(
+                        found.as_ref().map(|found| &found.0),
+                        all.as_ref().map(|all| &all.0),
+                        "{zone} {period} {name}"
+                    );
+                    repeated += usize::from(all.is_some());
+                }
+            }
+        }
+        assert!(repeated > 20, "{repeated}");
     }
 
     #[test]

@@ -228,7 +228,7 @@ impl Line {
         sink: &mut Sink<'_>,
     ) -> Result<(), (usize, CellFault)> {
         let (before, separators) = (sink.out.len(), self.cells.len().saturating_sub(1));
-        let checker = writer.checker().filter(|_| separators > 0).copied();
+        let checker = writer.checker().filter(|_| separators > 0);
         let is_plain = |out: &[u8]| {
             checker.is_some_and(|checker| checker.is_plain(out.get(before..).unwrap_or_default(), separators))
         };

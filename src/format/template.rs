@@ -241,6 +241,16 @@ impl Template {
         })
     }
 
+    /// The zone in whose time the text shows the start of an hour so finely that hours of `seconds` have different texts
+    /// while the clock of that zone is not changed; `None` inside is the feed's. `None` when it shows it otherwise.
+    #[must_use]
+    pub fn start_shown_in(&self, seconds: i64) -> Option<Option<Zone>> {
+        self.pieces.iter().find_map(|piece| match piece {
+            Piece::Time { variable: Variable::Start, layout, zone } if layout.tells_apart(seconds) => Some(*zone),
+            Piece::Time { .. } | Piece::Literal(_) | Piece::Number { .. } | Piece::Word(_) => None,
+        })
+    }
+
     /// True when the text tells two hours of the same local name apart: it shows an offset, or a time in a zone that
     /// never changes its offset.
     #[must_use]

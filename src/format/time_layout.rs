@@ -76,6 +76,18 @@ impl TimeLayout {
         }
     }
 
+    /// True when it shows date and time in numbers as fine as steps of `seconds`: then times that lie so far apart, on a
+    /// clock that is not changed between them, have different texts.
+    #[must_use]
+    pub fn tells_apart(&self, seconds: i64) -> bool {
+        const DAY: i64 = 86_400;
+        let Kind::Numeric(steps) = &self.0 else { return false };
+        let date = [Step::Year, Step::Month, Step::Day];
+        let time = [(Step::Hour, DAY), (Step::Minute, 3600), (Step::Second, 60)];
+        let finer = time.iter().filter(|(_, unit)| seconds < *unit).map(|(step, _)| step);
+        date.iter().chain(finer).all(|step| steps.contains(step))
+    }
+
     /// True when a text of this layout names a date, so that it can be read. Parts of the day that the layout does not
     /// show count as zero.
     #[must_use]

@@ -45,7 +45,7 @@ pub struct StdinSource {
 }
 
 impl StdinSource {
-    /// Begins to read `reader` in a thread. `to_the_end` makes [`Source::step`] wait for more until it ends.
+    /// Begins to read `reader` in a thread, which tells `wake` of everything that came. `to_the_end` makes [`Source::step`] wait for more until it ends.
     ///
     /// # Errors
     /// When the thread cannot be started.
@@ -55,9 +55,10 @@ impl StdinSource {
         read: &Arc<ReadSpec>,
         reader: Box<dyn Read + Send>,
         to_the_end: bool,
+        wake: Option<SyncSender<()>>,
     ) -> io::Result<Self> {
         let (sender, pieces) = sync_channel(PIECES_WAITING);
-        std::thread::Builder::new().name("stdin".to_owned()).spawn(move || pump(reader, &sender))?;
+        std::thread::Builder::new().name("stdin".to_owned()).spawn(move || pump(reader, sender, wake.as_ref()))?;
         let format = InputFormat { source: &id, name: "stdin", dialect, read };
         let input = OpenInput::open(&format, Box::new(io::empty()), None)?;
         Ok(Self {
@@ -85,17 +86,30 @@ impl StdinSource {
     }
 }
 
-fn pump(mut reader: Box<dyn Read + Send>, sender: &SyncSender<io::Result<Vec<u8>>>) {
+fn pump(mut reader: Box<dyn Read + Send>, sender: SyncSender<io::Result<Vec<u8>>>, wake: Option<&SyncSender<()>>) {
+    // Who is awake already, or waits for nothing, needs not be told.
+    let tell = || {
+        if let Some(wake) = wake {
+            wake.try_send(()).ok();
+        }
+    };
     let mut buffer = vec![0; PIECE_BYTES];
     loop {
         let piece = match reader.read(&mut buffer) {
-            Ok(0) => return,
+            Ok(0) => {
+                drop(sender);
+                return tell();
+            }
             Ok(count) => Ok(buffer.get(..count).unwrap_or_default().to_vec()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => Err(error),
         };
         let failed = piece.is_err();
-        if sender.send(piece).is_err() || failed {
+        if sender.send(piece).is_err() {
+            return;
+        }
+        tell();
+        if failed {
             return;
         }
     }
@@ -216,7 +230,8 @@ mod tests {
         let read = format.read.clone().expect("it reads");
         let (reader, _writer) = io::pipe().expect("a pipe");
         let id = SourceId::parse("in").expect("name");
-        let mut source = StdinSource::start(id, &format.dialect, &read, Box::new(reader), false).expect("a source");
+        let mut source =
+            StdinSource::start(id, &format.dialect, &read, Box::new(reader), false, None).expect("a source");
         let at = |second| UtcTime::from_seconds(second).expect("range");
         let disk = crate::disk::RealDisk;
         source.look(&disk, &Nothing, at(10)).expect("look");
@@ -227,5 +242,25 @@ mod tests {
         assert_eq!(source.caught_up_to(), UtcTime::MIN);
         assert!(matches!(source.step(&disk, &Nothing, at(20)), Ok(Step::Idle)));
         assert_eq!(source.caught_up_to(), at(20));
+    }
+
+    #[test]
+    fn who_waits_is_woken_by_what_comes_and_by_the_end() {
+        let text = include_str!("../../formats/kamailio-acc-cdrs.toml").to_owned();
+        let format = read_format(Document { name: "f".to_owned(), text }, "f", &Problems::default()).expect("a format");
+        let read = format.read.clone().expect("it reads");
+        let (reader, mut writer) = io::pipe().expect("a pipe");
+        let (waker, wake) = sync_channel(1);
+        let id = SourceId::parse("in").expect("name");
+        let source = StdinSource::start(id, &format.dialect, &read, Box::new(reader), false, Some(waker));
+        let source = source.expect("a source");
+        let long = std::time::Duration::from_mins(1);
+        io::Write::write_all(&mut writer, b"1|2").expect("written");
+        assert_eq!(wake.recv_timeout(long), Ok(()), "something came");
+        drop(writer);
+        // The thread has ended when nobody can be woken any more; it has told of the end before.
+        assert_eq!(wake.recv_timeout(long), Ok(()), "it is over");
+        assert!(wake.recv_timeout(long).is_err(), "the thread has ended");
+        drop(source);
     }
 }

@@ -5,8 +5,8 @@
 //! the spool. So it is with hours that were begun before a restart, with formats whose records show facts about their
 //! file, and with a disk that has no room for both.
 //!
-//! Drafts are written by a thread of their own, in the order in which frames were accepted, or at once where events
-//! must have one order ([`Drafts::here`]). Memory is bounded: the more hours there are, the fewer bytes are collected
+//! Drafts are written by threads of their own, each hour by one of them and in the order in which frames were accepted,
+//! or at once where events must have one order ([`Drafts::here`]). Memory is bounded: the more hours there are, the fewer bytes are collected
 //! for each, and files that are not written to are closed.
 
 use super::SealFault;
@@ -18,7 +18,7 @@ use crate::feed::pending::{HourShare, PendingHour};
 use crate::record::AcceptedBatch;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
@@ -31,8 +31,10 @@ const COLLECTED_BYTES_MIN: usize = 4 << 10;
 const OPEN_FILES: usize = 128;
 /// A draft with more records than this that cannot be rendered is given up: it holds each of them.
 const REJECTS: usize = 1000;
-/// Batches on their way to the thread.
+/// Batches on their way to a thread.
 const BATCHES_AHEAD: usize = 4;
+/// Threads that write drafts.
+const WORKERS: usize = 2;
 
 /// Index of a feed, and start of an hour.
 type Key = (usize, i64);
@@ -48,7 +50,14 @@ pub struct Drafts {
 
 enum Place {
     Here(Desk),
-    Beside { orders: Option<SyncSender<Order>>, thread: Option<JoinHandle<()>> },
+    /// Each feed has one of them.
+    Beside(Vec<Worker>),
+}
+
+/// A desk with a thread.
+struct Worker {
+    orders: Option<SyncSender<Order>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 enum Order {
@@ -65,15 +74,13 @@ impl Drafts {
         Self { live: BTreeSet::new(), place: Place::Here(Desk::new(disk, stage)) }
     }
 
-    /// Drafts in `stage` that are written by a thread of their own.
+    /// Drafts in `stage` of so many feeds that are written by threads of their own.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn beside(disk: Arc<dyn Disk>, stage: PathBuf) -> io::Result<Self> {
-        let (orders, inbox) = sync_channel(BATCHES_AHEAD);
-        let mut desk = Desk::new(disk, stage);
-        let thread = Builder::new().name("draft".to_owned()).spawn(move || desk.serve(&inbox))?;
-        Ok(Self { live: BTreeSet::new(), place: Place::Beside { orders: Some(orders), thread: Some(thread) } })
+    pub fn beside(disk: &Arc<dyn Disk>, stage: &Path, feeds: usize) -> io::Result<Self> {
+        let workers = (0..feeds.min(WORKERS)).map(|_| Worker::start(Desk::new(Arc::clone(disk), stage.to_owned())));
+        Ok(Self { live: BTreeSet::new(), place: Place::Beside(workers.collect::<io::Result<_>>()?) })
     }
 
     /// True when the hour has a draft.
@@ -92,14 +99,25 @@ impl Drafts {
     pub fn begin(&mut self, job: RenderJob) {
         let key = (job.feed, job.partition.start);
         self.live.insert(key);
-        self.order(Order::Begin(key, Box::new(job)));
+        self.order(key.0, Order::Begin(key, Box::new(job)));
     }
 
     /// Renders what belongs to hours with drafts.
     pub fn render(&mut self, batch: AcceptedBatch, lsn: Lsn, mut shares: FeedShares) {
         shares.retain(|(feed, share)| self.has(*feed, share.partition.start));
-        if !shares.is_empty() {
-            self.order(Order::Render(Arc::new(batch), lsn, shares));
+        if shares.is_empty() {
+            return;
+        }
+        let batch = Arc::new(batch);
+        let workers = match &self.place {
+            Place::Here(_) => 1,
+            Place::Beside(workers) => workers.len().max(1),
+        };
+        for number in 0..workers {
+            let of_worker: FeedShares = shares.extract_if(.., |(feed, _)| *feed % workers == number).collect();
+            if let Some((feed, _)) = of_worker.first() {
+                self.order(*feed, Order::Render(Arc::clone(&batch), lsn, of_worker));
+            }
         }
     }
 
@@ -114,9 +132,9 @@ impl Drafts {
         }
         let draft = match &mut self.place {
             Place::Here(desk) => desk.drafts.remove(&key),
-            Place::Beside { orders, .. } => {
+            Place::Beside(workers) => {
                 let (answer, answered) = sync_channel(1);
-                let sent = orders.as_ref().is_some_and(|orders| orders.send(Order::Take(key, answer)).is_ok());
+                let sent = worker_of(workers, key.0).is_some_and(|worker| worker.order(Order::Take(key, answer)));
                 if sent { answered.recv().ok().flatten() } else { None }
             }
         };
@@ -132,21 +150,23 @@ impl Drafts {
         self.live.clear();
         match &mut self.place {
             Place::Here(desk) => desk.clear(),
-            Place::Beside { orders, .. } => {
-                let (done, is_done) = sync_channel(1);
-                if orders.as_ref().is_some_and(|orders| orders.send(Order::Clear(done)).is_ok()) {
-                    is_done.recv().ok();
+            Place::Beside(workers) => {
+                for worker in workers {
+                    let (done, is_done) = sync_channel(1);
+                    if worker.order(Order::Clear(done)) {
+                        is_done.recv().ok();
+                    }
                 }
             }
         }
     }
 
-    fn order(&mut self, order: Order) {
+    fn order(&mut self, feed: usize, order: Order) {
         match &mut self.place {
             Place::Here(desk) => desk.obey(order),
             // A thread that is gone leaves hours without drafts.
-            Place::Beside { orders, .. } => {
-                if orders.as_ref().is_none_or(|orders| orders.send(order).is_err()) {
+            Place::Beside(workers) => {
+                if !worker_of(workers, feed).is_some_and(|worker| worker.order(order)) {
                     self.live.clear();
                 }
             }
@@ -154,13 +174,28 @@ impl Drafts {
     }
 }
 
-impl Drop for Drafts {
+fn worker_of(workers: &[Worker], feed: usize) -> Option<&Worker> {
+    workers.get(feed.checked_rem(workers.len())?)
+}
+
+impl Worker {
+    fn start(mut desk: Desk) -> io::Result<Self> {
+        let (orders, inbox) = sync_channel(BATCHES_AHEAD);
+        let thread = Builder::new().name("draft".to_owned()).spawn(move || desk.serve(&inbox))?;
+        Ok(Self { orders: Some(orders), thread: Some(thread) })
+    }
+
+    /// False when the thread is gone.
+    fn order(&self, order: Order) -> bool {
+        self.orders.as_ref().is_some_and(|orders| orders.send(order).is_ok())
+    }
+}
+
+impl Drop for Worker {
     fn drop(&mut self) {
-        if let Place::Beside { orders, thread } = &mut self.place {
-            drop(orders.take());
-            if let Some(thread) = thread.take() {
-                thread.join().ok();
-            }
+        drop(self.orders.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().ok();
         }
     }
 }

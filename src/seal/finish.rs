@@ -12,6 +12,7 @@ use crate::format::encode::{Layout, RenderFault};
 use crate::format::manifest::{ManifestCounts, ManifestFile, ManifestLayout, ManifestStatement};
 use crate::record::Decimal;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A file in staging that is complete and durable.
@@ -54,24 +55,28 @@ pub type Planned = (RenderJob, BatchPlan, RenderedHour);
 /// An hour whose part files are complete.
 pub type Finished = (RenderJob, BatchPlan, Vec<ReadyFile>);
 
-/// Completes the part files of several hours, `threads` of them at a time: most of it is waiting for the disk.
+/// Completes the part files of several hours, `threads` of them at a time: most of it is waiting for the disk. After a
+/// fault no further one is begun.
 ///
 /// # Errors
 /// As [`finish_parts`]: the first of them.
 pub fn finish_hours(disk: &dyn Disk, hours: Vec<Planned>, threads: usize) -> Result<Vec<Finished>, SealFault> {
     let count = hours.len();
     let (queue, done) = (Mutex::new(hours.into_iter().enumerate()), Mutex::new(Vec::with_capacity(count)));
-    let next = || take(&queue).next();
+    let failed = AtomicBool::new(false);
+    // Nothing more is made durable when that has failed once.
+    let next = || if failed.load(Ordering::Relaxed) { None } else { take(&queue).next() };
     let work = || {
         while let Some((number, (job, plan, rendered))) = next() {
             let ready = finish_parts(disk, &job, &plan, rendered);
+            failed.fetch_or(ready.is_err(), Ordering::Relaxed);
             take(&done).push((number, ready.map(|ready| (job, plan, ready))));
         }
     };
     if threads < 2 || count < 2 {
         work();
     } else {
-        std::thread::scope(|scope| (0..threads.min(count)).for_each(|_| drop(scope.spawn(&work))));
+        std::thread::scope(|scope| (0..threads.min(count)).for_each(|_| drop(scope.spawn(work))));
     }
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(number, _)| *number);

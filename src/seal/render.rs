@@ -343,7 +343,7 @@ impl HourWriter {
         let line = bytes - before;
         if open.file.collected() >= self.buffer_bytes {
             open.file.flush(self.disk.as_ref())?;
-        };
+        }
         if self.is_full(job, records, bytes, line) {
             self.end_part(job);
         }

@@ -18,6 +18,7 @@ mod control_proxy;
 mod damaged_archive;
 mod delivering;
 mod delivery_crash;
+mod drafts;
 mod faults;
 mod flips;
 mod full_disk;

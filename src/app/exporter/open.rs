@@ -55,11 +55,13 @@ impl Exporter {
         }
         let applied = ledger.applied()?;
         let archive = Archive::new(Arc::clone(&world.disk), config.archive.clone());
-        let drafts = match world.threads {
-            true => Drafts::beside(Arc::clone(&world.disk), archive.stage()).map_err(ExporterFault::Start)?,
-            false => Drafts::here(Arc::clone(&world.disk), archive.stage()),
+        let (stage, count) = (archive.stage(), config.feeds().count());
+        let drafts = if world.threads {
+            Drafts::beside(&world.disk, &stage, count).map_err(ExporterFault::Start)?
+        } else {
+            Drafts::here(Arc::clone(&world.disk), stage)
         };
-        let sources = open_sources(&config, input, to_the_end, world.threads)?;
+        let sources = open_sources(&config, input, to_the_end, world)?;
         let mark = StoreMark::of(&id.0);
         let space = Space::new(&world.disk, &config);
         let ledger = Arc::new(SharedLedger::new(ledger, log));
@@ -180,7 +182,7 @@ fn open_sources(
     config: &Config,
     mut input: Option<Box<dyn Read + Send>>,
     to_the_end: bool,
-    threads: bool,
+    world: &World,
 ) -> Result<Vec<Box<dyn Source>>, ExporterFault> {
     let mut sources: Vec<Box<dyn Source>> = Vec::new();
     for source in &config.sources {
@@ -188,12 +190,12 @@ fn open_sources(
         match &source.kind {
             SourceKind::Files(rules) => {
                 let source = FileSource::new(id, rules.clone(), dialect, read);
-                sources.push(Box::new(source.reading_ahead(threads)));
+                sources.push(Box::new(source.reading_ahead(world.threads)));
             }
             SourceKind::Stdin => {
                 let reader = input.take().unwrap_or_else(|| Box::new(std::io::empty()));
-                let started =
-                    StdinSource::start(id, &dialect, &read, reader, to_the_end).map_err(ExporterFault::Start)?;
+                let started = StdinSource::start(id, &dialect, &read, reader, to_the_end, world.wake.clone())
+                    .map_err(ExporterFault::Start)?;
                 sources.push(Box::new(started));
             }
         }

@@ -107,8 +107,8 @@ impl DelimitedWriter {
     }
 
     /// Tells whether values can be copied, for separators of one byte.
-    pub const fn checker(&self) -> Option<&LineChecker> {
-        self.checker.as_ref()
+    pub const fn checker(&self) -> Option<LineChecker> {
+        self.checker
     }
 
     pub fn put_separator(&self, out: &mut Vec<u8>) {

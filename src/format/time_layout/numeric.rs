@@ -174,7 +174,6 @@ pub(super) fn push_digits(number: u32, width: u32, out: &mut Vec<u8>) {
 
 /// The last digit of a number.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "a digit")]
 const fn digit(number: u32) -> u8 {
     b'0' + (number % 10) as u8
 }
