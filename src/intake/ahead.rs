@@ -8,8 +8,8 @@ use std::io;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-/// Pieces that are decoded and not taken yet.
-const PIECES_AHEAD: usize = 3;
+/// Pieces that are decoded and not taken yet: as many as are decoded while a group is synced.
+const PIECES_AHEAD: usize = 16;
 
 /// An input that is being read, here or ahead.
 pub enum Reading {
