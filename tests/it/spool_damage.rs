@@ -359,6 +359,14 @@ fn freed_segments_are_not_missed_and_kept_ones_are() {
     assert_eq!(damaged.once().held.is_empty(), lost.is_empty());
 }
 
+/// The same after a restart: nothing of what was accepted before it is rendered yet.
+fn accepted_before_a_restart() -> (Damaged, Arc<MovedClock>, Exporter) {
+    let (damaged, clock, exporter) = accepted();
+    drop(exporter);
+    let exporter = Exporter::open(load(&damaged.config, NOW), &world(&clock), None, true).expect("an exporter");
+    (damaged, clock, exporter)
+}
+
 /// The file that holds a frame ends in the middle of it.
 fn cut_within(damaged: &Damaged, number: u64) {
     let segments = damaged.segments();
@@ -371,7 +379,7 @@ fn cut_within(damaged: &Damaged, number: u64) {
 
 #[test]
 fn a_file_that_ends_early_while_the_program_runs_costs_what_lay_behind() {
-    let (damaged, clock, mut exporter) = accepted();
+    let (damaged, clock, mut exporter) = accepted_before_a_restart();
     let (frame, _) = damaged.calls.iter().find(|(_, calls)| calls[0] == "a1-1").expect("a frame");
     cut_within(&damaged, *frame);
     clock.pass(9 * 3600);
@@ -384,8 +392,22 @@ fn a_file_that_ends_early_while_the_program_runs_costs_what_lay_behind() {
 }
 
 #[test]
-fn a_frame_that_goes_bad_while_the_program_runs_holds_its_hours_and_the_others_go_on() {
+fn a_frame_that_goes_bad_when_its_records_are_rendered_already_costs_nothing() {
     let (damaged, clock, mut exporter) = accepted();
+    let (frame, _) = damaged.calls.iter().find(|(_, calls)| calls[0] == "a1-31").expect("a frame");
+    damaged.break_frame(*frame, 70);
+    clock.pass(9 * 3600);
+    while exporter.turn(u64::MAX).expect("a turn") {}
+    drop(exporter);
+    let ledger = Ledger::open_read_only(&damaged.site.path("state/ledger.db")).expect("ledger");
+    assert_eq!(ledger.held().expect("held"), []);
+    let sealed = ledger.batch_rows(&FeedId::parse("huaxin/voice").expect("a feed")).expect("batches");
+    assert_eq!(sealed.iter().map(|batch| batch.records).sum::<u64>(), 20);
+}
+
+#[test]
+fn a_frame_that_goes_bad_while_the_program_runs_holds_its_hours_and_the_others_go_on() {
+    let (damaged, clock, mut exporter) = accepted_before_a_restart();
     let (frame, calls) = damaged.calls.iter().find(|(_, calls)| calls[0] == "a1-31").expect("a frame");
     damaged.break_frame(*frame, 70);
     clock.pass(9 * 3600);
