@@ -13,6 +13,11 @@ impl Decoder {
     pub(super) fn mark_lines(&mut self, window: &[u8], start: usize) -> usize {
         let Form::Delimited(delimited) = &self.form else { return 0 };
         let Some(marked) = delimited.splitter.marked().filter(|_| self.lines.ends_with_line_feed()) else { return 0 };
+        // Where nothing ends that was not looked at before there is nothing to split, however often that is asked.
+        let new = window.get(start + self.open.searched..).unwrap_or_default();
+        if self.open.lines > 0 || self.skipping.is_some() || memchr::memchr(b'\n', new).is_none() {
+            return 0;
+        }
         let bytes = window.get(start..).unwrap_or_default();
         let text = match self.charset {
             Charset::Utf8 => std::str::from_utf8(bytes).map_or_else(|fault| fault.valid_up_to(), str::len),
