@@ -83,12 +83,6 @@ impl Drafts {
         Ok(Self { live: BTreeSet::new(), place: Place::Beside(workers.collect::<io::Result<_>>()?) })
     }
 
-    /// True when the hour has a draft.
-    #[must_use]
-    pub fn has(&self, feed: usize, start: i64) -> bool {
-        self.live.contains(&(feed, start))
-    }
-
     /// Hours of a feed that have drafts.
     #[must_use]
     pub fn count(&self, feed: usize) -> usize {
@@ -104,7 +98,7 @@ impl Drafts {
 
     /// Renders what belongs to hours with drafts.
     pub fn render(&mut self, batch: AcceptedBatch, lsn: Lsn, mut shares: FeedShares) {
-        shares.retain(|(feed, share)| self.has(*feed, share.partition.start));
+        shares.retain(|(feed, share)| self.live.contains(&(*feed, share.partition.start)));
         if shares.is_empty() {
             return;
         }

@@ -341,9 +341,7 @@ impl HourWriter {
         open.last_event = Some(open.last_event.map_or(at, |last| last.max(at)));
         let (records, bytes) = (open.totals.records, open.file.bytes());
         let line = bytes - before;
-        if open.file.collected() >= self.buffer_bytes {
-            open.file.flush(self.disk.as_ref())?;
-        }
+        open.file.flush_from(self.buffer_bytes, self.disk.as_ref())?;
         if self.is_full(job, records, bytes, line) {
             self.end_part(job);
         }

@@ -48,22 +48,17 @@ impl StagedFile {
         self.bytes + self.buffer.len() as u64
     }
 
-    /// The buffer to append to; call [`StagedFile::flush_if_full`] afterwards.
+    /// The buffer to append to; call [`StagedFile::flush_from`] afterwards.
     pub const fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
     }
 
-    /// Writes the buffer when there is enough in it.
+    /// Writes the buffer when it holds so many bytes.
     ///
     /// # Errors
     /// [`SealFault::Disk`].
-    pub fn flush_if_full(&mut self, disk: &dyn Disk) -> Result<(), SealFault> {
-        if self.buffer.len() >= BUFFER_BYTES { self.flush(disk) } else { Ok(()) }
-    }
-
-    /// Bytes that are collected and not written yet.
-    pub(super) const fn collected(&self) -> usize {
-        self.buffer.len()
+    pub fn flush_from(&mut self, bytes: usize, disk: &dyn Disk) -> Result<(), SealFault> {
+        if self.buffer.len() >= bytes { self.flush(disk) } else { Ok(()) }
     }
 
     /// True while the file is open.
@@ -76,11 +71,7 @@ impl StagedFile {
         self.file = None;
     }
 
-    /// Writes the buffer.
-    ///
-    /// # Errors
-    /// [`SealFault::Disk`].
-    pub(super) fn flush(&mut self, disk: &dyn Disk) -> Result<(), SealFault> {
+    fn flush(&mut self, disk: &dyn Disk) -> Result<(), SealFault> {
         if self.buffer.is_empty() {
             return Ok(());
         }
@@ -145,7 +136,7 @@ impl StagedFile {
                 return Err(disk_fault("read", &self.path)(error));
             }
             left -= read as u64;
-            copy.flush_if_full(disk)?;
+            copy.flush_from(BUFFER_BYTES, disk)?;
         }
         disk.remove(&self.path).map_err(disk_fault("remove", &self.path))?;
         Ok(copy)
