@@ -14,6 +14,7 @@
 //! 3. [`feed`] says for every record and feed whether the feed takes it and to which hour it belongs.
 //! 4. [`seal`] closes hours, records a plan (cut, numbers, names, creation time, definition) in the [`ledger`], and
 //!    renders the hour from spool and plan. Rendering again gives the same bytes, so a crash costs nothing but time.
+//!    Hours are rendered while their records are accepted, too: a cache, see [`seal::draft`].
 //! 5. [`archive`] gives each file its place, durably, before the first byte of it leaves.
 //! 6. [`deliver`] uploads to a temporary name, verifies, renames, part files in sequence order and the manifest last;
 //!    each intent is recorded before the act, and a lost reply leads to looking, not to repeating.

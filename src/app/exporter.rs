@@ -4,7 +4,8 @@
 //! look at sources -> read into the spool -> close and seal -> deliver -> free the spool
 //! ```
 //! Reading and sealing take turns in one thread: an hour must not be sealed while a source of it is being read, and
-//! nothing has to be locked between them. Each partner has a thread of its own for deliveries.
+//! nothing has to be locked between them. Each partner has a thread of its own for deliveries. With [`World::threads`]
+//! large files are decoded ahead, and hours are rendered while their records are accepted, by threads that decide nothing.
 
 mod open;
 mod run;
