@@ -101,6 +101,11 @@ pub struct Decoder {
     open: Open,
     skipping: Option<Skipping>,
     marks: Marks,
+    /// Bounds of the fields of a line with quotes.
+    quoted: Vec<(u32, u32)>,
+    /// Every line is taken by itself.
+    #[cfg(test)]
+    is_strict: bool,
     trailer_seen: bool,
     trailer_problem: Option<String>,
     head_problem: Option<String>,
@@ -176,6 +181,9 @@ impl Decoder {
             open: Open::default(),
             skipping: None,
             marks: Marks::default(),
+            quoted: Vec::new(),
+            #[cfg(test)]
+            is_strict: false,
             trailer_seen: false,
             trailer_problem: None,
             head_problem: None,

@@ -6,7 +6,7 @@ use crate::domain::time::UtcTime;
 use crate::format::decode::spec::ReadSpec;
 use crate::format::decode::{Decoded, Decoder, Position};
 use crate::format::dialect::Dialect;
-use crate::record::{AcceptedBatch, InputFinished, Origin, RecordBlock};
+use crate::record::{AcceptedBatch, InputFinished, Origin};
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 use std::io::{self, Read};
@@ -242,8 +242,8 @@ impl OpenInput {
         if after == self.before {
             return Piece::Nothing;
         }
-        let schema = Arc::clone(self.decoded.block.schema());
-        let block = std::mem::replace(&mut self.decoded.block, RecordBlock::new(schema));
+        let another = self.decoded.block.another();
+        let block = std::mem::replace(&mut self.decoded.block, another);
         let rejects = std::mem::take(&mut self.decoded.rejects);
         self.records += block.len() as u64;
         self.rejects += rejects.len() as u64;

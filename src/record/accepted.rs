@@ -163,7 +163,7 @@ pub fn write_block(block: &RecordBlock, out: &mut Vec<u8>) {
         );
         put_bytes(out, field.unit.as_bytes());
     }
-    out.reserve(block.bytes() + block.ends().len() * 2 + block.len() * 8);
+    out.reserve(block.len() * (schema.fields.len() + 8));
     put_number(out, block.len() as u64);
     let mut last = Origin::default();
     for origin in block.origins() {
@@ -172,12 +172,10 @@ pub fn write_block(block: &RecordBlock, out: &mut Vec<u8>) {
         put_number(out, origin.byte.wrapping_sub(last.byte));
         last = *origin;
     }
-    let mut before = 0;
-    for end in block.ends() {
-        put_number(out, u64::from(end - before));
-        before = *end;
+    for length in block.lengths() {
+        put_number(out, u64::from(length));
     }
-    out.extend_from_slice(block.arena());
+    block.append_values(out);
 }
 
 /// Reads a block that [`write_block`] wrote.
@@ -338,14 +336,15 @@ impl<'a> Reader<'a> {
             };
             origins.push(last);
         }
-        let mut ends = Vec::with_capacity(count * width);
-        let mut end = 0u64;
+        let mut lengths = Vec::with_capacity(count * width);
+        let mut all = 0u32;
         for _ in 0..count * width {
-            end = end.saturating_add(self.number("a field length")?);
-            ends.push(u32::try_from(end).map_err(|_| self.fault("a field length"))?);
+            let length = u32::try_from(self.number("a field length")?).map_err(|_| self.fault("a field length"))?;
+            all = all.checked_add(length).ok_or(self.fault("a field length"))?;
+            lengths.push(length);
         }
-        let arena = self.take(usize::try_from(end).map_err(|_| self.fault("values"))?, "values")?.to_vec();
-        Ok(RecordBlock::from_parts(Arc::new(Schema { fields }), arena, ends, origins))
+        let arena = self.take(all as usize, "values")?.to_vec();
+        Ok(RecordBlock::from_parts(Arc::new(Schema { fields }), arena, lengths, origins))
     }
 }
 

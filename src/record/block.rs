@@ -1,17 +1,16 @@
-//! A block of records: one arena of bytes, the end of every field in it, and where each record came from.
+//! A block of records: bytes, the place of every field in them, and where each record came from.
 //!
 //! ```text
-//! arena  |1730599949|442018165999|"Müller"|1730599991|...
-//! ends             10           22       31         41 ...   fields x records
+//! bytes   442018165999,"Müller",2024-11-03T01:59:09Z,1.50\n........    the line as it stood, and a time behind it
+//! spans   0..12  14..21  55..63  44..48                              fields x records
 //! ```
 //! Text and number fields hold UTF-8 bytes. Time fields hold the 8 bytes of a [`UtcTime`] (nanoseconds, little
-//! endian), parsed once when the record was decoded, or nothing. An absent field is an empty one.
+//! endian), parsed once when the record was decoded, or nothing. An absent field is an empty one. Where a record was a
+//! line, the line is copied once and its fields are places in it; what lies between them is nobody's.
 
 use crate::domain::time::UtcTime;
+use std::ops::Range;
 use std::sync::Arc;
-
-/// Bytes that are copied without looking at the length.
-const FEW_BYTES: usize = 32;
 
 /// What the bytes of a field are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,30 +65,64 @@ pub struct Origin {
     pub byte: u64,
 }
 
+/// Where a field lies in the bytes of its block.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
 /// Records of one source.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct RecordBlock {
     schema: Arc<Schema>,
     arena: Vec<u8>,
-    ends: Vec<u32>,
+    spans: Vec<Span>,
     origins: Vec<Origin>,
+    /// Bytes of the complete records.
+    complete: usize,
 }
 
 impl RecordBlock {
     /// An empty block.
     #[must_use]
     pub const fn new(schema: Arc<Schema>) -> Self {
-        Self { schema, arena: Vec::new(), ends: Vec::new(), origins: Vec::new() }
+        Self { schema, arena: Vec::new(), spans: Vec::new(), origins: Vec::new(), complete: 0 }
     }
 
-    /// A block from its parts, as a frame holds them.
+    /// An empty block of the same schema with room for as much as this one holds.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self {
+            schema: Arc::clone(&self.schema),
+            arena: Vec::with_capacity(self.arena.len()),
+            spans: Vec::with_capacity(self.spans.len()),
+            origins: Vec::with_capacity(self.origins.len()),
+            complete: 0,
+        }
+    }
+
+    /// A block of values that lie one behind the other in `arena`, with the length of each, as a frame holds them.
     ///
     /// # Panics
-    /// When the numbers of fields and records do not fit together.
+    /// When the numbers of fields and records or the lengths do not fit together.
     #[must_use]
-    pub fn from_parts(schema: Arc<Schema>, arena: Vec<u8>, ends: Vec<u32>, origins: Vec<Origin>) -> Self {
-        assert_eq!(ends.len(), origins.len() * schema.fields.len(), "a block with missing fields");
-        Self { schema, arena, ends, origins }
+    pub fn from_parts(
+        schema: Arc<Schema>,
+        arena: Vec<u8>,
+        lengths: impl IntoIterator<Item = u32>,
+        origins: Vec<Origin>,
+    ) -> Self {
+        let mut end = 0;
+        let spans = lengths.into_iter().map(|length| {
+            let start = end;
+            end += length;
+            Span { start, end }
+        });
+        let spans: Vec<Span> = spans.collect();
+        assert_eq!(spans.len(), origins.len() * schema.fields.len(), "a block with missing fields");
+        assert_eq!(end as usize, arena.len(), "a block with bytes that are no field's");
+        Self { schema, complete: arena.len(), arena, spans, origins }
     }
 
     /// The fields of every record in it.
@@ -112,20 +145,32 @@ impl RecordBlock {
 
     /// Bytes of all field values.
     #[must_use]
-    pub const fn bytes(&self) -> usize {
-        self.arena.len()
+    pub fn bytes(&self) -> usize {
+        self.lengths().map(|length| length as usize).sum()
     }
 
-    /// The values of all complete records, one behind the other.
-    #[must_use]
-    pub fn arena(&self) -> &[u8] {
-        self.arena.get(..self.ends().last().map_or(0, |end| *end as usize)).unwrap_or_default()
+    /// The length of each field of the complete records.
+    pub fn lengths(&self) -> impl Iterator<Item = u32> {
+        self.complete_spans().iter().map(|span| span.end - span.start)
     }
 
-    /// Where each field of the complete records ends in [`RecordBlock::arena`].
-    #[must_use]
-    pub fn ends(&self) -> &[u32] {
-        self.ends.get(..self.origins.len() * self.schema.fields.len()).unwrap_or_default()
+    /// Appends the values of all complete records, one behind the other.
+    pub fn append_values(&self, out: &mut Vec<u8>) {
+        out.reserve(self.complete);
+        let mut run = 0..0;
+        for span in self.complete_spans() {
+            let (start, end) = (span.start as usize, span.end as usize);
+            if start != run.end {
+                append_start(self.arena.get(run.start..).unwrap_or_default(), run.len(), out);
+                run.start = start;
+            }
+            run.end = end;
+        }
+        append_start(self.arena.get(run.start..).unwrap_or_default(), run.len(), out);
+    }
+
+    fn complete_spans(&self) -> &[Span] {
+        self.spans.get(..self.origins.len() * self.schema.fields.len()).unwrap_or_default()
     }
 
     /// Where the complete records came from.
@@ -137,49 +182,43 @@ impl RecordBlock {
     /// Forgets all records and keeps the memory.
     pub fn clear(&mut self) {
         self.arena.clear();
-        self.ends.clear();
+        self.spans.clear();
         self.origins.clear();
+        self.complete = 0;
     }
 
     /// Appends the next field of the record under construction.
     pub fn push_field(&mut self, value: &[u8]) {
-        self.arena.extend_from_slice(value);
-        self.end_field();
-    }
-
-    /// Appends the first `length` bytes as the next field. Short fields are copied with what follows them, which is cut
-    /// off again: a copy of fixed length is a few instructions.
-    #[inline]
-    pub fn push_start(&mut self, bytes: &[u8], length: usize) {
-        match bytes.first_chunk::<FEW_BYTES>() {
-            Some(few) if length <= FEW_BYTES => {
-                let before = self.arena.len();
-                self.arena.extend_from_slice(few);
-                self.arena.truncate(before + length);
-            }
-            Some(_) | None => self.arena.extend_from_slice(bytes.get(..length).unwrap_or_default()),
-        }
-        self.end_field();
+        let range = self.push_text(value);
+        self.push_place(range);
     }
 
     /// Appends the next field as a time; `None` is an empty field.
     #[inline]
     pub fn push_time(&mut self, at: Option<UtcTime>) {
-        if let Some(at) = at {
-            self.arena.extend_from_slice(&at.nanos().to_le_bytes());
-        }
-        self.end_field();
+        let bytes = at.map(|at| at.nanos().to_le_bytes());
+        let range = self.push_text(bytes.as_ref().map_or(&[], <[u8; 8]>::as_slice));
+        self.push_place(range);
     }
 
-    /// Ends the field whose bytes were appended to the arena.
+    /// Appends text in which fields of the record under construction lie, and says where it lies itself.
     ///
     /// # Panics
     /// When the block holds 4 GiB: blocks are cut at about 256 KiB.
     #[inline]
-    pub fn end_field(&mut self) {
+    pub fn push_text(&mut self, text: &[u8]) -> Range<u32> {
+        let start = self.arena.len();
+        self.arena.extend_from_slice(text);
         assert!(u32::try_from(self.arena.len()).is_ok(), "a block holds less than 4 GiB");
         #[expect(clippy::cast_possible_truncation, reason = "asserted in the line above")]
-        self.ends.push(self.arena.len() as u32);
+        let range = start as u32..self.arena.len() as u32;
+        range
+    }
+
+    /// Makes a place in text that was pushed the next field of the record under construction.
+    #[inline]
+    pub fn push_place(&mut self, place: Range<u32>) {
+        self.spans.push(Span { start: place.start, end: place.end });
     }
 
     /// Completes the record under construction.
@@ -189,13 +228,14 @@ impl RecordBlock {
     #[inline]
     pub fn finish_record(&mut self, origin: Origin) {
         self.origins.push(origin);
-        assert_eq!(self.ends.len(), self.origins.len() * self.schema.fields.len(), "a record with missing fields");
+        self.complete = self.arena.len();
+        assert_eq!(self.spans.len(), self.origins.len() * self.schema.fields.len(), "a record with missing fields");
     }
 
     /// Drops the fields of the record under construction: it turned out to be undecodable.
     pub fn abandon_record(&mut self) {
-        self.ends.truncate(self.origins.len() * self.schema.fields.len());
-        self.arena.truncate(self.ends.last().map_or(0, |end| *end as usize));
+        self.spans.truncate(self.origins.len() * self.schema.fields.len());
+        self.arena.truncate(self.complete);
     }
 
     /// The record at `index`.
@@ -235,6 +275,34 @@ impl RecordBlock {
     }
 }
 
+/// Blocks are the same when their records are, however their bytes lie.
+impl PartialEq for RecordBlock {
+    fn eq(&self, other: &Self) -> bool {
+        let fields = self.schema.fields.len();
+        let same = |(one, two): (Record<'_>, Record<'_>)| (0..fields).all(|at| one.field(at) == two.field(at));
+        self.schema == other.schema && self.origins == other.origins && self.iter().zip(other.iter()).all(same)
+    }
+}
+
+impl Eq for RecordBlock {}
+
+/// Bytes that are copied without looking at the length.
+const FEW_BYTES: usize = 48;
+
+/// Appends the first `length` bytes. A few are copied with what follows them, which is cut off again: a copy of fixed
+/// length is a few instructions.
+#[inline]
+fn append_start(bytes: &[u8], length: usize, out: &mut Vec<u8>) {
+    match bytes.first_chunk::<FEW_BYTES>() {
+        Some(few) if length <= FEW_BYTES => {
+            let before = out.len();
+            out.extend_from_slice(few);
+            out.truncate(before + length);
+        }
+        Some(_) | None => out.extend_from_slice(bytes.get(..length).unwrap_or_default()),
+    }
+}
+
 /// A view of one record in a block.
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {
@@ -247,11 +315,20 @@ impl<'a> Record<'a> {
     #[must_use]
     #[inline]
     pub fn field(self, index: usize) -> &'a [u8] {
-        let ends = &self.block.ends;
-        let at = self.index * self.block.schema.fields.len() + index;
-        let start = at.checked_sub(1).and_then(|before| ends.get(before)).map_or(0, |end| *end as usize);
-        let end = ends.get(at).map_or(start, |end| *end as usize);
-        self.block.arena.get(start..end).unwrap_or_default()
+        let (bytes, length) = self.field_start(index);
+        bytes.get(..length).unwrap_or_default()
+    }
+
+    /// The bytes of the block from the field at `index` on, and the length of the field: what lies behind it may be
+    /// copied along and cut off.
+    #[must_use]
+    #[inline]
+    pub fn field_start(self, index: usize) -> (&'a [u8], usize) {
+        let Some(span) = self.block.spans.get(self.index * self.block.schema.fields.len() + index) else {
+            return (&[], 0);
+        };
+        let bytes = self.block.arena.get(span.start as usize..).unwrap_or_default();
+        (bytes, (span.end - span.start) as usize)
     }
 
     /// The time field at `index`; `None` when it is empty.
@@ -298,5 +375,36 @@ mod tests {
         let seen: Vec<_> = block.iter().map(|r| (r.field(0), r.time(1), r.origin().line)).collect();
         assert_eq!(seen, [(&b"8613"[..], Some(UtcTime::from_nanos(5)), 1), (&b""[..], None, 4)]);
         assert_eq!(block.schema().index_of("at"), Some(1));
+    }
+
+    #[test]
+    fn fields_are_places_in_a_line_or_lie_one_behind_the_other() {
+        let origin = Origin { record: 1, line: 1, byte: 0 };
+        let mut in_lines = RecordBlock::new(schema());
+        let mut behind = RecordBlock::new(schema());
+        for text in ["a", "", "a longer name of more than thirty-two bytes"] {
+            let line = format!("at;{text};left out");
+            let start = in_lines.push_text(line.as_bytes()).start + 3;
+            in_lines.push_place(start..start + u32::try_from(text.len()).expect("short"));
+            behind.push_field(text.as_bytes());
+            for block in [&mut in_lines, &mut behind] {
+                block.push_time(Some(UtcTime::from_nanos(7)));
+                block.finish_record(origin);
+            }
+        }
+        in_lines.push_text(b"a record under construction");
+        assert_eq!(in_lines, behind);
+        let mut values = Vec::new();
+        in_lines.append_values(&mut values);
+        let again = RecordBlock::from_parts(schema(), values.clone(), in_lines.lengths(), behind.origins().to_vec());
+        assert_eq!(again, behind);
+        let mut same = Vec::new();
+        behind.append_values(&mut same);
+        assert_eq!((same.len(), behind.bytes()), (values.len(), values.len()));
+        assert_eq!(same, values);
+        behind.push_field(b"b");
+        behind.push_time(None);
+        behind.finish_record(origin);
+        assert_ne!(in_lines, behind);
     }
 }

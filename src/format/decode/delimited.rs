@@ -1,7 +1,7 @@
 //! Delimited records: columns become fields by number or by the name in the header.
 
 use super::spec::{ExtraColumns, Header, ReadSpec, Source};
-use super::splitter::{Row, Splitter};
+use super::splitter::Splitter;
 use super::value::{FieldFault, ValueFault, ValueReader};
 use crate::format::dialect::Dialect;
 use crate::record::RecordBlock;
@@ -83,25 +83,88 @@ impl Delimited {
     }
 
     /// Appends the record that the splitter just completed to the block; `line` is its only line when it has one.
-    #[inline]
     pub(super) fn push(&self, line: &[u8], values: &mut [ValueReader], block: &mut RecordBlock) -> Result<(), String> {
         let row = self.splitter.row(line);
-        if row.len() < self.columns.least || row.len() > self.columns.most {
-            return Err(self.columns.ragged(row));
+        self.push_bounded(row.bytes(), row.bounds(), values, block)
+    }
+
+    /// The same for fields whose bounds in `text` are known.
+    pub(super) fn push_bounded(
+        &self,
+        text: &[u8],
+        bounds: &[(u32, u32)],
+        values: &mut [ValueReader],
+        block: &mut RecordBlock,
+    ) -> Result<(), String> {
+        self.columns.push(text, bounds.len(), |column| bounds.get(column).copied(), values, block)
+    }
+
+    /// The same for a line without quotes and escapes whose separators are known.
+    #[inline]
+    pub(super) fn push_plain(
+        &self,
+        line: &[u8],
+        separators: Separators<'_>,
+        values: &mut [ValueReader],
+        block: &mut RecordBlock,
+    ) -> Result<(), String> {
+        self.columns.push(line, separators.columns(), |column| separators.bounds(column, line), values, block)
+    }
+}
+
+/// Places of the separators of a line in the window that it lies in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Separators<'a> {
+    pub places: &'a [u32],
+    /// Where the line begins.
+    pub start: u32,
+}
+
+impl Separators<'_> {
+    const fn columns(self) -> usize {
+        self.places.len() + 1
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "a line of more than 1 MiB is not taken")]
+    fn bounds(self, column: usize, line: &[u8]) -> Option<(u32, u32)> {
+        let from = match column.checked_sub(1) {
+            Some(before) => self.places.get(before)? + 1 - self.start,
+            None => 0,
+        };
+        let to = self.places.get(column).map_or(line.len() as u32, |place| place - self.start);
+        Some((from, to))
+    }
+}
+
+impl Columns {
+    /// Appends a record of so many columns whose bounds in `text` are known.
+    #[inline]
+    fn push(
+        &self,
+        text: &[u8],
+        columns: usize,
+        bounds: impl Fn(usize) -> Option<(u32, u32)>,
+        values: &mut [ValueReader],
+        block: &mut RecordBlock,
+    ) -> Result<(), String> {
+        if columns < self.least || columns > self.most {
+            return Err(self.ragged(columns));
         }
-        for (value, column) in values.iter_mut().zip(&self.columns.of_field) {
-            let pushed = row.from(*column).ok_or(ValueFault::NoColumn);
-            let pushed = pushed.and_then(|(bytes, length)| value.push_start(bytes, length, block));
-            if let Err(fault) = pushed {
+        let base = block.push_text(text).start;
+        for (value, column) in values.iter_mut().zip(&self.of_field) {
+            let placed = bounds(*column).ok_or(ValueFault::NoColumn).and_then(|(from, to)| {
+                let field = text.get(from as usize..to as usize).unwrap_or_default();
+                value.place(field, base + from, block)
+            });
+            if let Err(fault) = placed {
                 let column = column + 1;
                 return Err(format!("{} (column {column})", FieldFault { field: &value.name, fault }));
             }
         }
         Ok(())
     }
-}
 
-impl Columns {
     fn settle(&mut self, find: impl Fn(&str) -> Option<usize>, header: Option<usize>) {
         self.of_field = self
             .sources
@@ -121,8 +184,8 @@ impl Columns {
         self.single = self.least == 1;
     }
 
-    fn ragged(&self, row: Row<'_>) -> String {
+    fn ragged(&self, columns: usize) -> String {
         let least = if self.most == usize::MAX { "at least " } else { "" };
-        format!("the record has {} columns, expected {least}{}", row.len(), self.least)
+        format!("the record has {columns} columns, expected {least}{}", self.least)
     }
 }

@@ -1,8 +1,10 @@
-//! Lines that are records by themselves and hold nothing but fields and separators: most lines of most files. They are
-//! split by the places that [`super::marks`] finds, and everything else is left to the way that takes line by line.
+//! Lines that are records by themselves and whose fields can stay as they are: most lines of most files. They are split
+//! by the places that [`super::marks`] finds, and everything else is left to the way that takes line by line. What comes
+//! out is the same; the tests compare.
 
+use super::delimited::Separators;
 use super::lines::Line;
-use super::marks::Mark;
+use super::marks::{LineMarks, Marked, split_quoted};
 use super::{Decoded, Decoder, Form, Phase, RECORD_BYTES_MAX, Reject};
 use crate::format::charset::Charset;
 use crate::format::dialect::LineEnd;
@@ -11,8 +13,7 @@ impl Decoder {
     /// Finds the marks of a window. Says up to where its bytes are text of the file's charset that needs no decoding; 0
     /// when lines of this file are taken one by one.
     pub(super) fn mark_lines(&mut self, window: &[u8], start: usize) -> usize {
-        let Form::Delimited(delimited) = &self.form else { return 0 };
-        let Some(marked) = delimited.splitter.marked().filter(|_| self.lines.ends_with_line_feed()) else { return 0 };
+        let Some(marked) = self.marked() else { return 0 };
         // Where nothing ends that was not looked at before there is nothing to split, however often that is asked.
         let new = window.get(start + self.open.searched..).unwrap_or_default();
         if self.open.lines > 0 || self.skipping.is_some() || memchr::memchr(b'\n', new).is_none() {
@@ -38,51 +39,42 @@ impl Decoder {
         text_end: usize,
         out: &mut Decoded,
     ) -> usize {
-        if text_end > 0 {
-            self.marks.skip_to(start);
-        }
-        while text_end > 0 && self.phase == Phase::Records && self.open.lines == 0 && self.skipping.is_none() {
-            let Some((line, is_plain)) = self.split_plain(window, start) else { return start };
-            let content = window.get(start..line.content_end).unwrap_or_default();
-            let is_plain = is_plain
-                && line.content_end <= text_end
+        let Some(marked) = self.marked().filter(|_| text_end > 0) else { return start };
+        self.marks.skip_to(start);
+        while self.phase == Phase::Records && self.open.lines == 0 && self.skipping.is_none() {
+            let Some(marks) = self.marks.take_line(marked, window) else { return start };
+            let end = marks.line_feed;
+            let is_crlf = end > start && window.get(end - 1) == Some(&b'\r');
+            let content_end = end - usize::from(is_crlf);
+            let content = window.get(start..content_end).unwrap_or_default();
+            let may_be_plain = content_end <= text_end
                 && !content.is_empty()
                 && content.len() <= RECORD_BYTES_MAX
                 && !self.is_set_apart(content);
             self.open.searched = 0;
+            let is_plain = may_be_plain
+                && (marks.is_plain || {
+                    let places = self.marks.places(&marks);
+                    split_quoted(marked, window, (start, content_end), places, &mut self.quoted)
+                });
             start += if is_plain {
-                self.take_plain(content, line.next - start, out)
+                self.take_plain(content, start, &marks, end + 1 - start, out)
             } else {
-                self.take_line(window, start, line, out)
+                let kind = if is_crlf { LineEnd::CrLf } else { LineEnd::Lf };
+                self.take_line(window, start, Line { content_end, next: end + 1, end: Some(kind) }, out)
             };
         }
         start
     }
 
-    /// The line that begins at `start`, split at its separators; `None` when it does not end here.
-    #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "a line of more than 1 MiB is not taken")]
-    fn split_plain(&mut self, window: &[u8], start: usize) -> Option<(Line, bool)> {
-        let Form::Delimited(delimited) = &mut self.form else { return None };
-        let spans = delimited.splitter.begin_plain();
-        let (mut field, mut is_plain) = (0, true);
-        loop {
-            let (at, mark) = self.marks.take()?;
-            let end = at - start;
-            match mark {
-                Mark::Separator => {
-                    spans.push((field, end as u32));
-                    field = end as u32 + 1;
-                }
-                Mark::Protector => is_plain = false,
-                Mark::LineFeed => {
-                    let is_crlf = end > 0 && window.get(at - 1) == Some(&b'\r');
-                    let (content_end, kind) = if is_crlf { (at - 1, LineEnd::CrLf) } else { (at, LineEnd::Lf) };
-                    spans.push((field, (content_end - start) as u32));
-                    return Some((Line { content_end, next: at + 1, end: Some(kind) }, is_plain));
-                }
-            }
+    /// What to look for, where lines can be split by places.
+    fn marked(&self) -> Option<Marked> {
+        #[cfg(test)]
+        if self.is_strict {
+            return None;
         }
+        let Form::Delimited(delimited) = &self.form else { return None };
+        delimited.splitter.marked().filter(|_| self.lines.ends_with_line_feed())
     }
 
     /// A comment or a trailer.
@@ -93,12 +85,26 @@ impl Decoder {
             || self.trailer.as_ref().is_some_and(|trailer| begins(&trailer.starts))
     }
 
-    /// Takes the record that was just split.
+    /// Takes a line that is a record.
     #[inline]
-    fn take_plain(&mut self, content: &[u8], bytes: usize, out: &mut Decoded) -> usize {
+    #[expect(clippy::cast_possible_truncation, reason = "asserted when the marks were looked for")]
+    fn take_plain(
+        &mut self,
+        content: &[u8],
+        start: usize,
+        marks: &LineMarks,
+        bytes: usize,
+        out: &mut Decoded,
+    ) -> usize {
         let origin = self.origin();
         let Form::Delimited(delimited) = &self.form else { return 0 };
-        match delimited.push(content, &mut self.values, &mut out.block) {
+        let pushed = if marks.is_plain {
+            let separators = Separators { places: self.marks.places(marks), start: start as u32 };
+            delimited.push_plain(content, separators, &mut self.values, &mut out.block)
+        } else {
+            delimited.push_bounded(content, &self.quoted, &mut self.values, &mut out.block)
+        };
+        match pushed {
             Ok(()) => out.block.finish_record(origin),
             Err(reason) => {
                 out.block.abandon_record();

@@ -61,17 +61,19 @@ impl<'a> Row<'a> {
         self.spans.len()
     }
 
-    #[inline]
     pub(super) fn get(self, column: usize) -> Option<&'a [u8]> {
         let (start, end) = *self.spans.get(column)?;
         self.bytes.get(start as usize..end as usize)
     }
 
-    /// The bytes from the start of a field on, and the length of the field.
-    #[inline]
-    pub(super) fn from(self, column: usize) -> Option<(&'a [u8], usize)> {
-        let (start, end) = *self.spans.get(column)?;
-        Some((self.bytes.get(start as usize..)?, (end - start) as usize))
+    /// What the fields lie in.
+    pub(super) const fn bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Where the fields lie in [`Row::bytes`].
+    pub(super) const fn bounds(self) -> &'a [(u32, u32)] {
+        self.spans
     }
 }
 
@@ -124,15 +126,6 @@ impl Splitter {
     pub(super) fn marked(&self) -> Option<Marked> {
         let is_simple = self.separator.len() == 1 && self.replaced.is_empty();
         is_simple.then_some(Marked { separator: self.first, quote: self.quote, escape: self.escape })
-    }
-
-    /// Begins a record of one line without a quote or an escape. The bounds of its fields in the line are to be put
-    /// into what is returned.
-    #[inline]
-    pub(super) fn begin_plain(&mut self) -> &mut Vec<(u32, u32)> {
-        self.plain = true;
-        self.spans.clear();
-        &mut self.spans
     }
 
     /// The fields of the record that is complete; `line` is its only line when it was a single one.

@@ -1,5 +1,6 @@
 //! From the text of one field to its value in a block.
 
+use crate::domain::time::UtcTime;
 use crate::format::time_layout::{TimeFault, TimeParser};
 use crate::record::{Decimal, DecimalFault, FieldKind, RecordBlock};
 use std::fmt;
@@ -71,44 +72,62 @@ impl fmt::Display for FieldFault<'_> {
     }
 }
 
+/// What the text of a field says.
+enum Content<'t> {
+    Nothing,
+    Text(&'t [u8]),
+    Time(UtcTime),
+}
+
 impl ValueReader {
     /// Appends the value as the next field of the record under construction.
-    #[inline]
     pub(super) fn push(&mut self, text: &[u8], block: &mut RecordBlock) -> Result<(), ValueFault> {
-        self.push_start(text, text.len(), block)
-    }
-
-    /// The same for a text that is the beginning of `bytes`: what follows it does no harm, and makes copying quick.
-    #[inline]
-    pub(super) fn push_start(
-        &mut self,
-        bytes: &[u8],
-        length: usize,
-        block: &mut RecordBlock,
-    ) -> Result<(), ValueFault> {
-        let (mut bytes, mut text) = (bytes, bytes.get(..length).unwrap_or_default());
-        if self.trim {
-            text = text.trim_ascii();
-            bytes = text;
-        }
-        if text.is_empty() || self.null.as_ref().is_some_and(|null| null.as_bytes() == text) {
-            if self.required {
-                return Err(ValueFault::Empty);
-            }
-            block.end_field();
-            return Ok(());
-        }
-        match &mut self.kind {
-            ValueKind::Text => block.push_start(bytes, text.len()),
-            ValueKind::Number => {
-                if !is_plain_number(text) {
-                    Decimal::parse(text)?;
-                }
-                block.push_start(bytes, text.len());
-            }
-            ValueKind::Time(parser) => block.push_time(Some(parser.parse(text)?)),
+        match self.read(text)? {
+            Content::Nothing => block.push_field(b""),
+            Content::Text(text) => block.push_field(text),
+            Content::Time(at) => block.push_time(Some(at)),
         }
         Ok(())
+    }
+
+    /// The same for a text that lies in the block, from `start` on.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "a block holds less than 4 GiB")]
+    pub(super) fn place(&mut self, text: &[u8], start: u32, block: &mut RecordBlock) -> Result<(), ValueFault> {
+        if self.is_taken_as_it_is() {
+            block.push_place(start..start + text.len() as u32);
+            return Ok(());
+        }
+        match self.read(text)? {
+            Content::Nothing => block.push_place(start..start),
+            Content::Text(content) => {
+                let skipped = if self.trim { text.len() - text.trim_ascii_start().len() } else { 0 };
+                let start = start + skipped as u32;
+                block.push_place(start..start + content.len() as u32);
+            }
+            Content::Time(at) => block.push_time(Some(at)),
+        }
+        Ok(())
+    }
+
+    /// Whatever the text is.
+    #[inline]
+    const fn is_taken_as_it_is(&self) -> bool {
+        matches!(self.kind, ValueKind::Text) && !self.required && !self.trim && self.null.is_none()
+    }
+
+    fn read<'t>(&mut self, text: &'t [u8]) -> Result<Content<'t>, ValueFault> {
+        let text = if self.trim { text.trim_ascii() } else { text };
+        if text.is_empty() || self.null.as_ref().is_some_and(|null| null.as_bytes() == text) {
+            return if self.required { Err(ValueFault::Empty) } else { Ok(Content::Nothing) };
+        }
+        match &mut self.kind {
+            ValueKind::Text => {}
+            ValueKind::Number if is_plain_number(text) => {}
+            ValueKind::Number => drop(Decimal::parse(text)?),
+            ValueKind::Time(parser) => return Ok(Content::Time(parser.parse(text)?)),
+        }
+        Ok(Content::Text(text))
     }
 }
 

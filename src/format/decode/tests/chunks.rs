@@ -60,6 +60,18 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
+    fn lines_taken_together_are_what_each_is_by_itself(format in formats(), input in input(), chunk in 1..200usize) {
+        let (mut strict, mut expected) = decoder(&format);
+        strict.is_strict = true;
+        strict.push(&input, &mut expected);
+        strict.finish(&mut expected);
+        let (decoder, out) = decode_in(&format, &input, chunk);
+        prop_assert_eq!(&out, &expected);
+        prop_assert_eq!(decoder.position(), strict.position());
+        prop_assert_eq!(decoder.trailer_problem(), strict.trailer_problem());
+    }
+
+    #[test]
     fn chunks_of_any_size_give_the_same_records(format in formats(), input in input(), chunk in 1..9usize) {
         let (whole, expected) = decode(&format, &input);
         let (parts, out) = decode_in(&format, &input, chunk);
