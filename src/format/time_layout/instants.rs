@@ -2,7 +2,7 @@
 
 use super::TimeFault;
 use super::calendar::ClockReading;
-use super::numeric::{digits, parse_offset, push_digits, push_offset};
+use super::numeric::{eight_digits, parse_offset, push_digits, push_offset};
 use crate::domain::period::Zone;
 use crate::domain::time::UtcTime;
 use crate::record::{Decimal, DecimalFault, Rounding};
@@ -14,12 +14,12 @@ const DAY_MS: i128 = 86_400_000;
 /// RFC 3339 section 5.6, with `T`, `t` or a blank between date and time; the colon of the offset may be missing.
 pub(super) fn parse_rfc3339(bytes: &[u8]) -> Result<ClockReading, TimeFault> {
     let (head, rest) = bytes.split_first_chunk::<19>().ok_or(TimeFault::NotADate)?;
-    let &[y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1, b'T' | b't' | b' ', h0, h1, b':', n0, n1, b':', s0, s1] = head
+    let [y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1, b'T' | b't' | b' ', h0, h1, b':', n0, n1, b':', s0, s1] = head
     else {
         return Err(TimeFault::NotADate);
     };
-    let two = |a, b| digits(&[a, b]).ok_or(TimeFault::NotADate);
-    let year = digits(&[y0, y1, y2, y3]).and_then(|year| i32::try_from(year).ok()).ok_or(TimeFault::NotADate)?;
+    let date = eight_digits([*y0, *y1, *y2, *y3, *m0, *m1, *d0, *d1]).ok_or(TimeFault::NotADate)?;
+    let time = eight_digits([b'0', b'0', *h0, *h1, *n0, *n1, *s0, *s1]).ok_or(TimeFault::NotADate)?;
     let (nanos, rest) = match rest.split_first() {
         Some((b'.', rest)) => parse_fraction(rest).ok_or(TimeFault::NotADate)?,
         Some(_) | None => (0, rest),
@@ -29,12 +29,12 @@ pub(super) fn parse_rfc3339(bytes: &[u8]) -> Result<ClockReading, TimeFault> {
         return Err(TimeFault::NotADate);
     }
     Ok(ClockReading {
-        year,
-        month: two(m0, m1)?,
-        day: two(d0, d1)?,
-        hour: two(h0, h1)?,
-        minute: two(n0, n1)?,
-        second: two(s0, s1)?,
+        year: (date / 10_000).cast_signed(),
+        month: date / 100 % 100,
+        day: date % 100,
+        hour: time / 10_000,
+        minute: time / 100 % 100,
+        second: time % 100,
         nanos,
         offset: Some(offset),
     })
@@ -122,7 +122,11 @@ fn few_digits(bytes: &[u8]) -> Option<i64> {
     if bytes.is_empty() || bytes.len() > 18 {
         return None;
     }
-    bytes.iter().try_fold(0i64, |number, byte| {
+    let (start, rest) = match bytes.split_first_chunk::<8>() {
+        Some((eight, rest)) => (i64::from(eight_digits(*eight)?), rest),
+        None => (0, bytes),
+    };
+    rest.iter().try_fold(start, |number, byte| {
         let digit = byte.wrapping_sub(b'0');
         (digit < 10).then(|| number * 10 + i64::from(digit))
     })

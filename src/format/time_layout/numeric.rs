@@ -155,6 +155,20 @@ pub(super) fn digits(bytes: &[u8]) -> Option<u32> {
     })
 }
 
+/// The number that eight digits are, found with all of them at once: digits become pairs, pairs become fours.
+#[inline]
+pub(super) const fn eight_digits(bytes: [u8; 8]) -> Option<u32> {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let digits = u64::from_le_bytes(bytes).wrapping_sub(EACH * b'0' as u64);
+    // A byte above 9 shows in its high half, at once or when 6 is added.
+    if (digits | digits.wrapping_add(EACH * 6)) & (EACH * 0xf0) != 0 {
+        return None;
+    }
+    let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    Some(((fours * 10_000 + (fours >> 32)) & 0xffff_ffff) as u32)
+}
+
 /// Appends `number` with zeros in front to `width` digits.
 #[inline]
 pub(super) fn push_digits(number: u32, width: u32, out: &mut Vec<u8>) {
@@ -200,4 +214,22 @@ pub(super) fn push_offset(offset: i32, colon: bool, out: &mut Vec<u8>) {
         out.push(b':');
     }
     push_digits(minutes % 60, 2, out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn eight_digits_are_what_one_after_the_other_is(
+            bytes in prop::collection::vec(prop::sample::select(b"0123456789999/:\x00\xff\x80\xb0\x40".to_vec()), 8),
+            all in prop::array::uniform8(b'0'..=b'9'),
+        ) {
+            for eight in [*bytes.first_chunk::<8>().expect("eight"), all] {
+                prop_assert_eq!(eight_digits(eight), digits(&eight), "{:?}", eight);
+            }
+        }
+    }
 }
