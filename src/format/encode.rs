@@ -39,8 +39,8 @@ use cell::{Input, Source, ValuePlan};
 use delimited::DelimitedWriter;
 use fixed_width::FixedWriter;
 use json_lines::JsonWriter;
+use plain_line::PlainLine;
 use std::sync::Arc;
-use text::append_few;
 
 /// A format, compiled for the fields of one source and the zone of one feed.
 #[derive(Debug, Clone)]
@@ -218,8 +218,8 @@ impl Line {
         writer.end_line(sink.out).map_err(|fault| (0, fault))
     }
 
-    /// The same for the line of a record between separators. Values are copied, and looked at together: as a rule none of
-    /// them needs more. Otherwise each is put by itself.
+    /// The same between separators. As a rule no value of a record needs more than to be copied; otherwise each is put by
+    /// itself.
     fn render_delimited(
         &mut self,
         writer: &mut DelimitedWriter,
@@ -227,36 +227,43 @@ impl Line {
         input: &Input<'_>,
         sink: &mut Sink<'_>,
     ) -> Result<(), (usize, CellFault)> {
-        let (before, separators) = (sink.out.len(), self.cells.len().saturating_sub(1));
-        let checker = writer.checker().filter(|_| separators > 0);
-        let is_plain = |out: &[u8]| {
-            checker.is_some_and(|checker| checker.is_plain(out.get(before..).unwrap_or_default(), separators))
-        };
-        if checker.is_some() {
-            self.put_cells(input, sink, |text, out| {
-                append_few(text, out);
-                Ok(())
-            })?;
+        let separators = self.cells.len().saturating_sub(1);
+        if let (Input::Record { record, .. }, Some(checker)) = (input, writer.checker().filter(|_| separators > 0)) {
+            let line = writer.plain_line();
+            self.copy_values(*record, input, sink, line)?;
+            if let Some(line) = line.when_plain(checker, separators) {
+                sink.out.extend_from_slice(line);
+                sink.out.extend_from_slice(line_end);
+                return Ok(());
+            }
         }
-        if !is_plain(sink.out) {
-            sink.out.truncate(before);
-            self.put_cells(input, sink, |text, out| writer.put(text, separators == 0, out))?;
+        for (index, cell) in self.cells.iter_mut().enumerate() {
+            sink.out.extend_from_slice(&cell.lead);
+            let text = value_of(&mut cell.plan, cell.sum.as_ref(), input, sink.scratch, sink.sums);
+            let put = text.and_then(|text| writer.put(text, separators == 0, sink.out));
+            put.map_err(|fault| (index, fault))?;
         }
         sink.out.extend_from_slice(line_end);
         Ok(())
     }
 
-    #[inline]
-    fn put_cells(
+    fn copy_values(
         &mut self,
+        record: Record<'_>,
         input: &Input<'_>,
         sink: &mut Sink<'_>,
-        mut put: impl FnMut(&[u8], &mut Vec<u8>) -> Result<(), CellFault>,
+        line: &mut PlainLine,
     ) -> Result<(), (usize, CellFault)> {
+        line.clear();
         for (index, cell) in self.cells.iter_mut().enumerate() {
-            append_few(&cell.lead, sink.out);
-            let text = value_of(&mut cell.plan, cell.sum.as_ref(), input, sink.scratch, sink.sums);
-            text.and_then(|text| put(text, sink.out)).map_err(|fault| (index, fault))?;
+            line.put(&cell.lead, cell.lead.len());
+            if let Some((bytes, length)) = cell.plan.copied(record).filter(|_| cell.sum.is_none()) {
+                line.put(bytes, length);
+            } else {
+                let text = value_of(&mut cell.plan, cell.sum.as_ref(), input, sink.scratch, sink.sums);
+                let text = text.map_err(|fault| (index, fault))?;
+                line.put(text, text.len());
+            }
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use super::fault::CellFault;
 use super::number::{NumberForm, append_decimal};
+use super::plain_line::FEW_BYTES;
 use super::text::as_text;
 use crate::domain::period::Zone;
 use crate::domain::time::UtcTime;
@@ -81,6 +82,27 @@ impl ValuePlan {
         match &self.steps {
             None => Ok(found),
             Some(steps) => steps.apply(found),
+        }
+    }
+
+    /// The value for a record when nothing is computed but a time: bytes that begin with it, and its length.
+    #[inline]
+    pub fn copied<'v>(&'v mut self, record: Record<'v>) -> Option<(&'v [u8], usize)> {
+        match (&mut self.source, &self.steps) {
+            (Source::Text(field) | Source::Number { field, form: None }, None) => Some(record.field_start(*field)),
+            (Source::Time(plan), None) => Some(plan.start(record.time(plan.field))),
+            (Source::Constant(text), None) => Some((text, text.len())),
+            (
+                Source::Text(_)
+                | Source::Number { .. }
+                | Source::Time(_)
+                | Source::Constant(_)
+                | Source::Template { .. }
+                | Source::Count { .. }
+                | Source::Sum { .. }
+                | Source::Concat { .. },
+                _,
+            ) => None,
         }
     }
 
@@ -220,23 +242,33 @@ pub(super) struct TimePlan {
     field: usize,
     writer: TimeWriter,
     last: Option<UtcTime>,
+    /// The last text, and what may be copied along with it.
     text: Vec<u8>,
+    length: usize,
 }
 
 impl TimePlan {
     pub const fn new(field: usize, layout: TimeLayout, zone: Zone) -> Self {
-        Self { field, writer: TimeWriter::new(layout, zone), last: None, text: Vec::new() }
+        Self { field, writer: TimeWriter::new(layout, zone), last: None, text: Vec::new(), length: 0 }
     }
 
-    #[inline]
     fn text(&mut self, at: Option<UtcTime>) -> &[u8] {
-        let Some(at) = at else { return b"" };
+        let (bytes, length) = self.start(at);
+        bytes.get(..length).unwrap_or_default()
+    }
+
+    /// Bytes that begin with the text, and its length.
+    #[inline]
+    fn start(&mut self, at: Option<UtcTime>) -> (&[u8], usize) {
+        let Some(at) = at else { return (&self.text, 0) };
         if self.last != Some(at) {
             self.text.clear();
             self.writer.write(at, &mut self.text);
+            self.length = self.text.len();
+            self.text.extend_from_slice(&[0; FEW_BYTES]);
             self.last = Some(at);
         }
-        &self.text
+        (&self.text, self.length)
     }
 }
 

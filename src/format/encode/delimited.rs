@@ -12,7 +12,7 @@
 //! Control characters (a TAB or line end in a value) meet the rule `controls` before the last three rows.
 
 use super::fault::CellFault;
-use super::plain_line::LineChecker;
+use super::plain_line::{LineChecker, PlainLine};
 use super::text::{TextEncoder, append_few, as_text, is_stopped, push_control};
 use crate::format::charset::Charset;
 use crate::format::dialect::{Dialect, Escape, Misfit, Quoting};
@@ -34,6 +34,7 @@ pub(super) struct DelimitedWriter {
     separator_bytes: Vec<u8>,
     quote_bytes: Vec<u8>,
     checker: Option<LineChecker>,
+    plain_line: PlainLine,
     cleaned: String,
     protected: String,
 }
@@ -63,6 +64,7 @@ impl DelimitedWriter {
             separator_bytes,
             quote_bytes,
             checker: None,
+            plain_line: PlainLine::new(),
             cleaned: String::new(),
             protected: String::new(),
         };
@@ -92,7 +94,8 @@ impl DelimitedWriter {
             _ => return None,
         };
         let is_text = charset == Charset::Utf8;
-        (!self.always && charset.is_ascii_compatible()).then(|| LineChecker::new(separator, [quote, escape], is_text))
+        let can_copy = !self.always && charset.is_ascii_compatible();
+        LineChecker::new(separator, [quote, escape], is_text).filter(|_| can_copy)
     }
 
     fn stops(&self) -> [bool; 256] {
@@ -109,6 +112,11 @@ impl DelimitedWriter {
     /// Tells whether values can be copied, for separators of one byte.
     pub const fn checker(&self) -> Option<LineChecker> {
         self.checker
+    }
+
+    /// Where lines are put whose values can be copied.
+    pub const fn plain_line(&mut self) -> &mut PlainLine {
+        &mut self.plain_line
     }
 
     pub fn put_separator(&self, out: &mut Vec<u8>) {
