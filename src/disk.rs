@@ -32,7 +32,7 @@ pub enum SyncPoint {
     LocalDropFile,
     /// A local drop directory.
     LocalDropDirectory,
-    /// A file copied from a source directory to where finished input is kept.
+    /// An input file: one that is copied to where finished input is kept, or one that the journal adopts.
     InputFile,
     /// A directory that finished input was moved from or to.
     InputDirectory,
@@ -69,6 +69,20 @@ pub trait Disk: Send + Sync {
     fn create_dir_all(&self, dir: &Path, point: SyncPoint) -> io::Result<()>;
     /// Renames a file, replacing nothing: fails with `AlreadyExists` when `to` exists.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file a second name, in the same file system: fails with `AlreadyExists` when `to` exists.
+    ///
+    /// # Errors
+    /// Also where the file system or its rules allow no such name; then nothing has happened.
+    fn link(&self, _from: &Path, _to: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Makes the content of a file durable that somebody else has written.
+    ///
+    /// # Errors
+    /// As [`DiskFile::sync`].
+    fn sync_file(&self, _path: &Path, _point: SyncPoint) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Takes away the permission to write (mode 0440).
@@ -321,6 +335,16 @@ impl Disk for RealDisk {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        use rustix::fs::{AtFlags, CWD, linkat};
+        // A symbolic link may lead elsewhere tomorrow: it is its file that gets the name.
+        Ok(linkat(CWD, from, CWD, to, AtFlags::SYMLINK_FOLLOW)?)
+    }
+
+    fn sync_file(&self, path: &Path, _point: SyncPoint) -> io::Result<()> {
+        File::open(path)?.sync_data()
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

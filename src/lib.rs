@@ -10,7 +10,8 @@
 //!              (every arrow leaves a fact in the ledger; `app` decides, nobody else)
 //! ```
 //! 1. [`intake`] decodes what a source holds into blocks of records, with the position behind each block.
-//! 2. [`spool`] makes a group of blocks durable. From then on the records are *accepted*; the input may be put away.
+//! 2. [`spool`] makes a group of blocks durable. From then on the records are *accepted*; the input may be put away. Large
+//!    input files are kept and referred to instead of being copied: [`spool::adopted`].
 //! 3. [`feed`] says for every record and feed whether the feed takes it and to which hour it belongs.
 //! 4. [`seal`] closes hours, records a plan (cut, numbers, names, creation time, definition) in the [`ledger`], and
 //!    renders the hour from spool and plan. Rendering again gives the same bytes, so a crash costs nothing but time.

@@ -15,9 +15,12 @@
 //! cut to its length. When there is no room ([`SpoolFault::Full`]) nothing is lost: what the disk has not taken is
 //! kept and written later.
 //!
+//! Large input files are not copied into frames: see [`adopted`].
+//!
 //! Numbers are little endian. `durable lsn` is what was known to be durable when the frame was written, so a bad
 //! frame at or below it is damage and not a torn tail. The rule that tells them apart is in [`recovery`].
 
+pub mod adopted;
 pub mod frame;
 pub mod lost;
 pub mod recovery;
@@ -28,9 +31,11 @@ pub mod usage;
 mod writer;
 
 use crate::disk::{Disk, SyncPoint};
-use crate::domain::ids::Lsn;
+use crate::domain::ids::{FileKey, Lsn};
+use adopted::{Extent, KIND_ADOPTED, OpenAdopted};
 use frame::Frame;
 use segment::{Segment, segment_path};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -81,7 +86,7 @@ pub enum SpoolFault {
     #[error("spool: a sync has failed; nothing is accepted until a restart has checked the journal")]
     Latched,
     /// A frame that was durable cannot be read any more.
-    #[error("spool segment {path} is damaged at byte {offset}, lsn {lsn}: {what}")]
+    #[error("spool: {path} is damaged at byte {offset}, lsn {lsn}: {what}")]
     Damaged {
         /// The segment.
         path: PathBuf,
@@ -117,13 +122,15 @@ pub enum SpoolFault {
 /// Limits of the spool; tests make them small so that segments roll over after a few frames.
 #[derive(Debug, Clone, Copy)]
 pub struct SpoolLimits {
-    /// A segment that is this long is followed by a new one.
+    /// A segment that is this long is followed by a new one; so is one whose frames refer to eight times as much.
     pub segment_bytes_max: u64,
+    /// Input files from this size on are adopted instead of copied, see [`adopted`].
+    pub adopted_bytes_min: u64,
 }
 
 impl Default for SpoolLimits {
     fn default() -> Self {
-        Self { segment_bytes_max: 64 << 20 }
+        Self { segment_bytes_max: 64 << 20, adopted_bytes_min: 4 << 20 }
     }
 }
 
@@ -134,6 +141,8 @@ pub struct Spool {
     store: StoreId,
     limits: SpoolLimits,
     segments: Vec<Segment>,
+    /// Input files that frames refer to, and the last frame that does.
+    adopted: BTreeMap<FileKey, Lsn>,
     writer: Option<SegmentWriter>,
     next: Lsn,
     durable: Lsn,
@@ -160,6 +169,7 @@ impl Spool {
     ) -> Result<Self, SpoolFault> {
         disk.create_dir_all(dir, SyncPoint::SpoolDirectory).map_err(disk_fault("create directory", dir))?;
         let found = recovery::recover(disk.as_ref(), dir, store, expected)?;
+        adopted::remove_unused(disk.as_ref(), dir, &found.adopted)?;
         let reopen = |last| SegmentWriter::reopen(disk.as_ref(), dir, last, expected, limits.segment_bytes_max);
         let writer = found.segments.last().map(reopen).transpose()?;
         Ok(Self {
@@ -168,6 +178,7 @@ impl Spool {
             store,
             limits,
             segments: found.segments,
+            adopted: found.adopted,
             writer,
             next: found.next,
             durable: Lsn(found.next.0 - 1),
@@ -258,6 +269,21 @@ impl Spool {
         Ok(lsn)
     }
 
+    /// Appends a frame whose content goes on in an [adopted](adopted::adopt) input file.
+    ///
+    /// # Errors
+    /// As [`Spool::append`].
+    pub fn append_adopted(&mut self, extent: &Extent, kind: u8, content: &[u8]) -> Result<Lsn, SpoolFault> {
+        let mut payload = Vec::new();
+        extent.write(kind, content, &mut payload);
+        let lsn = self.append(KIND_ADOPTED, &payload)?;
+        self.adopted.insert(extent.file, lsn);
+        if let Some(segment) = self.segments.last_mut() {
+            segment.adopted_bytes += u64::from(extent.bytes);
+        }
+        Ok(lsn)
+    }
+
     /// Makes all frames appended so far durable.
     ///
     /// # Errors
@@ -305,7 +331,9 @@ impl Spool {
 
     /// A segment without a frame takes one of any length.
     fn has_room_for(&self, bytes: u64) -> bool {
-        let fits = |last: &Segment| last.offsets.is_empty() || last.bytes + bytes <= self.limits.segment_bytes_max;
+        let most = self.limits.segment_bytes_max;
+        let fits =
+            |last: &Segment| last.offsets.is_empty() || (last.bytes + bytes <= most && last.adopted_bytes / 8 <= most);
         self.segments.last().is_some_and(fits)
     }
 
@@ -315,7 +343,8 @@ impl Spool {
         let bytes = self.limits.segment_bytes_max;
         let writer = SegmentWriter::create(self.disk.as_ref(), &self.dir, self.store, self.next, bytes)?;
         let (first, path) = (self.next, segment_path(&self.dir, self.next));
-        self.segments.push(Segment { first, path, bytes: segment::HEADER_BYTES, offsets: Vec::new() });
+        let (bytes, offsets) = (segment::HEADER_BYTES, Vec::new());
+        self.segments.push(Segment { first, path, bytes, offsets, adopted_bytes: 0 });
         self.new_segment = true;
         self.writer.replace(writer).map_or(Ok(()), SegmentWriter::end)
     }
@@ -362,7 +391,23 @@ impl Spool {
             let synced = self.sync_dir();
             self.latch_on_error(synced)?;
         }
+        self.free_adopted()
+    }
+
+    /// Removes input files to which no frame refers any more. What a crash leaves is removed by the next start.
+    fn free_adopted(&mut self) -> Result<(), SpoolFault> {
+        let first = self.first();
+        for (file, _) in self.adopted.extract_if(.., |_, last| *last < first) {
+            let removed = adopted::release(self.disk.as_ref(), &self.dir, file);
+            removed.map_err(disk_fault("remove", &adopted::path_of(&self.dir, file)))?;
+        }
         Ok(())
+    }
+
+    /// True when frames below `lsn` are all there are, and keep input files.
+    #[must_use]
+    pub fn keeps_needless_input(&self, lsn: Lsn) -> bool {
+        !self.adopted.is_empty() && lsn >= self.next
     }
 
     /// Begins a new segment although the current one is not full, so that [`Spool::free_below`] can remove it.
@@ -375,9 +420,12 @@ impl Spool {
     }
 }
 
-/// A segment kept open between reads.
+/// A segment and an adopted file kept open between reads.
 #[derive(Default)]
-pub struct OpenSegment(Option<(Lsn, Box<dyn crate::disk::DiskRead>)>);
+pub struct OpenSegment {
+    segment: Option<(Lsn, Box<dyn crate::disk::DiskRead>)>,
+    adopted: OpenAdopted,
+}
 
 fn disk_fault<'a>(operation: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> SpoolFault + 'a {
     move |source| SpoolFault::Disk { operation, path: path.to_owned(), source }
@@ -390,7 +438,7 @@ mod tests {
     use std::io::Write as _;
 
     const STORE: StoreId = StoreId([7; 16]);
-    const SMALL: SpoolLimits = SpoolLimits { segment_bytes_max: 300 };
+    const SMALL: SpoolLimits = SpoolLimits { segment_bytes_max: 300, adopted_bytes_min: 0 };
 
     fn open(dir: &Path, expected: u64) -> Result<Spool, SpoolFault> {
         Spool::open(Arc::new(RealDisk), dir, STORE, SMALL, Lsn(expected))

@@ -183,6 +183,7 @@ fn batches(source: &FormatSpec, csv: &[u8]) -> Vec<AcceptedBatch> {
             head: Vec::new(),
             block: out.block,
             rejects: out.rejects,
+            lines: None,
         });
         before = after;
     }

@@ -9,14 +9,18 @@ use crate::domain::time::UtcTime;
 use crate::feed::pending::FeedHours;
 use crate::intake::{IntakeFault, Step};
 use crate::ledger::intake::{InputRow, IntakeEntry, PositionRow, QuarantineRow, QuarantineStage, SourceRow};
+use crate::record::accepted::lines::{InputLines, KIND_LINES};
 use crate::record::accepted::{KIND_BATCH, KIND_FINISHED, write_block};
 use crate::record::{Accepted, AcceptedBatch, InputFinished, RecordBlock};
 use crate::seal::draft::FeedShares;
 use crate::seal::render::RenderJob;
+use crate::spool::adopted::Extent;
 use std::sync::Arc;
 
 /// Bytes of frames that become durable together.
 const GROUP_BYTES: usize = 8 << 20;
+/// Bytes of kept input that cost a group as much as one byte of a frame: they are durable already.
+const ADOPTED_SHARE: u64 = 8;
 
 /// What a pass of intake read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -113,28 +117,42 @@ impl Exporter {
 
     /// Appends one piece to the spool and notes its consequences.
     pub(super) fn append(&mut self, accepted: Accepted, counts: &mut IntakeCounts) -> Result<u64, ExporterFault> {
+        let (lsn, bytes) = self.append_frame(&accepted)?;
+        match &accepted {
+            Accepted::Batch(batch) => counts.records += batch.block.len() as u64,
+            Accepted::Finished(_) => counts.inputs += 1,
+        }
+        let before = self.group.entry.quarantine.len();
+        let shares = note(&mut self.feeds, &accepted, lsn, &mut self.group.entry);
+        counts.quarantined += (self.group.entry.quarantine.len() - before) as u64;
+        self.group.bytes += self.payload.len() + usize::try_from(bytes / ADOPTED_SHARE).unwrap_or(usize::MAX);
+        if let Accepted::Batch(batch) = accepted {
+            self.draft(batch, lsn, shares)?;
+        }
+        Ok(bytes.max(self.payload.len() as u64))
+    }
+
+    /// Appends the frame of what was accepted. Gives the bytes of kept input that it refers to, too.
+    fn append_frame(&mut self, accepted: &Accepted) -> Result<(Lsn, u64), ExporterFault> {
         self.payload.clear();
-        let kind = match &accepted {
+        let kind = match accepted {
             Accepted::Batch(batch) => {
+                if let Some(lines) = &batch.lines {
+                    batch.write_without_lines(lines, &mut self.payload);
+                    let InputLines { file, bytes, crc, .. } = **lines;
+                    let extent = Extent { file, offset: batch.before.byte, bytes, crc };
+                    let lsn = self.spool.append_adopted(&extent, KIND_LINES, &self.payload)?;
+                    return Ok((lsn, u64::from(bytes)));
+                }
                 batch.write(&mut self.payload);
-                counts.records += batch.block.len() as u64;
                 KIND_BATCH
             }
             Accepted::Finished(finished) => {
                 finished.write(&mut self.payload);
-                counts.inputs += 1;
                 KIND_FINISHED
             }
         };
-        let lsn = self.spool.append(kind, &self.payload)?;
-        let before = self.group.entry.quarantine.len();
-        let shares = note(&mut self.feeds, &accepted, lsn, &mut self.group.entry);
-        counts.quarantined += (self.group.entry.quarantine.len() - before) as u64;
-        self.group.bytes += self.payload.len();
-        if let Accepted::Batch(batch) = accepted {
-            self.draft(batch, lsn, shares)?;
-        }
-        Ok(self.payload.len() as u64)
+        Ok((self.spool.append(kind, &self.payload)?, 0))
     }
 
     /// Renders records ahead of the end of their hours.

@@ -17,6 +17,7 @@ use crate::domain::ids::{FeedId, Lsn};
 use crate::domain::period::Partition;
 use crate::domain::time::UtcTime;
 use crate::feed::pending::FeedHours;
+use crate::format::decode::frames::FrameReader;
 use crate::ledger::Ledger;
 use crate::record::Accepted;
 use crate::spool::StoreId;
@@ -147,6 +148,7 @@ pub fn look(disk: &dyn Disk, config: &Config) -> Result<JournalReport, ExporterF
 
 #[derive(Default)]
 struct Tally {
+    reader: FrameReader,
     records: BTreeMap<Lsn, (u64, UtcTime)>,
     waiting: BTreeMap<(FeedId, String, i64), Waiting>,
     lost: Vec<LostFrames>,
@@ -198,7 +200,7 @@ impl Tally {
             self.lost.extend(LostFrames::read(frame.payload).filter(|lost| self.lost.last() != Some(lost)));
             return;
         }
-        match Accepted::read(frame.kind, frame.payload) {
+        match self.reader.read(frame.kind, frame.payload) {
             Err(fault) => self.unreadable.push((frame.lsn, fault.to_string())),
             Ok(Accepted::Finished(finished)) => drop(self.records.insert(frame.lsn, (0, finished.accepted_at))),
             Ok(Accepted::Batch(batch)) => {

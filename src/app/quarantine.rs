@@ -90,6 +90,7 @@ impl Exporter {
             head: Vec::new(),
             block,
             rejects: Vec::new(),
+            lines: None,
         }))
     }
 

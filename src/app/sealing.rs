@@ -444,7 +444,8 @@ impl Exporter {
         let free = needed.unwrap_or_else(|| self.cut()).min(self.applied.next());
         self.note_freed(free)?;
         self.spool.free_below(free)?;
-        if self.is_spool_full() && free >= self.spool.next() {
+        let is_worth_it = self.is_spool_full() || self.spool.keeps_needless_input(free);
+        if is_worth_it && free >= self.spool.next() {
             self.spool.roll_over()?;
             self.note_freed(free)?;
             self.spool.free_below(free)?;

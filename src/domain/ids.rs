@@ -206,6 +206,31 @@ impl fmt::Display for Sha256Digest {
     }
 }
 
+/// What a file is, whatever it is called: its file system and its number there. A name may lead to another file later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileKey {
+    /// The file system.
+    pub device: u64,
+    /// The number of the file in it.
+    pub inode: u64,
+}
+
+impl FileKey {
+    /// Parses what it is printed as.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (device, inode) = text.split_once('-')?;
+        let number = |text: &str| u64::from_str_radix(text, 16).ok().filter(|_| text.len() == 16);
+        Some(Self { device: number(device)?, inode: number(inode)? })
+    }
+}
+
+impl fmt::Display for FileKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{:016x}", self.device, self.inode)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,5 +260,14 @@ mod tests {
         let digest = Sha256Digest([0xab; 32]);
         assert_eq!(Sha256Digest::parse(&digest.to_string()), Some(digest));
         assert_eq!(Sha256Digest::parse("ab"), None);
+    }
+
+    #[test]
+    fn file_keys_print_and_parse() {
+        let key = FileKey { device: 0xfd00, inode: u64::MAX };
+        assert_eq!(FileKey::parse(&key.to_string()), Some(key));
+        for bad in ["", "-", "1-2", "000000000000fd00-000000000000000g", "000000000000fd00_0000000000000001"] {
+            assert_eq!(FileKey::parse(bad), None, "{bad}");
+        }
     }
 }

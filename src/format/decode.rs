@@ -11,6 +11,7 @@
 
 mod delimited;
 mod fixed_width;
+pub mod frames;
 mod json_lines;
 mod lines;
 mod mark;

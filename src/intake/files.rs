@@ -15,20 +15,22 @@ pub mod rules;
 mod then;
 
 use super::ahead::Reading;
-use super::input::{InputFormat, OpenInput};
+use super::input::{GZIP_MAGIC, InputFormat, OpenInput};
 use super::{InputHistory, IntakeFault, KnownInput, Source, Step};
-use crate::disk::{Disk, Entry, Kind, Stat, parent};
-use crate::domain::ids::SourceId;
+use crate::disk::{Disk, DiskRead, Entry, Kind, Stat, parent};
+use crate::domain::ids::{FileKey, SourceId};
 use crate::domain::time::UtcTime;
 use crate::format::decode::spec::ReadSpec;
 use crate::format::dialect::Dialect;
+use crate::record::accepted::lines::InputReading;
+use crate::spool::adopted;
 use current::{Current, State};
 use follow::FollowedLogs;
 use known::Known;
 use order::NumberedNames;
 pub use rules::{FileRules, FinishedRule, KnownContent, NumberPattern, ThenRule};
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -58,6 +60,18 @@ pub struct FileSource {
     unread_since: Option<UtcTime>,
     /// Large files are decoded by a thread of their own.
     reads_ahead: bool,
+    adoption: Option<Adoption>,
+}
+
+/// How finished files are kept by the journal instead of being copied into it.
+#[derive(Debug, Clone)]
+pub struct Adoption {
+    /// The journal.
+    pub journal: PathBuf,
+    /// Only files from this size on.
+    pub bytes_min: u64,
+    /// Name and text of the source's format.
+    pub reading: Arc<InputReading>,
 }
 
 struct Blocked {
@@ -100,6 +114,7 @@ impl FileSource {
             looked_at: UtcTime::MIN,
             unread_since: Some(UtcTime::MIN),
             reads_ahead: false,
+            adoption: None,
         }
     }
 
@@ -107,6 +122,13 @@ impl FileSource {
     #[must_use]
     pub const fn reading_ahead(mut self, reads_ahead: bool) -> Self {
         self.reads_ahead = reads_ahead;
+        self
+    }
+
+    /// Lets the journal keep finished files.
+    #[must_use]
+    pub fn adopting(mut self, adoption: Adoption) -> Self {
+        self.adoption = Some(adoption);
         self
     }
 
@@ -255,9 +277,14 @@ impl FileSource {
             self.current = Some(Current { entry, state, duplicate });
             return Ok(());
         }
-        let opened = disk.open_read(&entry.path).and_then(|reader| {
+        let adopted = if append || duplicate { None } else { self.adopt(disk, &entry)? };
+        let path = adopted.as_ref().map_or(&entry.path, |(path, _)| path);
+        let opened = disk.open_read(path).and_then(|reader| {
             let format = InputFormat { source: &self.id, name: &name, dialect: &self.dialect, read: &self.read };
-            let input = OpenInput::open(&format, Box::new(reader), resume)?;
+            let mut input = OpenInput::open(&format, Box::new(reader), resume)?;
+            if let (Some((_, file)), Some(adoption)) = (&adopted, &self.adoption) {
+                input = input.kept_as(*file, Arc::clone(&adoption.reading));
+            }
             let is_large = self.reads_ahead && !append && entry.stat.bytes >= AHEAD_FROM_BYTES;
             if is_large { Reading::ahead(input, self.id.clone()) } else { Ok(Reading::Here(Box::new(input))) }
         });
@@ -276,6 +303,23 @@ impl FileSource {
             }
         }
         Ok(())
+    }
+
+    /// Gives a finished file to the journal, where that is worth it and can be: the path by which it is kept.
+    fn adopt(&self, disk: &dyn Disk, entry: &Entry) -> Result<Option<(PathBuf, FileKey)>, IntakeFault> {
+        let wanted = self.adoption.as_ref().filter(|adoption| entry.stat.bytes >= adoption.bytes_min);
+        let Some(Adoption { journal, .. }) = wanted else { return Ok(None) };
+        let begins = |mut reader: Box<dyn DiskRead>| {
+            let mut magic = [0; GZIP_MAGIC.len()];
+            reader.read_exact(&mut magic).map(|()| magic)
+        };
+        // What cannot be opened is told when it is opened to be read. Positions in compressed input are not those of
+        // the file.
+        if disk.open_read(&entry.path).and_then(begins).map_or(true, |magic| magic == GZIP_MAGIC) {
+            return Ok(None);
+        }
+        let file = adopted::adopt(disk, journal, &entry.path, &entry.stat).map_err(self.fault("keep", &entry.path))?;
+        Ok(file.map(|file| (adopted::path_of(journal, file), file)))
     }
 
     /// Keeps a log open, so that the next look reads what was added and not all of it again.

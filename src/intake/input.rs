@@ -1,11 +1,12 @@
 //! One input on its way through a decoder: bytes in pieces of 256 KiB, batches out, with the position behind each.
 
 use super::ReadPosition;
-use crate::domain::ids::{Sha256Digest, SourceId};
+use crate::domain::ids::{FileKey, Sha256Digest, SourceId};
 use crate::domain::time::UtcTime;
 use crate::format::decode::spec::ReadSpec;
 use crate::format::decode::{Decoded, Decoder, Position};
 use crate::format::dialect::Dialect;
+use crate::record::accepted::lines::{InputLines, InputReading};
 use crate::record::{AcceptedBatch, InputFinished, Origin};
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
@@ -16,7 +17,10 @@ use std::sync::Arc;
 pub const PIECE_BYTES: usize = 256 << 10;
 /// An input whose first records all fail is not in the format that the source declares.
 const FIRST_RECORDS: usize = 1000;
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// Most bytes of lines that a frame refers to: there are more when very many lines are no records.
+const LINES_BYTES_MAX: usize = 4 << 20;
+/// What compressed input begins with.
+pub const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// What an input is called and how it is decoded.
 pub struct InputFormat<'a> {
@@ -48,6 +52,17 @@ pub struct OpenInput {
     rejects: u64,
     /// What comes before the first record, as far as it names the columns.
     head: Vec<u8>,
+    /// The journal keeps the input.
+    adopted: Option<Adopted>,
+    /// Of the bytes up to `before`.
+    before_crc: u32,
+}
+
+/// An input that the journal keeps.
+struct Adopted {
+    file: FileKey,
+    /// The format's name and text; the head is added when records come.
+    reading: Arc<InputReading>,
 }
 
 /// What came out of a piece of input.
@@ -89,11 +104,20 @@ impl OpenInput {
             records: 0,
             rejects: 0,
             head: Vec::new(),
+            adopted: None,
+            before_crc: 0,
         };
         if let Some(resume) = resume.filter(|resume| resume.after.byte > 0) {
             input.skip_to(resume)?;
         }
         Ok(input)
+    }
+
+    /// The journal keeps the bytes of this input as `file`: what is handed out says how they become records again.
+    #[must_use]
+    pub fn kept_as(mut self, file: FileKey, reading: Arc<InputReading>) -> Self {
+        self.adopted = Some(Adopted { file, reading });
+        self
     }
 
     fn skip_to(&mut self, resume: ReadPosition) -> io::Result<()> {
@@ -122,6 +146,7 @@ impl OpenInput {
         let Origin { byte, line, record } = resume.after;
         self.decoder.resume_at(Position { byte, line, record });
         self.before = resume.after;
+        self.before_crc = self.prefix_crc;
         self.checked = resume.after.byte;
         let tail = std::mem::take(&mut self.tail);
         self.decoder.push(&tail, &mut self.decoded);
@@ -233,10 +258,10 @@ impl OpenInput {
                 return Piece::Nothing;
             }
         }
-        self.batch(source, now)
+        self.batch(source, now, at_end)
     }
 
-    fn batch(&mut self, source: &SourceId, now: UtcTime) -> Piece {
+    fn batch(&mut self, source: &SourceId, now: UtcTime, is_end: bool) -> Piece {
         let position = self.decoder.position();
         let after = Origin { record: position.record, line: position.line, byte: position.byte };
         if after == self.before {
@@ -248,6 +273,7 @@ impl OpenInput {
         self.records += block.len() as u64;
         self.rejects += rejects.len() as u64;
         let before = std::mem::replace(&mut self.before, after);
+        let lines = self.lines(after.byte - before.byte, is_end);
         Piece::Batch(Box::new(AcceptedBatch {
             source: source.to_string(),
             input: self.name.clone(),
@@ -260,7 +286,24 @@ impl OpenInput {
             head: if rejects.is_empty() { Vec::new() } else { self.head.clone() },
             block,
             rejects,
+            lines,
         }))
+    }
+
+    /// Where the lines of a batch of so many bytes are kept.
+    fn lines(&mut self, bytes: u64, is_end: bool) -> Option<Box<InputLines>> {
+        let before_crc = std::mem::replace(&mut self.before_crc, self.prefix_crc);
+        let adopted = self.adopted.as_mut()?;
+        let done = usize::try_from(bytes).ok().filter(|bytes| *bytes <= LINES_BYTES_MAX)?;
+        let bytes = u32::try_from(done + self.tail.len()).ok()?;
+        if adopted.reading.head != self.head {
+            adopted.reading =
+                Arc::new(InputReading { head: self.head.clone(), ..InputReading::clone(&adopted.reading) });
+        }
+        // The checksum of the bytes between two places, from those of the bytes up to each.
+        let crc = self.prefix_crc ^ crc32c::crc32c_combine(before_crc, 0, done);
+        let crc = crc32c::crc32c_append(crc, &self.tail);
+        Some(Box::new(InputLines { file: adopted.file, bytes, crc, is_end, reading: Arc::clone(&adopted.reading) }))
     }
 }
 
@@ -321,3 +364,6 @@ fn decompressed(mut reader: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + S
     let whole = io::Cursor::new(magic).chain(reader);
     Ok(if is_gzip { Box::new(MultiGzDecoder::new(whole)) } else { Box::new(whole) })
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,12 +4,16 @@
 //! ```text
 //! kind 1, batch     source  input  before(3)  after(3)  prefix crc  accepted_at  only_feed  retried  head  rejects  block
 //! kind 2, finished  source  input  bytes  modified  sha256  records  rejects  accepted_at
+//! kind 3, lines     see [`lines`]
 //! ```
 //! Numbers are LEB128 varints (signed ones zigzag), texts and byte strings carry their length in front.
+
+pub mod lines;
 
 use super::block::{FieldKind, Origin, RecordBlock, Schema, SchemaField};
 use crate::domain::ids::Sha256Digest;
 use crate::domain::time::UtcTime;
+use lines::InputLines;
 use std::sync::Arc;
 
 /// Frame kind of [`AcceptedBatch`].
@@ -53,6 +57,8 @@ pub struct AcceptedBatch {
     pub block: RecordBlock,
     /// What could not be decoded between `before` and `after`.
     pub rejects: Vec<Reject>,
+    /// Set when the input itself is kept: its bytes between `before` and `after` need not be.
+    pub lines: Option<Box<InputLines>>,
 }
 
 /// An input file was read to its end.
@@ -294,6 +300,7 @@ impl<'a> Reader<'a> {
             head,
             block,
             rejects,
+            lines: None,
         })
     }
 
@@ -374,6 +381,7 @@ mod tests {
             head: b"a,b\n".to_vec(),
             block,
             rejects: vec![Reject { origin, reason: "no".to_owned(), raw: vec![0, 255] }],
+            lines: None,
         }
     }
 

@@ -14,6 +14,7 @@ use crate::domain::time::UtcTime;
 use crate::feed::definition::FeedDefinition;
 use crate::feed::names;
 use crate::feed::pending::{Destination, FeedHours};
+use crate::format::decode::frames::FrameReader;
 use crate::format::encode::{Layout, RenderFault};
 use crate::format::template::FileFacts;
 use crate::record::accepted::write_block;
@@ -137,13 +138,14 @@ pub fn render(
         .map(|job| HourWriter::new(disk, job, stage.join(format!("{}-{}", job.feed, job.partition.start))))
         .collect::<Vec<_>>();
     let (mut open, mut payload) = (OpenSegment::default(), Vec::new());
+    let mut reader = FrameReader::default();
     for lsn in frames(jobs) {
         let Some(kind) = spool.read(lsn, &mut open, &mut payload)? else { continue };
         progress(1);
         if kind == KIND_LOST {
             continue;
         }
-        if let Accepted::Batch(batch) = Accepted::read(kind, &payload)? {
+        if let Accepted::Batch(batch) = reader.read(kind, &payload)? {
             render_batch(feeds, jobs, &mut writers, &batch, lsn)?;
         }
     }

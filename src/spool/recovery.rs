@@ -11,18 +11,22 @@
 //! Zeros up to the end of the file are allocated space and no bad frame. A segment that holds nothing but zeros, and
 //! a last one whose header is torn, never had an acknowledged frame and are removed: they were made and not used.
 
-use super::frame::{self, BadFrame};
+use super::adopted::{Extent, KIND_ADOPTED};
+use super::frame::{self, BadFrame, Frame};
 use super::segment::{self, HEADER_BYTES, Segment, first_lsn_of};
 use super::writer::sync_fault;
 use super::{SpoolFault, StoreId, disk_fault, lost};
 use crate::disk::{Disk, Kind, SyncPoint};
-use crate::domain::ids::Lsn;
+use crate::domain::ids::{FileKey, Lsn};
+use std::collections::BTreeMap;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 /// The journal as found.
 pub(super) struct Recovered {
     pub segments: Vec<Segment>,
+    /// Input files that frames refer to, and the last frame that does.
+    pub adopted: BTreeMap<FileKey, Lsn>,
     pub next: Lsn,
     pub last_crc: u32,
 }
@@ -48,7 +52,7 @@ struct Break {
 
 pub(super) fn recover(disk: &dyn Disk, dir: &Path, store: StoreId, expected: Lsn) -> Result<Recovered, SpoolFault> {
     let paths = remove_unused(disk, dir, segment_files(disk, dir)?, expected)?;
-    let mut found = Recovered { segments: Vec::new(), next: Lsn(1), last_crc: 0 };
+    let mut found = Recovered { segments: Vec::new(), adopted: BTreeMap::new(), next: Lsn(1), last_crc: 0 };
     let count = paths.len();
     for (index, (first, path)) in paths.into_iter().enumerate() {
         let is_last = index + 1 == count;
@@ -141,7 +145,8 @@ fn header_is_good(disk: &dyn Disk, path: &Path, store: StoreId, first: Lsn) -> R
 fn scan(disk: &dyn Disk, path: &Path, found: &mut Recovered) -> Result<(Segment, End), SpoolFault> {
     let file = disk.open_read(path).map_err(disk_fault("open", path))?;
     let mut reader = BufReader::with_capacity(1 << 20, file);
-    let mut segment = Segment { first: found.next, path: path.to_owned(), bytes: HEADER_BYTES, offsets: Vec::new() };
+    let (first, path_of) = (found.next, path.to_owned());
+    let mut segment = Segment { first, path: path_of, bytes: HEADER_BYTES, offsets: Vec::new(), adopted_bytes: 0 };
     let mut bytes = Vec::new();
     read_up_to(&mut reader, HEADER_BYTES, &mut bytes).map_err(disk_fault("read", path))?;
     loop {
@@ -151,11 +156,15 @@ fn scan(disk: &dyn Disk, path: &Path, found: &mut Recovered) -> Result<(Segment,
             None if bytes.is_empty() => return Ok((segment, End::File)),
             None => BadFrame::Short,
             Some(Err(bad)) => bad,
-            Some(Ok((lsn, previous, crc))) if lsn == found.next && follows(found, &segment, previous) => {
+            Some(Ok(facts)) if facts.lsn == found.next && follows(found, &segment, facts.previous_crc) => {
                 segment.offsets.push(segment.bytes);
                 segment.bytes += bytes.len() as u64;
-                found.next = lsn.next();
-                found.last_crc = crc;
+                if let Some(extent) = facts.extent {
+                    segment.adopted_bytes += u64::from(extent.bytes);
+                    found.adopted.insert(extent.file, facts.lsn);
+                }
+                found.next = facts.lsn.next();
+                found.last_crc = facts.link;
                 continue;
             }
             Some(Ok(_)) => BadFrame::Checksum,
@@ -185,7 +194,22 @@ fn follows(found: &Recovered, segment: &Segment, previous_crc: u32) -> bool {
     (found.segments.is_empty() && segment.offsets.is_empty()) || previous_crc == found.last_crc
 }
 
-type FrameFacts = (Lsn, u32, u32);
+/// What recovery wants to know of a good frame.
+struct FrameFacts {
+    lsn: Lsn,
+    previous_crc: u32,
+    /// What the frame behind it states as the checksum of the frame before.
+    link: u32,
+    /// What it refers to.
+    extent: Option<Extent>,
+}
+
+impl FrameFacts {
+    fn of(frame: &Frame<'_>, crc: u32) -> Self {
+        let extent = Extent::read(frame.payload).filter(|_| frame.kind == KIND_ADOPTED).map(|(extent, ..)| extent);
+        Self { lsn: frame.lsn, previous_crc: frame.previous_crc, link: lost::link(frame, crc), extent }
+    }
+}
 
 /// `None` at the end of the file, with what was left of it in `bytes`.
 fn read_frame(reader: &mut impl Read, bytes: &mut Vec<u8>) -> std::io::Result<Option<Result<FrameFacts, BadFrame>>> {
@@ -202,7 +226,7 @@ fn read_frame(reader: &mut impl Read, bytes: &mut Vec<u8>) -> std::io::Result<Op
     if (bytes.len() as u64) < whole {
         return Ok(None);
     }
-    Ok(Some(frame::read(bytes).map(|(frame, crc)| (frame.lsn, frame.previous_crc, lost::link(&frame, crc)))))
+    Ok(Some(frame::read(bytes).map(|(frame, crc)| FrameFacts::of(&frame, crc))))
 }
 
 fn read_up_to(reader: &mut impl Read, limit: u64, bytes: &mut Vec<u8>) -> std::io::Result<()> {

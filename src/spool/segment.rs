@@ -1,8 +1,9 @@
 //! One segment file: its header, and where its frames begin.
 
+use super::adopted::{self, Extent, KIND_ADOPTED, Unreadable};
 use super::frame::{self, BadFrame, HEADER_BYTES as FRAME_HEADER_BYTES};
 use super::{OpenSegment, SpoolFault, StoreId, disk_fault};
-use crate::disk::Disk;
+use crate::disk::{Disk, parent};
 use crate::domain::ids::Lsn;
 use std::io::{self, Read, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ pub struct Segment {
     pub bytes: u64,
     /// Byte offset of each frame.
     pub offsets: Vec<u64>,
+    /// Bytes of input files that its frames refer to.
+    pub adopted_bytes: u64,
 }
 
 /// File of the segment that begins with `first`.
@@ -83,11 +86,11 @@ impl Segment {
         let offset = *self.offsets.get(index).ok_or_else(|| damaged(self.bytes, "the frame is missing"))?;
         let end = self.offsets.get(index + 1).copied().unwrap_or(self.bytes);
         let length = usize::try_from(end - offset).map_err(|_| damaged(offset, "the frame length is impossible"))?;
-        if open.0.as_ref().is_none_or(|(first, _)| *first != self.first) {
+        if open.segment.as_ref().is_none_or(|(first, _)| *first != self.first) {
             let file = disk.open_read(&self.path).map_err(disk_fault("open", &self.path))?;
-            open.0 = Some((self.first, file));
+            open.segment = Some((self.first, file));
         }
-        let Some((_, file)) = &mut open.0 else { return Err(damaged(offset, "the segment is not open")) };
+        let Some((_, file)) = &mut open.segment else { return Err(damaged(offset, "the segment is not open")) };
         payload.resize(length, 0);
         file.seek(SeekFrom::Start(offset)).map_err(disk_fault("seek", &self.path))?;
         file.read_exact(payload).map_err(|error| match unreadable(&error) {
@@ -101,9 +104,23 @@ impl Segment {
         };
         payload.truncate(length - 4);
         payload.drain(..FRAME_HEADER_BYTES);
+        if kind != KIND_ADOPTED {
+            return Ok(kind);
+        }
+        let (extent, kind, content) = Extent::read(payload).ok_or_else(|| damaged(offset, "it refers to nothing"))?;
+        payload.drain(..payload.len() - content.len());
+        let journal = parent(&self.path);
+        open.adopted.append(disk, journal, &extent, payload).map_err(|unreadable| {
+            let path = adopted::path_of(journal, extent.file);
+            match unreadable {
+                Unreadable::Damaged(what) => SpoolFault::Damaged { path, offset: extent.offset, lsn, what },
+                Unreadable::Disk(error) => disk_fault("read", &path)(error),
+            }
+        })?;
         Ok(kind)
     }
 }
+
 /// What is wrong with bytes that the disk cannot give back; `None` when it may give them back another time.
 pub(super) fn unreadable(error: &io::Error) -> Option<&'static str> {
     /// `EIO` of Linux: a medium error, which has no kind of its own.

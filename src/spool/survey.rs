@@ -5,11 +5,13 @@
 //! the LSNs. Zeros behind the last frame of a segment are room for more. What is behind the last frame that is known
 //! to be durable was never acknowledged: a torn tail, or one that is being written.
 
+use super::adopted::{Extent, KIND_ADOPTED, OpenAdopted, Unreadable, path_of};
 use super::frame::{self, BadFrame, Frame};
 use super::segment::{self, HEADER_BYTES, first_lsn_of, segment_path};
 use super::{SpoolFault, StoreId, disk_fault, lost};
 use crate::disk::{Disk, DiskRead, Kind};
 use crate::domain::ids::Lsn;
+use std::borrow::Cow;
 use std::io::{Read, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -153,7 +155,9 @@ pub fn survey(
     let files = entries.into_iter().filter(|entry| entry.stat.kind == Kind::File);
     let files: Vec<_> = files.filter_map(|entry| first_lsn_of(&entry.path).map(|first| (first, entry.path))).collect();
     let next = files.first().map_or(Lsn(known.freed.0.max(1)), |(first, _)| *first);
-    let mut walk = Walk { survey: Survey::default(), next, link: None, stated: known.durable, tail: None, visit };
+    let (survey, adopted) = (Survey::default(), OpenAdopted::default());
+    let stated = known.durable;
+    let mut walk = Walk { disk, dir, adopted, survey, next, link: None, stated, tail: None, visit };
     if known.freed.0 > 0 && next > known.freed {
         walk.lost(&segment_path(dir, known.freed), known.freed, none(next).1, MISSING);
     }
@@ -185,6 +189,9 @@ struct Tail {
 }
 
 struct Walk<'v> {
+    disk: &'v dyn Disk,
+    dir: &'v Path,
+    adopted: OpenAdopted,
     survey: Survey,
     /// The frame that comes next.
     next: Lsn,
@@ -264,17 +271,16 @@ impl Walk<'_> {
                 self.damage(path, place, none(first), BAD_HEADER);
             }
         }
-        self.frames(path, bytes);
-        Ok(())
+        self.frames(path, bytes)
     }
 
-    fn frames(&mut self, path: &Path, bytes: &[u8]) {
+    fn frames(&mut self, path: &Path, bytes: &[u8]) -> Result<(), SpoolFault> {
         let mut at = bytes.len().min(usize::try_from(HEADER_BYTES).unwrap_or(usize::MAX));
         loop {
             let rest = bytes.get(at..).unwrap_or_default();
             let bad = match frame::read(rest) {
                 Ok((frame, crc)) if frame.lsn == self.next => {
-                    at += self.frame(path, &frame, crc, at as u64);
+                    at += self.frame(path, &frame, crc, at as u64)?;
                     continue;
                 }
                 Ok(_) => BadFrame::Magic,
@@ -283,7 +289,7 @@ impl Walk<'_> {
             let what = rest.iter().any(|byte| *byte != 0).then_some(bad.what());
             let Some((skipped, lsn)) = what.and_then(|_| next_frame(rest, self.next, self.link)) else {
                 self.tail = Some(Tail { offset: at as u64, bytes: rest.len() as u64, what });
-                return;
+                return Ok(());
             };
             self.damage(path, (at as u64, skipped as u64), (self.next, none(lsn).1), bad.what());
             (self.next, self.link) = (lsn, None);
@@ -292,7 +298,7 @@ impl Walk<'_> {
     }
 
     /// Takes a good frame and returns its length.
-    fn frame(&mut self, path: &Path, frame: &Frame<'_>, crc: u32, offset: u64) -> usize {
+    fn frame(&mut self, path: &Path, frame: &Frame<'_>, crc: u32, offset: u64) -> Result<usize, SpoolFault> {
         let bytes = frame::frame_bytes(frame.payload.len());
         if self.link.is_none() {
             let behind = |damage: &&mut Damage| damage.link.is_none() && damage.last.next() == frame.lsn;
@@ -302,13 +308,36 @@ impl Walk<'_> {
             self.contradiction();
         }
         let link = lost::link(frame, crc);
-        if let Some(segment) = self.survey.segments.last_mut() {
-            segment.frames.push(FoundFrame { lsn: frame.lsn, offset, bytes, link });
+        match self.content(frame)? {
+            Ok((kind, payload)) => {
+                if let Some(segment) = self.survey.segments.last_mut() {
+                    segment.frames.push(FoundFrame { lsn: frame.lsn, offset, bytes, link });
+                }
+                (self.visit)(&Frame { kind, payload: &payload, ..*frame });
+            }
+            Err(what) => {
+                self.damage(path, (offset, bytes), (frame.lsn, frame.lsn), what);
+                self.survey.damage.iter_mut().last().into_iter().for_each(|damage| damage.link = Some(link));
+            }
         }
-        (self.visit)(frame);
         self.stated = self.stated.max(frame.durable);
         (self.next, self.link) = (frame.lsn.next(), Some(link));
-        usize::try_from(bytes).unwrap_or(usize::MAX)
+        Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
+    }
+
+    /// The kind and the content of a frame, with what it refers to; or what is wrong with that.
+    #[expect(clippy::type_complexity, reason = "two ways to fail, and what comes out")]
+    fn content<'f>(&mut self, frame: &Frame<'f>) -> Result<Result<(u8, Cow<'f, [u8]>), &'static str>, SpoolFault> {
+        if frame.kind != KIND_ADOPTED {
+            return Ok(Ok((frame.kind, Cow::Borrowed(frame.payload))));
+        }
+        let Some((extent, kind, content)) = Extent::read(frame.payload) else { return Ok(Err("it refers to nothing")) };
+        let mut whole = content.to_vec();
+        match self.adopted.append(self.disk, self.dir, &extent, &mut whole) {
+            Ok(()) => Ok(Ok((kind, Cow::Owned(whole)))),
+            Err(Unreadable::Damaged(what)) => Ok(Err(what)),
+            Err(Unreadable::Disk(error)) => Err(disk_fault("read", &path_of(self.dir, extent.file))(error)),
+        }
     }
 
     fn end(&mut self, dir: &Path) {

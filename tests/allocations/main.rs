@@ -130,6 +130,7 @@ fn noting_records_costs_allocations_for_hours_alone() {
         head: Vec::new(),
         block,
         rejects: Vec::new(),
+        lines: None,
     };
     let mut feed = FeedHours::new(FeedRouter::new(vec![(i64::MIN, Arc::new(feed()))], None));
     let (mut lsn, mut hours) = (0, 0);

@@ -47,7 +47,7 @@ fn small_disk(site: &Site) -> SmallDisk {
 }
 
 fn world_on(disk: &SmallDisk, clock: Arc<dyn Clock>) -> World {
-    let limits = SpoolLimits { segment_bytes_max: 600 };
+    let limits = SpoolLimits { segment_bytes_max: 600, ..SpoolLimits::default() };
     World { limits, ..World::new(Arc::new(disk.clone()), clock, Arc::new(Silent)) }
 }
 

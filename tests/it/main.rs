@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and its names are its documentation"
 )]
 
+mod adoption;
 mod answers;
 mod cli_reports;
 mod clock_jumps;

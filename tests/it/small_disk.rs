@@ -146,6 +146,18 @@ impl Disk for SmallDisk {
         }
         Ok(())
     }
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.counts(to) {
+            self.account().count(to)?;
+        }
+        if self.account().is_elsewhere(from) {
+            return Err(io::ErrorKind::CrossesDevices.into());
+        }
+        RealDisk.link(from, to)
+    }
+    fn sync_file(&self, path: &Path, _point: SyncPoint) -> io::Result<()> {
+        if self.counts(path) { self.sync() } else { Ok(()) }
+    }
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.account().files.remove(path);
         RealDisk.remove(path)

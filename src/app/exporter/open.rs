@@ -15,11 +15,12 @@ use crate::archive::Archive;
 use crate::deliver::StoreMark;
 use crate::domain::ids::Lsn;
 use crate::domain::time::UtcTime;
+use crate::format::decode::frames::FrameReader;
 use crate::intake::Source;
-use crate::intake::files::FileSource;
+use crate::intake::files::{Adoption, FileSource};
 use crate::intake::stdin::StdinSource;
 use crate::ledger::intake::{IntakeEntry, QuarantineRow};
-use crate::record::Accepted;
+use crate::record::accepted::lines::InputReading;
 use crate::seal::draft::Drafts;
 use crate::spool::lost::{KIND_LOST, LostFrames};
 use crate::spool::{OpenSegment, SpoolLimits};
@@ -39,7 +40,8 @@ impl Exporter {
         to_the_end: bool,
     ) -> Result<Self, ExporterFault> {
         // Only whole segments are freed: several of them must fit into what the spool may hold.
-        let limits = SpoolLimits { segment_bytes_max: world.limits.segment_bytes_max.min(config.spool_max / 8) };
+        let segment_bytes_max = world.limits.segment_bytes_max.min(config.spool_max / 8);
+        let limits = SpoolLimits { segment_bytes_max, ..world.limits };
         let Store { id, mut ledger, spool, log, ledger_differs, is_fresh, lock } =
             Store::open(&world.disk, &config.state, limits, &Beside::of(&config))?;
         let watch = ClockWatch::start(&ledger, world.clock.as_ref(), config.clock_jump_max)?;
@@ -121,7 +123,7 @@ impl Exporter {
     /// Notes every frame of the spool again; the ledger is told what it has not been told.
     fn read_spool(&mut self) -> Result<(), ExporterFault> {
         let (mut open, mut payload) = (OpenSegment::default(), Vec::new());
-        let mut untold = IntakeEntry::default();
+        let (mut untold, mut frames) = (IntakeEntry::default(), FrameReader::default());
         let durable = self.spool.durable();
         // Of a feed without any count nothing has been told: it was added after these frames were written.
         let mut added = Vec::new();
@@ -136,7 +138,7 @@ impl Exporter {
                 self.lost.extend(LostFrames::read(&payload).filter(|lost| self.lost.last() != Some(lost)));
                 continue;
             }
-            let accepted = Accepted::read(kind, &payload)?;
+            let accepted = frames.read(kind, &payload)?;
             let mut entry = IntakeEntry::default();
             intake::note(&mut self.feeds, &accepted, lsn, &mut entry);
             if lsn > self.applied {
@@ -189,8 +191,14 @@ fn open_sources(
         let (id, dialect, read) = (source.id.clone(), source.format.dialect.clone(), Arc::clone(&source.read));
         match &source.kind {
             SourceKind::Files(rules) => {
+                let (format, text) = (source.format.name.clone(), source.format.text.clone());
+                let adoption = Adoption {
+                    journal: config.state.join("journal"),
+                    bytes_min: world.limits.adopted_bytes_min,
+                    reading: Arc::new(InputReading { format, text, head: Vec::new() }),
+                };
                 let source = FileSource::new(id, rules.clone(), dialect, read);
-                sources.push(Box::new(source.reading_ahead(world.threads)));
+                sources.push(Box::new(source.reading_ahead(world.threads).adopting(adoption)));
             }
             SourceKind::Stdin => {
                 let reader = input.take().unwrap_or_else(|| Box::new(std::io::empty()));

@@ -7,6 +7,7 @@ use crate::domain::ids::{FeedId, Lsn, SourceId};
 use crate::domain::period::{Partition, Zone};
 use crate::domain::time::UtcTime;
 use crate::feed::pending::{Destination, FeedHours};
+use crate::format::decode::frames::FrameReader;
 use crate::record::{Accepted, AcceptedBatch, FieldKind, Origin, Record};
 use crate::spool::frame::Frame;
 use crate::spool::survey::Damage;
@@ -37,11 +38,12 @@ pub fn export(
 ) -> Result<Vec<Damage>, ExporterFault> {
     let mut feeds = journal.feeds()?;
     let mut feed = wanted.feed.as_ref().and_then(|id| feeds.iter_mut().find(|feed| feed.id() == id));
+    let mut frames = FrameReader::default();
     let found = journal.walk(&mut |frame| {
         if wanted.lsns.as_ref().is_some_and(|lsns| !lsns.contains(&frame.lsn.0)) {
             return;
         }
-        let Ok(Accepted::Batch(batch)) = Accepted::read(frame.kind, frame.payload) else { return };
+        let Ok(Accepted::Batch(batch)) = frames.read(frame.kind, frame.payload) else { return };
         if wanted.source.as_ref().is_none_or(|source| source.as_str() == batch.source) {
             records(frame, &batch, feed.as_deref_mut(), wanted.content, write);
         }

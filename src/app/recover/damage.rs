@@ -12,6 +12,7 @@ use crate::app::store;
 use crate::domain::ids::Lsn;
 use crate::domain::time::UtcTime;
 use crate::feed::pending::FeedHours;
+use crate::format::decode::frames::FrameReader;
 use crate::ledger::Ledger;
 use crate::record::Accepted;
 use crate::spool::frame::Frame;
@@ -137,12 +138,12 @@ impl Recovery<'_> {
     fn open_hours(&self, ledger: &Ledger, found: &FoundJournal) -> Result<(Vec<FeedHours>, UtcTime), RecoverFault> {
         let known = self.config.feeds().map(|definition| feeds::known(ledger, definition, found.first));
         let mut feeds = known.collect::<Result<Vec<_>, _>>()?;
-        let mut latest = None;
+        let (mut latest, mut frames) = (None, FrameReader::default());
         survey(self.disk(), &found.dir, self.id, found.known, &mut |frame| {
             if frame.kind == KIND_LOST {
                 return;
             }
-            match Accepted::read(frame.kind, frame.payload) {
+            match frames.read(frame.kind, frame.payload) {
                 Ok(Accepted::Batch(batch)) => {
                     latest = latest.max(Some(batch.accepted_at));
                     for feed in feeds.iter_mut().filter(|feed| feed.takes(&batch)) {

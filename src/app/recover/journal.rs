@@ -132,5 +132,6 @@ fn empty_frame(now: UtcTime) -> AcceptedBatch {
         head: Vec::new(),
         block: RecordBlock::new(Arc::default()),
         rejects: Vec::new(),
+        lines: None,
     }
 }

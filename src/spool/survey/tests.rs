@@ -37,7 +37,7 @@ impl Journal {
     }
 
     fn open(&self, durable: u64) -> Result<Spool, SpoolFault> {
-        let limits = SpoolLimits { segment_bytes_max: 700 };
+        let limits = SpoolLimits { segment_bytes_max: 700, ..SpoolLimits::default() };
         Spool::open(Arc::new(RealDisk), &self.dir(), STORE, limits, Lsn(durable))
     }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 const STORE: StoreId = StoreId([7; 16]);
-const SMALL: SpoolLimits = SpoolLimits { segment_bytes_max: 300 };
+const SMALL: SpoolLimits = SpoolLimits { segment_bytes_max: 300, adopted_bytes_min: 0 };
 
 /// The machine's disk, which can be made to fail.
 #[derive(Default)]

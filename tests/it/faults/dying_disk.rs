@@ -89,6 +89,14 @@ impl Disk for DyingDisk {
         self.act()?;
         RealDisk.rename(from, to)
     }
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.act()?;
+        RealDisk.link(from, to)
+    }
+    fn sync_file(&self, path: &Path, point: SyncPoint) -> io::Result<()> {
+        self.act()?;
+        RealDisk.sync_file(path, point)
+    }
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.act()?;
         RealDisk.remove(path)

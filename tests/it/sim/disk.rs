@@ -270,7 +270,8 @@ impl SimDisk {
             .collect()
     }
 
-    /// Turns over one durable bit in a file below one of these; the name of the file.
+    /// Turns over one durable bit in a file below one of these; the name of the file. What still lies in the sender's
+    /// directory, too, is spared: input that is damaged before it is accepted is no promise of ours.
     pub fn flip_a_bit(&self, below: &[&str]) -> Option<String> {
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -278,7 +279,9 @@ impl SimDisk {
             let itself = state.names.get(dir).map(|node| ((*dir).to_owned(), node));
             itself.into_iter().chain(state.names.below(dir).map(|(name, node)| (name.clone(), node)))
         });
-        let files: Vec<(String, usize)> = named.filter(|(_, node)| state.nodes[*node].pages.is_some()).collect();
+        let is_file = |node: usize| state.nodes[node].pages.is_some();
+        let is_input = |node: usize| state.names.below("in").any(|(_, known)| known == node);
+        let files: Vec<(String, usize)> = named.filter(|(_, node)| is_file(*node) && !is_input(*node)).collect();
         let (name, node) = files.get(state.random.usize(..files.len().max(1)))?.clone();
         state.nodes[node].pages.as_mut().expect("a file").flip(&mut state.random).then_some(name)
     }
@@ -392,6 +395,39 @@ impl Disk for SimDisk {
         let moment = state.operations;
         state.names.change(moment, Some(&from), Some((&to, node)));
         Ok(())
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.lock();
+        let (from, to) = (state.name(from), state.name(to));
+        state.act(Act::Grow, &format!("link {from} {to}"), 0).1?;
+        let node = state.file(&from)?;
+        state.directory(parent(&to))?;
+        if state.device(&from) != state.device(&to) {
+            return Err(io::ErrorKind::CrossesDevices.into());
+        }
+        if state.names.get(&to).is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let moment = state.operations;
+        state.names.change(moment, None, Some((&to, node)));
+        Ok(())
+    }
+
+    fn sync_file(&self, path: &Path, point: SyncPoint) -> io::Result<()> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let name = state.name(path);
+        let said = state.act(Act::Sync(point), &name, 0).1;
+        let node = state.file(&name)?;
+        let pages = state.nodes[node].pages.as_mut().expect("a file");
+        match &said {
+            Ok(()) if state.habits.left_out == Some(point) => {}
+            Ok(()) => pages.sync(),
+            Err(_) if state.is_off => {}
+            Err(_) => pages.fail_sync(&mut state.random),
+        }
+        said
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -59,6 +59,8 @@ pub struct Setup {
     pub disturbances: VecDeque<Disturbance>,
     /// Power cuts while no program runs.
     pub idle_cuts: bool,
+    /// The journal keeps input files from this size on instead of copying them.
+    pub adopted_bytes_min: u64,
     /// Bits turn over at power cuts, in files below these.
     pub flips_below: &'static [&'static str],
 }
@@ -74,6 +76,7 @@ impl Setup {
             picks_up: false,
             disturbances: VecDeque::new(),
             idle_cuts: false,
+            adopted_bytes_min: u64::MAX,
             flips_below: &[],
         }
     }
@@ -243,6 +246,7 @@ impl Run<'_> {
         let progress: Arc<dyn Progress> = Arc::clone(&self.told) as Arc<dyn Progress>;
         let mut world = World::new(Arc::new(self.disk.clone()), Arc::new(StandingClock(self.now)), progress);
         world.limits.segment_bytes_max = SEGMENT_BYTES;
+        world.limits.adopted_bytes_min = self.setup.adopted_bytes_min;
         let config = self.place.config(self.setup.temporary);
         Exporter::open(config, &world, None, true)
     }

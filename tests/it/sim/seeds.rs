@@ -37,6 +37,7 @@ impl Setup {
             picks_up: !is_strict && random.bool(),
             disturbances,
             idle_cuts: random.bool(),
+            adopted_bytes_min: if random.bool() { 1 } else { u64::MAX },
             flips_below: &[],
         }
     }
