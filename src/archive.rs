@@ -5,12 +5,11 @@
 
 pub mod log;
 
-mod ahead;
 mod proved;
 
-use ahead::ReadAhead;
 use proved::Proved;
 
+use crate::disk::ahead::ReadAhead;
 use crate::disk::{Disk, DiskRead, SyncPoint, free_name, parent, read_piece};
 use crate::domain::ids::{FeedId, FileName, Sha256Digest};
 use crate::domain::period::Partition;

@@ -175,6 +175,10 @@ impl TimeParser {
 
     fn parse_anew(&mut self, bytes: &[u8]) -> Result<UtcTime, TimeFault> {
         let at = self.layout.parse_with(bytes, &mut self.clock)?;
+        if matches!(self.layout.0, Kind::Epoch(_)) {
+            // Counted as quickly as compared.
+            return Ok(at);
+        }
         let (text, length, last) = &mut self.last;
         if let Some(text) = text.get_mut(..bytes.len()) {
             text.copy_from_slice(bytes);
@@ -184,26 +188,51 @@ impl TimeParser {
     }
 }
 
-/// A layout with its zone and a memory of the zone's offset in the last hour, for writing.
+/// A layout with its zone and a memory of the last minute, for writing: of times one after the other most differ in their
+/// seconds alone.
 #[derive(Debug, Clone)]
 pub struct TimeWriter {
     layout: TimeLayout,
     zone: Zone,
     offsets: OffsetCache,
     dates: DateCache,
+    /// Where the seconds stand in a text, when nothing else changes within a minute.
+    second_at: Option<usize>,
+    /// The last minute of the zone's clock since 1970 and its offset, and their text.
+    minute: Option<(i64, i32)>,
+    text: Vec<u8>,
 }
 
 impl TimeWriter {
     /// A writer of `layout` in `zone`.
     #[must_use]
-    pub const fn new(layout: TimeLayout, zone: Zone) -> Self {
-        Self { layout, zone, offsets: OffsetCache::new(), dates: DateCache::new() }
+    pub fn new(layout: TimeLayout, zone: Zone) -> Self {
+        let second_at = match &layout.0 {
+            Kind::Numeric(steps) => numeric::second_at(steps),
+            Kind::Rfc3339 | Kind::Epoch(_) | Kind::Julian | Kind::Chrono(_) => None,
+        };
+        let (offsets, dates) = (OffsetCache::new(), DateCache::new());
+        Self { layout, zone, offsets, dates, second_at, minute: None, text: Vec::new() }
     }
 
     /// Appends `at`.
     pub fn write(&mut self, at: UtcTime, out: &mut Vec<u8>) {
         let offset = if self.layout.needs_offset() { self.offsets.offset_at(self.zone, at.seconds()) } else { 0 };
-        self.layout.write_at_offset(at, self.zone, (offset, &mut self.dates), out);
+        let local = at.seconds() + i64::from(offset);
+        let (minute, second) = (local.div_euclid(60), local.rem_euclid(60));
+        match self.second_at {
+            Some(second_at) if self.minute == Some((minute, offset)) => {
+                if let Some(place) = self.text.get_mut(second_at..second_at + 2) {
+                    place.copy_from_slice(&numeric::two_digits(second.unsigned_abs()));
+                }
+            }
+            Some(_) | None => {
+                self.text.clear();
+                self.layout.write_at_offset(at, self.zone, (offset, &mut self.dates), &mut self.text);
+                self.minute = Some((minute, offset));
+            }
+        }
+        out.extend_from_slice(&self.text);
     }
 }
 
@@ -475,6 +504,26 @@ mod tests {
                 let plain = layout.parse(&text, zone(name), Ambiguous::Reject);
                 assert_eq!(remembering.parse(&text), plain, "{name} {step}");
                 assert!(plain == Ok(at) || plain == Err(TimeFault::ShownTwice), "{name} {step} {plain:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn times_in_a_row_are_written_as_each_by_itself() {
+        let layouts =
+            ["%Y%m%d%H%M%S", "%S %H:%M %d.%m.%Y", "%H:%M:%S%z", "%H%M%S%.3f", "%H:%M", "%S%S", "rfc3339", "epoch_s"];
+        // Clocks of Monrovia were 44 minutes and 30 seconds behind until 1972, those of Lord Howe move by half an hour.
+        let zones = ["UTC", "Africa/Monrovia", "Australia/Lord_Howe", "Asia/Kathmandu"];
+        for (layout, name) in layouts.iter().flat_map(|layout| zones.map(|name| (layout, name))) {
+            let layout = TimeLayout::compile(layout).expect("layout");
+            let mut writer = TimeWriter::new(layout.clone(), zone(name));
+            let changes = [63_593_069, -2_208_988_800, 1_728_142_200, 1_712_415_600];
+            for second in changes.into_iter().flat_map(|change| (-150..150i64).map(move |step| change + step * 7)) {
+                let at = UtcTime::from_nanos(second * 1_000_000_000 + second.rem_euclid(3) * 1_000_000);
+                let (mut text, mut again) = (b"|".to_vec(), b"|".to_vec());
+                layout.write(at, zone(name), &mut text);
+                writer.write(at, &mut again);
+                assert_eq!(text, again, "{name} {second}");
             }
         }
     }

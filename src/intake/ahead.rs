@@ -30,7 +30,8 @@ impl Reading {
     ///
     /// # Errors
     /// The system starts no thread.
-    pub fn ahead(mut input: OpenInput, source: SourceId) -> io::Result<Self> {
+    pub fn ahead(input: OpenInput, source: SourceId) -> io::Result<Self> {
+        let mut input = input.reading_ahead()?;
         let (give, pieces) = sync_channel(PIECES_AHEAD);
         let read_all = move || {
             loop {

@@ -1,6 +1,7 @@
 //! One input on its way through a decoder: bytes in pieces of 256 KiB, batches out, with the position behind each.
 
 use super::ReadPosition;
+use crate::disk::ahead::ReadAhead;
 use crate::domain::ids::{FileKey, Sha256Digest, SourceId};
 use crate::domain::time::UtcTime;
 use crate::format::decode::spec::ReadSpec;
@@ -111,6 +112,15 @@ impl OpenInput {
             input.skip_to(resume)?;
         }
         Ok(input)
+    }
+
+    /// Reads, decompresses and hashes the rest of the input in a thread of its own.
+    ///
+    /// # Errors
+    /// The system starts no thread.
+    pub fn reading_ahead(mut self) -> io::Result<Self> {
+        self.reader = Box::new(ReadAhead::new(self.reader)?);
+        Ok(self)
     }
 
     /// The journal keeps the bytes of this input as `file`: what is handed out says how they become records again.

@@ -248,7 +248,7 @@ pub(super) struct TimePlan {
 }
 
 impl TimePlan {
-    pub const fn new(field: usize, layout: TimeLayout, zone: Zone) -> Self {
+    pub fn new(field: usize, layout: TimeLayout, zone: Zone) -> Self {
         Self { field, writer: TimeWriter::new(layout, zone), last: None, text: Vec::new(), length: 0 }
     }
 

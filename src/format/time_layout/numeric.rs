@@ -73,6 +73,27 @@ fn fixed_step(fixed: &Fixed) -> Option<Step> {
     }
 }
 
+/// Where the seconds begin in a text of these steps; `None` when they are not shown once, or parts of them are.
+pub(super) fn second_at(steps: &[Step]) -> Option<usize> {
+    let mut at = 0;
+    let mut found = None;
+    for step in steps {
+        at += match step {
+            Step::Literal(_) => 1,
+            Step::Second if found.is_some() => return None,
+            Step::Second => {
+                found = Some(at);
+                2
+            }
+            Step::Month | Step::Day | Step::Hour | Step::Minute => 2,
+            Step::Year => 4,
+            Step::Offset { colon } => 5 + usize::from(*colon),
+            Step::Fraction { .. } | Step::AnyFraction => return None,
+        };
+    }
+    found
+}
+
 /// Reads what a clock shows; the whole of `bytes` must follow the layout.
 pub(super) fn parse(steps: &[Step], bytes: &[u8]) -> Result<ClockReading, TimeFault> {
     let mut reading = ClockReading::default();
@@ -184,6 +205,13 @@ pub(super) fn push_digits(number: u32, width: u32, out: &mut Vec<u8>) {
             }
         }
     }
+}
+
+/// The last two digits of a number.
+#[inline]
+pub(super) fn two_digits(number: u64) -> [u8; 2] {
+    let number = u32::try_from(number % 100).unwrap_or(0);
+    [digit(number / 10), digit(number)]
 }
 
 /// The last digit of a number.

@@ -1,5 +1,5 @@
-//! Reading in a thread of its own: while what was read is on its way to a server, the next piece is read and proved. A
-//! server on a fast network takes bytes as fast as one processor hashes them.
+//! Reading in a thread of its own: while what was read is on its way to a server or through a decoder, the next piece is
+//! read and hashed. A server on a fast network takes bytes as fast as one processor hashes them.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
