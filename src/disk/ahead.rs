@@ -63,15 +63,28 @@ fn fill(inner: &mut impl Read, piece: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
+impl ReadAhead {
+    /// Takes the next piece in exchange for one that is used. An empty one is the end.
+    ///
+    /// # Errors
+    /// What the reader says; after it nothing more is read.
+    pub fn next_piece(&mut self, used: Vec<u8>) -> io::Result<Vec<u8>> {
+        if self.is_ended {
+            return Ok(Vec::new());
+        }
+        let next = self.pieces.recv().map_err(|_| io::Error::other("its reader has ended"))?;
+        self.is_ended = next.as_ref().map_or(true, Vec::is_empty);
+        drop(self.used.try_send(used));
+        next
+    }
+}
+
 impl Read for ReadAhead {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.taken == self.piece.len() && !self.is_ended {
-            let next = self.pieces.recv().map_err(|_| io::Error::other("its reader has ended"))?;
-            // After an error nothing more is read.
-            self.is_ended = next.as_ref().map_or(true, Vec::is_empty);
-            let used = std::mem::replace(&mut self.piece, next?);
-            drop(self.used.try_send(used));
+        if self.taken == self.piece.len() {
+            let used = std::mem::take(&mut self.piece);
             self.taken = 0;
+            self.piece = self.next_piece(used)?;
         }
         let rest = self.piece.get(self.taken..).unwrap_or_default();
         let count = rest.len().min(buffer.len());
@@ -125,6 +138,17 @@ mod tests {
             assert_eq!(ahead.read_to_end(&mut got).expect("bytes"), length);
             assert!(got == expected);
             assert_eq!(ahead.read(&mut [0; 9]).expect("the end stays"), 0);
+            let (mut pieces, mut piece): (Vec<u8>, Vec<u8>) = Default::default();
+            let mut ahead = ReadAhead::new(steps(length, false)).expect("a thread");
+            loop {
+                piece = ahead.next_piece(piece).expect("a piece");
+                pieces.extend_from_slice(&piece);
+                if piece.is_empty() {
+                    break;
+                }
+            }
+            assert!(pieces == expected);
+            assert!(ahead.next_piece(piece).expect("the end stays").is_empty());
             let mut got = Vec::new();
             let error = ReadAhead::new(steps(length, true)).expect("a thread").read_to_end(&mut got);
             assert_eq!(error.expect_err("as the reader").kind(), io::ErrorKind::InvalidData);

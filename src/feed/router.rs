@@ -64,6 +64,7 @@ type CompiledVersion = Result<Compiled, RouterFault>;
 struct Compiled {
     filter: Option<Filter>,
     hour_by: usize,
+    /// Of the record before.
     last: Partition,
 }
 
@@ -138,7 +139,31 @@ impl FeedRouter {
     }
 
     /// What the feed does with a record of the prepared schema that was accepted at `accepted_at`.
+    #[inline]
     pub fn route(&mut self, record: Record<'_>, accepted_at: UtcTime) -> Route {
+        match self.route_like_the_last(record, accepted_at) {
+            Some((partition, at)) => Route::Accepted(partition, at),
+            None => self.route_anew(record, accepted_at),
+        }
+    }
+
+    /// The hour of the last record and the time of this one, where that is all there is to say: its feed takes every
+    /// record of that hour, and always did.
+    #[inline]
+    fn route_like_the_last(&self, record: Record<'_>, accepted_at: UtcTime) -> Option<(Partition, UtcTime)> {
+        let ([(_, definition)], Some((_, compiled))) = (self.versions.as_slice(), &self.compiled) else { return None };
+        let [Ok(plan)] = compiled.as_slice() else { return None };
+        let at = record.time(plan.hour_by)?;
+        let is_plain = plan.filter.is_none()
+            && plan.last.contains(at)
+            && self.starts_at().is_none_or(|start| at >= start)
+            && definition.ends_at.is_none_or(|end| at < end)
+            && at <= accepted_at.after(definition.ahead_max)
+            && (definition.starts_at.is_some() || at >= accepted_at.before(definition.behind_max));
+        is_plain.then_some((plan.last, at))
+    }
+
+    fn route_anew(&mut self, record: Record<'_>, accepted_at: UtcTime) -> Route {
         let starts_at = self.starts_at;
         let Some((_, compiled)) = &mut self.compiled else { return Route::Filtered(None) };
         let mut unfit: Option<(i64, &RouterFault)> = None;

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
 /// Pieces that are decoded and not taken yet: as many as are decoded while a group is synced.
-const PIECES_AHEAD: usize = 16;
+const PIECES_AHEAD: usize = 8;
 
 /// An input that is being read, here or ahead.
 pub enum Reading {

@@ -38,7 +38,7 @@ pub struct InputFormat<'a> {
 /// An input that is being read.
 pub struct OpenInput {
     name: String,
-    reader: Box<dyn Read + Send>,
+    reader: Reader,
     hash: RunningHash,
     decoder: Decoder,
     decoded: Decoded,
@@ -57,6 +57,12 @@ pub struct OpenInput {
     adopted: Option<Adopted>,
     /// Of the bytes up to `before`.
     before_crc: u32,
+}
+
+/// Where bytes come from.
+enum Reader {
+    Here(Box<dyn Read + Send>),
+    Ahead(ReadAhead),
 }
 
 /// An input that the journal keeps.
@@ -93,7 +99,7 @@ impl OpenInput {
         let reader = decompressed(Box::new(HashingReader { inner: reader, hash: hash.clone() }))?;
         let mut input = Self {
             name: format.name.to_owned(),
-            reader,
+            reader: Reader::Here(reader),
             hash,
             decoder: Decoder::new(format.dialect, format.read),
             decoded: Decoded::new(format.read.schema()),
@@ -119,7 +125,9 @@ impl OpenInput {
     /// # Errors
     /// The system starts no thread.
     pub fn reading_ahead(mut self) -> io::Result<Self> {
-        self.reader = Box::new(ReadAhead::new(self.reader)?);
+        if let Reader::Here(reader) = self.reader {
+            self.reader = Reader::Ahead(ReadAhead::new(reader)?);
+        }
         Ok(self)
     }
 
@@ -165,11 +173,18 @@ impl OpenInput {
     }
 
     fn read_piece(&mut self) -> io::Result<()> {
+        let reader = match &mut self.reader {
+            Reader::Here(reader) => reader,
+            Reader::Ahead(ahead) => {
+                self.piece = ahead.next_piece(std::mem::take(&mut self.piece))?;
+                return Ok(());
+            }
+        };
         self.piece.clear();
         let limit = PIECE_BYTES as u64;
         // One call may give less: a pipe, a log that grows. What is there goes on at once.
         while self.piece.is_empty() {
-            let mut chunk = (&mut self.reader).take(limit);
+            let mut chunk = reader.take(limit);
             if chunk.read_to_end(&mut self.piece)? == 0 {
                 return Ok(());
             }
@@ -188,8 +203,9 @@ impl OpenInput {
             let has_more = !self.decoded.block.is_empty();
             return Ok(if has_more { self.hand_out(source, now, false) } else { Piece::End });
         }
-        let piece = std::mem::take(&mut self.piece);
-        let piece = self.push(&piece, source, now);
+        let bytes = std::mem::take(&mut self.piece);
+        let piece = self.push(&bytes, source, now);
+        self.piece = bytes;
         Ok(piece)
     }
 

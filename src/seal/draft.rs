@@ -32,7 +32,7 @@ const OPEN_FILES: usize = 128;
 /// A draft with more records than this that cannot be rendered is given up: it holds each of them.
 const REJECTS: usize = 1000;
 /// Batches on their way to a thread: as many as are rendered while a group is synced.
-const BATCHES_AHEAD: usize = 16;
+const BATCHES_AHEAD: usize = 8;
 /// Threads that write drafts.
 const WORKERS: usize = 2;
 

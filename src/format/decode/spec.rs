@@ -1,6 +1,6 @@
 //! The table `[read]` of a format file: which columns become which fields.
 
-use super::value::{ValueKind, ValueReader};
+use super::value::{ValueKind, ValueReader, ValueRules};
 use crate::document::{Placed, Severity, Table, Value, nearest};
 use crate::domain::period::Zone;
 use crate::format::dialect::{Dialect, FormatKind};
@@ -232,13 +232,12 @@ fn read_field(
         }
     };
     let (kind, unit) = read_kind(defaults, table);
-    let value = ValueReader {
-        name: name.value,
-        kind,
+    let rules = ValueRules {
         required: table.bool("required").is_some_and(|required| required.value),
         trim: table.bool("trim").is_some_and(|trim| trim.value),
         null: table.text("null").map(|null| null.value),
     };
+    let value = ValueReader::new(name.value, kind, rules);
     Some((FieldSpec { source: source?, value }, unit))
 }
 

@@ -10,6 +10,14 @@ use std::fmt;
 pub(super) struct ValueReader {
     pub(super) name: String,
     pub(super) kind: ValueKind,
+    rules: ValueRules,
+    /// Every text is its own value.
+    takes_anything: bool,
+}
+
+/// What holds for the text of a field, whatever it is.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ValueRules {
     /// An empty value makes the record undecodable.
     pub(super) required: bool,
     /// White space around the text is no part of it.
@@ -80,6 +88,12 @@ enum Content<'t> {
 }
 
 impl ValueReader {
+    pub(super) fn new(name: String, kind: ValueKind, rules: ValueRules) -> Self {
+        let has_rules = rules.required || rules.trim || rules.null.is_some();
+        let takes_anything = matches!(kind, ValueKind::Text) && !has_rules;
+        Self { name, kind, rules, takes_anything }
+    }
+
     /// Appends the value as the next field of the record under construction.
     pub(super) fn push(&mut self, text: &[u8], block: &mut RecordBlock) -> Result<(), ValueFault> {
         match self.read(text)? {
@@ -94,14 +108,19 @@ impl ValueReader {
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "a block holds less than 4 GiB")]
     pub(super) fn place(&mut self, text: &[u8], start: u32, block: &mut RecordBlock) -> Result<(), ValueFault> {
-        if self.is_taken_as_it_is() {
+        if self.takes_anything {
             block.push_place(start..start + text.len() as u32);
             return Ok(());
         }
+        self.place_checked(text, start, block)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "a block holds less than 4 GiB")]
+    fn place_checked(&mut self, text: &[u8], start: u32, block: &mut RecordBlock) -> Result<(), ValueFault> {
         match self.read(text)? {
             Content::Nothing => block.push_place(start..start),
             Content::Text(content) => {
-                let skipped = if self.trim { text.len() - text.trim_ascii_start().len() } else { 0 };
+                let skipped = if self.rules.trim { text.len() - text.trim_ascii_start().len() } else { 0 };
                 let start = start + skipped as u32;
                 block.push_place(start..start + content.len() as u32);
             }
@@ -110,16 +129,10 @@ impl ValueReader {
         Ok(())
     }
 
-    /// Whatever the text is.
-    #[inline]
-    const fn is_taken_as_it_is(&self) -> bool {
-        matches!(self.kind, ValueKind::Text) && !self.required && !self.trim && self.null.is_none()
-    }
-
     fn read<'t>(&mut self, text: &'t [u8]) -> Result<Content<'t>, ValueFault> {
-        let text = if self.trim { text.trim_ascii() } else { text };
-        if text.is_empty() || self.null.as_ref().is_some_and(|null| null.as_bytes() == text) {
-            return if self.required { Err(ValueFault::Empty) } else { Ok(Content::Nothing) };
+        let text = if self.rules.trim { text.trim_ascii() } else { text };
+        if text.is_empty() || self.rules.null.as_ref().is_some_and(|null| null.as_bytes() == text) {
+            return if self.rules.required { Err(ValueFault::Empty) } else { Ok(Content::Nothing) };
         }
         match &mut self.kind {
             ValueKind::Text => {}
