@@ -209,11 +209,18 @@ impl Line {
         }
         let alone = self.cells.len() == 1;
         for (index, cell) in self.cells.iter_mut().enumerate() {
-            let (lead, shape, number) = (&cell.lead, cell.shape.as_ref(), cell.number);
-            let text = value_of(&mut cell.plan, cell.sum.as_ref(), input, sink.scratch, sink.sums);
-            let text = text.map_err(|fault| (index, fault))?;
-            sink.out.extend_from_slice(lead);
-            writer.put(&Placing { alone, number, shape }, text, sink.out).map_err(|fault| (index, fault))?;
+            let placing = Placing { alone, number: cell.number, shape: cell.shape.as_ref() };
+            sink.out.extend_from_slice(&cell.lead);
+            let copied = match input {
+                Input::Record { record, .. } if cell.sum.is_none() => cell.plan.copied(*record),
+                Input::Record { .. } | Input::File { .. } => None,
+            };
+            let put = match copied {
+                Some((bytes, length)) => writer.put(&placing, bytes.get(..length).unwrap_or_default(), sink.out),
+                None => value_of(&mut cell.plan, cell.sum.as_ref(), input, sink.scratch, sink.sums)
+                    .and_then(|text| writer.put(&placing, text, sink.out)),
+            };
+            put.map_err(|fault| (index, fault))?;
         }
         writer.end_line(sink.out).map_err(|fault| (0, fault))
     }

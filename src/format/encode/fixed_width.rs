@@ -38,8 +38,10 @@ impl FixedShape {
     }
 
     fn push_fill(&self, bytes: usize, out: &mut Vec<u8>) {
-        let fill = self.fill.get(..self.fill_length).unwrap_or_default();
-        out.extend(fill.iter().copied().cycle().take(bytes));
+        match self.fill.get(..self.fill_length).unwrap_or_default() {
+            [fill] => out.resize(out.len() + bytes, *fill),
+            fill => out.extend(fill.iter().copied().cycle().take(bytes)),
+        }
     }
 }
 

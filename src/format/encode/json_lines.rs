@@ -51,6 +51,10 @@ impl JsonWriter {
 
     /// Appends a bare number; nothing is `null`.
     pub fn put_number(&mut self, value: &[u8], out: &mut Vec<u8>) -> Result<(), CellFault> {
+        if is_written_like_json(value) && !is_stopped(&self.stop, value) {
+            out.extend_from_slice(value);
+            return Ok(());
+        }
         self.digits.clear();
         if value.is_empty() {
             self.digits.extend_from_slice(b"null");
@@ -88,6 +92,18 @@ impl JsonWriter {
     }
 }
 
+/// True for a few digits with at most one point between them and no zero in front: numbers that are written as they come.
+fn is_written_like_json(value: &[u8]) -> bool {
+    let is_digit = |byte: &u8| byte.is_ascii_digit();
+    let mut halves = value.splitn(2, |byte| *byte == b'.');
+    let (whole, fraction) = (halves.next().unwrap_or_default(), halves.next());
+    let has_no_zero_in_front = matches!(whole, [b'0'] | [b'1'..=b'9', ..]);
+    value.len() <= 18
+        && has_no_zero_in_front
+        && whole.iter().all(is_digit)
+        && fraction.is_none_or(|fraction| !fraction.is_empty() && fraction.iter().all(is_digit))
+}
+
 /// Appends a JSON string with its quotes.
 pub(super) fn push_json_string(text: &str, out: &mut String) {
     out.push('"');
@@ -111,4 +127,23 @@ pub(super) fn push_json_string(text: &str, out: &mut String) {
         }
     }
     out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_copied_as_a_number_is_what_would_be_written() {
+        let copied = ["0", "7", "0.0000", "12.50", "123456789012345678", "1.5"];
+        let other = ["", "007", "1.", ".5", "-1", "+1", "1.2.3", "00.5", "1234567890123456789", "1e5", "12a"];
+        for (text, is_copied) in copied.map(|text| (text, true)).into_iter().chain(other.map(|text| (text, false))) {
+            assert_eq!(is_written_like_json(text.as_bytes()), is_copied, "{text}");
+            if is_copied {
+                let mut written = Vec::new();
+                append_decimal(Decimal::parse(text.as_bytes()).expect("a number"), false, &mut written);
+                assert_eq!(written, text.as_bytes());
+            }
+        }
+    }
 }

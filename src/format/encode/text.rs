@@ -106,10 +106,12 @@ pub(super) fn append_few(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// True when a byte of the value is one of `stop`.
+/// True when a byte of the value is one of `stop`. All are looked at: most values are short and have none.
 #[inline]
 pub(super) fn is_stopped(stop: &[bool; 256], value: &[u8]) -> bool {
-    value.iter().any(|byte| stop.get(usize::from(*byte)).copied().unwrap_or(true))
+    let (fours, rest) = value.as_chunks::<4>();
+    let stops = |byte: u8| stop.get(usize::from(byte)).copied().unwrap_or(true);
+    fours.iter().any(|[a, b, c, d]| stops(*a) | stops(*b) | stops(*c) | stops(*d)) || rest.iter().any(|b| stops(*b))
 }
 
 /// Appends what the rule makes of a control character.
