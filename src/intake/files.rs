@@ -9,28 +9,29 @@
 
 mod current;
 mod follow;
+mod keeping;
 mod known;
 mod order;
 pub mod rules;
 mod then;
 
 use super::ahead::Reading;
-use super::input::{GZIP_MAGIC, InputFormat, OpenInput};
-use super::{InputHistory, IntakeFault, KnownInput, Source, Step};
-use crate::disk::{Disk, DiskRead, Entry, Kind, Stat, parent};
-use crate::domain::ids::{FileKey, SourceId};
+use super::input::{InputFormat, OpenInput};
+use super::{InputHistory, IntakeFault, KnownInput, ReadPosition, Source, Step};
+use crate::disk::{Disk, Entry, Kind, Stat, parent};
+use crate::domain::ids::SourceId;
 use crate::domain::time::UtcTime;
 use crate::format::decode::spec::ReadSpec;
 use crate::format::dialect::Dialect;
-use crate::record::accepted::lines::InputReading;
-use crate::spool::adopted;
 use current::{Current, State};
 use follow::FollowedLogs;
+pub use keeping::Adoption;
+use keeping::Keeping;
 use known::Known;
 use order::NumberedNames;
 pub use rules::{FileRules, FinishedRule, KnownContent, NumberPattern, ThenRule};
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -61,17 +62,6 @@ pub struct FileSource {
     /// Large files are decoded by a thread of their own.
     reads_ahead: bool,
     adoption: Option<Adoption>,
-}
-
-/// How finished files are kept by the journal instead of being copied into it.
-#[derive(Debug, Clone)]
-pub struct Adoption {
-    /// The journal.
-    pub journal: PathBuf,
-    /// Only files from this size on.
-    pub bytes_min: u64,
-    /// Name and text of the source's format.
-    pub reading: Arc<InputReading>,
 }
 
 struct Blocked {
@@ -274,22 +264,14 @@ impl FileSource {
         let was_cut = resume.is_some_and(|resume| resume.after.byte > entry.stat.bytes);
         if let Some(input) = self.open_logs.remove(&name).filter(|_| !was_cut) {
             let state = State::Reading(Reading::Here(Box::new(input)));
-            self.current = Some(Current { entry, state, duplicate });
+            self.current = Some(Current { entry, state, duplicate, keeping: Keeping::No });
             return Ok(());
         }
-        let adopted = if append || duplicate { None } else { self.adopt(disk, &entry)? };
-        let path = adopted.as_ref().map_or(&entry.path, |(path, _)| path);
-        let opened = disk.open_read(path).and_then(|reader| {
-            let format = InputFormat { source: &self.id, name: &name, dialect: &self.dialect, read: &self.read };
-            let mut input = OpenInput::open(&format, Box::new(reader), resume)?;
-            if let (Some((_, file)), Some(adoption)) = (&adopted, &self.adoption) {
-                input = input.kept_as(*file, Arc::clone(&adoption.reading));
+        let may_keep = !append && !duplicate;
+        match self.open(disk, &entry, &name, may_keep, resume) {
+            Ok((reading, keeping)) => {
+                self.current = Some(Current { entry, state: State::Reading(reading), duplicate, keeping });
             }
-            let is_large = self.reads_ahead && !append && entry.stat.bytes >= AHEAD_FROM_BYTES;
-            if is_large { Reading::ahead(input, self.id.clone()) } else { Ok(Reading::Here(Box::new(input))) }
-        });
-        match opened {
-            Ok(reading) => self.current = Some(Current { entry, state: State::Reading(reading), duplicate }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 let message = format!("{name} was changed or cut after a part of it was read: {error}");
@@ -305,21 +287,27 @@ impl FileSource {
         Ok(())
     }
 
-    /// Gives a finished file to the journal, where that is worth it and can be: the path by which it is kept.
-    fn adopt(&self, disk: &dyn Disk, entry: &Entry) -> Result<Option<(PathBuf, FileKey)>, IntakeFault> {
-        let wanted = self.adoption.as_ref().filter(|adoption| entry.stat.bytes >= adoption.bytes_min);
-        let Some(Adoption { journal, .. }) = wanted else { return Ok(None) };
-        let begins = |mut reader: Box<dyn DiskRead>| {
-            let mut magic = [0; GZIP_MAGIC.len()];
-            reader.read_exact(&mut magic).map(|()| magic)
-        };
-        // What cannot be opened is told when it is opened to be read. Positions in compressed input are not those of
-        // the file.
-        if disk.open_read(&entry.path).and_then(begins).map_or(true, |magic| magic == GZIP_MAGIC) {
-            return Ok(None);
+    /// Begins to read a file behind what was read of it before.
+    fn open(
+        &self,
+        disk: &dyn Disk,
+        entry: &Entry,
+        name: &str,
+        may_keep: bool,
+        resume: Option<ReadPosition>,
+    ) -> io::Result<(Reading, Keeping)> {
+        let mut reader = disk.open_read(&entry.path)?;
+        let wanted = if may_keep { self.worth_keeping(entry, reader.as_mut())? } else { None };
+        let format = InputFormat { source: &self.id, name, dialect: &self.dialect, read: &self.read };
+        let mut input = OpenInput::open(&format, Box::new(reader), resume)?;
+        let mut keeping = Keeping::No;
+        if let (Some(file), Some(adoption)) = (wanted, &self.adoption) {
+            input = input.kept_as(file, Arc::clone(&adoption.reading));
+            keeping = Keeping::Wanted;
         }
-        let file = adopted::adopt(disk, journal, &entry.path, &entry.stat).map_err(self.fault("keep", &entry.path))?;
-        Ok(file.map(|file| (adopted::path_of(journal, file), file)))
+        let is_large = self.reads_ahead && !self.is_log() && entry.stat.bytes >= AHEAD_FROM_BYTES;
+        let reading = if is_large { Reading::ahead(input, self.id.clone())? } else { Reading::Here(Box::new(input)) };
+        Ok((reading, keeping))
     }
 
     /// Keeps a log open, so that the next look reads what was added and not all of it again.

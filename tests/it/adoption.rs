@@ -131,6 +131,18 @@ fn input_that_cannot_be_kept_is_copied() {
 }
 
 #[test]
+fn input_that_is_not_in_the_format_leaves_nothing_in_the_journal() {
+    let run = Run::new("", 1);
+    run.site.write("in/0.log", "no record\n".repeat(2000));
+    let mut exporter = run.open();
+    while exporter.turn(u64::MAX).expect("a turn") {}
+    assert_eq!(run.kept(), 0);
+    run.write(1);
+    while exporter.turn(u64::MAX).expect("a turn") {}
+    assert_eq!(run.kept(), 1);
+}
+
+#[test]
 fn a_sync_of_kept_input_that_fails_accepts_nothing() {
     let mut run = Run::new("", 1);
     run.write(0);

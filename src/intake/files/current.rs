@@ -1,5 +1,6 @@
 //! The file that is being read, piece by piece and to its end.
 
+use super::keeping::Keeping;
 use super::{Blocked, FileSource, HD_TRAILER, HD_UNFIT, HD_UNREADABLE, visible_since};
 use crate::disk::{Disk, Entry};
 use crate::domain::time::UtcTime;
@@ -13,6 +14,7 @@ pub(super) struct Current {
     pub(super) entry: Entry,
     pub(super) state: State,
     pub(super) duplicate: bool,
+    pub(super) keeping: Keeping,
 }
 
 /// How far it is.
@@ -24,7 +26,7 @@ pub(super) enum State {
 
 impl FileSource {
     pub(super) fn read_current(&mut self, disk: &dyn Disk, now: UtcTime) -> Result<Option<Step>, IntakeFault> {
-        while let Some(Current { entry, state, duplicate }) = self.current.take() {
+        while let Some(Current { entry, state, duplicate, keeping }) = self.current.take() {
             let read = match state {
                 State::Ended(input) => return self.finish(disk, &entry, &input, duplicate, now),
                 State::Reading(mut reading) => match reading.next(&self.id, now) {
@@ -40,13 +42,16 @@ impl FileSource {
                 },
             };
             match read {
-                Ok((Piece::Batch(batch), state)) => {
-                    self.current = Some(Current { entry, state, duplicate });
+                Ok((Piece::Batch(mut batch), state)) => {
+                    let keeping = self.keep(disk, &entry, keeping, &mut batch)?;
+                    self.current = Some(Current { entry, state, duplicate, keeping });
                     let accepted = Accepted::Batch(*batch);
                     let step = if duplicate { Step::Duplicate(accepted) } else { Step::Accepted(accepted) };
                     return Ok(Some(step));
                 }
-                Ok((Piece::Nothing | Piece::End, state)) => self.current = Some(Current { entry, state, duplicate }),
+                Ok((Piece::Nothing | Piece::End, state)) => {
+                    self.current = Some(Current { entry, state, duplicate, keeping });
+                }
                 Ok((Piece::Unfit(reason), _)) => {
                     self.block(&entry, HD_UNFIT, &format!("is not in the source's format: {reason}"));
                 }
