@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use std::path::{Path, PathBuf};
 
 /// Texts made of the characters that matter.
 fn input() -> impl Strategy<Value = Vec<u8>> {
@@ -56,15 +57,61 @@ fn formats() -> impl Strategy<Value = String> {
         .prop_map(|(keys, end, read, count)| columns(&format!("{keys}\nline = {{ end = \"{end}\" }}"), read, count))
 }
 
+/// What comes out of an input whose lines are taken one by one.
+fn strict(format: &str, input: &[u8]) -> (Decoder, Decoded) {
+    let (mut decoder, mut out) = decoder(format);
+    decoder.is_strict = true;
+    decoder.push(input, &mut out);
+    decoder.finish(&mut out);
+    (decoder, out)
+}
+
+/// All files below a directory.
+fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
+
+/// Files that other readers stumble over.
+#[test]
+fn lines_of_nasty_files_taken_together_are_what_each_is_by_itself() {
+    #[expect(clippy::disallowed_methods, reason = "tests are told by the environment where the real data lies")]
+    let Ok(dir) = std::env::var("HOURDROP_REAL_DATA") else {
+        println!("real data is absent (HOURDROP_REAL_DATA is not set)");
+        return;
+    };
+    let files = files_below(&Path::new(&dir).join("nasty"));
+    assert!(files.len() > 40, "{} files", files.len());
+    let quoted = [
+        "",
+        "escape = '\\'",
+        "separator = \";\"",
+        "separator = \"\\t\"",
+        "charset = \"GBK\"",
+        "line = { end = \"any\" }",
+    ];
+    let keys = quoted.map(|keys| format!("quote = '\"'\n{keys}")).into_iter().chain([String::new()]);
+    let formats: Vec<String> = keys.flat_map(|keys| [1, 3].map(|count| columns(&keys, "", count))).collect();
+    let mut records = 0;
+    for (path, format) in files.iter().flat_map(|path| formats.iter().map(move |format| (path, format))) {
+        let input = std::fs::read(path).expect("a file");
+        let (decoder, expected) = strict(format, &input);
+        for chunk in [997, 64 << 10] {
+            let (other, out) = decode_in(format, &input, chunk);
+            assert!(out == expected, "{} in pieces of {chunk} with {format}", path.display());
+            assert_eq!(other.position(), decoder.position(), "{}", path.display());
+        }
+        records += expected.block.len();
+    }
+    assert!(records > 1000, "{records} records");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn lines_taken_together_are_what_each_is_by_itself(format in formats(), input in input(), chunk in 1..200usize) {
-        let (mut strict, mut expected) = decoder(&format);
-        strict.is_strict = true;
-        strict.push(&input, &mut expected);
-        strict.finish(&mut expected);
+        let (strict, expected) = strict(&format, &input);
         let (decoder, out) = decode_in(&format, &input, chunk);
         prop_assert_eq!(&out, &expected);
         prop_assert_eq!(decoder.position(), strict.position());
