@@ -104,12 +104,7 @@ pub struct UnreadableFrame {
 impl AcceptedBatch {
     /// Appends the frame payload.
     pub fn write(&self, out: &mut Vec<u8>) {
-        put_bytes(out, self.source.as_bytes());
-        put_bytes(out, self.input.as_bytes());
-        put_origin(out, self.before);
-        put_origin(out, self.after);
-        put_number(out, u64::from(self.prefix_crc));
-        put_signed(out, self.accepted_at.nanos());
+        self.write_place(out);
         put_bytes(out, self.only_feed.as_deref().unwrap_or_default().as_bytes());
         put_number(out, self.retried.len() as u64);
         self.retried.iter().for_each(|id| put_signed(out, *id));
@@ -121,6 +116,16 @@ impl AcceptedBatch {
             put_bytes(out, &reject.raw);
         }
         write_block(&self.block, out);
+    }
+
+    /// Appends what every batch begins with.
+    fn write_place(&self, out: &mut Vec<u8>) {
+        put_bytes(out, self.source.as_bytes());
+        put_bytes(out, self.input.as_bytes());
+        put_origin(out, self.before);
+        put_origin(out, self.after);
+        put_number(out, u64::from(self.prefix_crc));
+        put_signed(out, self.accepted_at.nanos());
     }
 }
 
@@ -273,11 +278,30 @@ impl<'a> Reader<'a> {
         self.signed("a time").map(UtcTime::from_nanos)
     }
 
-    fn batch(&mut self) -> Result<AcceptedBatch, UnreadableFrame> {
+    /// What every batch begins with; the rest of it is empty.
+    fn place(&mut self) -> Result<AcceptedBatch, UnreadableFrame> {
         let (source, input) = (self.text("a source")?, self.text("an input")?);
         let (before, after) = (self.origin("a position")?, self.origin("a position")?);
         let prefix_crc = u32::try_from(self.number("a checksum")?).map_err(|_| self.fault("a checksum"))?;
         let accepted_at = self.time()?;
+        Ok(AcceptedBatch {
+            source,
+            input,
+            before,
+            after,
+            prefix_crc,
+            accepted_at,
+            only_feed: None,
+            retried: Vec::new(),
+            head: Vec::new(),
+            block: RecordBlock::new(Arc::default()),
+            rejects: Vec::new(),
+            lines: None,
+        })
+    }
+
+    fn batch(&mut self) -> Result<AcceptedBatch, UnreadableFrame> {
+        let place = self.place()?;
         let only_feed = Some(self.text("a feed")?).filter(|feed| !feed.is_empty());
         let retried = (0..self.number("a count")?).map(|_| self.signed("an entry")).collect::<Result<Vec<_>, _>>()?;
         let head = self.chunk("a head")?.to_vec();
@@ -287,21 +311,7 @@ impl<'a> Reader<'a> {
                 Ok(Reject { origin, reason, raw: self.chunk("raw bytes")?.to_vec() })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let block = self.block()?;
-        Ok(AcceptedBatch {
-            source,
-            input,
-            before,
-            after,
-            prefix_crc,
-            accepted_at,
-            only_feed,
-            retried,
-            head,
-            block,
-            rejects,
-            lines: None,
-        })
+        Ok(AcceptedBatch { only_feed, retried, head, rejects, block: self.block()?, ..place })
     }
 
     fn finished(&mut self) -> Result<InputFinished, UnreadableFrame> {

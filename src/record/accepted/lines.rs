@@ -8,10 +8,8 @@
 //! They go on behind `after` as far as the decoder had seen them: what becomes of a line with a quote that is not closed
 //! is decided by the lines behind it.
 
-use super::{AcceptedBatch, Reader, UnreadableFrame, put_bytes, put_number, put_origin, put_signed};
+use super::{AcceptedBatch, Reader, UnreadableFrame, put_bytes, put_number};
 use crate::domain::ids::FileKey;
-use crate::domain::time::UtcTime;
-use crate::record::block::Origin;
 use std::sync::Arc;
 
 /// Frame kind of an [`AcceptedBatch`] whose records are lines.
@@ -65,12 +63,7 @@ pub struct LinesFrame<'a> {
 impl AcceptedBatch {
     /// Appends the frame payload without the lines.
     pub fn write_without_lines(&self, lines: &InputLines, out: &mut Vec<u8>) {
-        put_bytes(out, self.source.as_bytes());
-        put_bytes(out, self.input.as_bytes());
-        put_origin(out, self.before);
-        put_origin(out, self.after);
-        put_number(out, u64::from(self.prefix_crc));
-        put_signed(out, self.accepted_at.nanos());
+        self.write_place(out);
         put_number(out, DECODER_REVISION);
         put_number(out, self.block.len() as u64);
         put_number(out, self.rejects.len() as u64);
@@ -88,10 +81,7 @@ impl<'a> LinesFrame<'a> {
     /// [`UnreadableFrame`] when the bytes are not what this version writes, or another version decodes the lines.
     pub fn read(payload: &'a [u8]) -> Result<Self, UnreadableFrame> {
         let mut reader = Reader { bytes: payload, at: 0 };
-        let (source, input) = (reader.text("a source")?, reader.text("an input")?);
-        let (before, after) = (reader.origin("a position")?, reader.origin("a position")?);
-        let prefix_crc = u32::try_from(reader.number("a checksum")?).map_err(|_| reader.fault("a checksum"))?;
-        let accepted_at = reader.time()?;
+        let batch = reader.place()?;
         if reader.number("a revision")? != DECODER_REVISION {
             return Err(reader.fault("lines that this version decodes as the one did that accepted them"));
         }
@@ -100,32 +90,9 @@ impl<'a> LinesFrame<'a> {
         let (format, text) = (reader.text("a format")?, reader.text("a format's text")?);
         let head = reader.chunk("a head")?.to_vec();
         let lines = payload.get(reader.at..).unwrap_or_default();
-        if after.byte.checked_sub(before.byte).is_none_or(|bytes| bytes > lines.len() as u64) {
+        if batch.after.byte.checked_sub(batch.before.byte).is_none_or(|bytes| bytes > lines.len() as u64) {
             return Err(reader.fault("lines between its positions"));
         }
-        let batch = Self::batch((source, input), (before, after), prefix_crc, accepted_at);
         Ok(Self { batch, records, rejects, reading: InputReading { format, text, head }, is_end, lines })
-    }
-
-    fn batch(
-        (source, input): (String, String),
-        (before, after): (Origin, Origin),
-        prefix_crc: u32,
-        accepted_at: UtcTime,
-    ) -> AcceptedBatch {
-        AcceptedBatch {
-            source,
-            input,
-            before,
-            after,
-            prefix_crc,
-            accepted_at,
-            only_feed: None,
-            retried: Vec::new(),
-            head: Vec::new(),
-            block: crate::record::RecordBlock::new(Arc::default()),
-            rejects: Vec::new(),
-            lines: None,
-        }
     }
 }
