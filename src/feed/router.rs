@@ -153,14 +153,9 @@ impl FeedRouter {
     fn route_like_the_last(&self, record: Record<'_>, accepted_at: UtcTime) -> Option<(Partition, UtcTime)> {
         let ([(_, definition)], Some((_, compiled))) = (self.versions.as_slice(), &self.compiled) else { return None };
         let [Ok(plan)] = compiled.as_slice() else { return None };
-        let at = record.time(plan.hour_by)?;
-        let is_plain = plan.filter.is_none()
-            && plan.last.contains(at)
-            && self.starts_at().is_none_or(|start| at >= start)
-            && definition.ends_at.is_none_or(|end| at < end)
-            && at <= accepted_at.after(definition.ahead_max)
-            && (definition.starts_at.is_some() || at >= accepted_at.before(definition.behind_max));
-        is_plain.then_some((plan.last, at))
+        let at = plan.time(definition, record, accepted_at).ok()?;
+        let is_after_start = self.starts_at.is_none_or(|start| at >= start);
+        (is_after_start && plan.filter.is_none() && plan.last.contains(at)).then_some((plan.last, at))
     }
 
     fn route_anew(&mut self, record: Record<'_>, accepted_at: UtcTime) -> Route {
