@@ -153,6 +153,32 @@ impl State {
     fn file(&self, name: &str) -> io::Result<usize> {
         self.names.get(name).filter(|node| self.nodes[*node].pages.is_some()).ok_or(io::ErrorKind::NotFound.into())
     }
+
+    /// Gives a file another name, in place of one that goes or besides all it has.
+    fn name_file(&mut self, from: &str, to: &str, removed: Option<&str>) -> io::Result<()> {
+        let node = self.file(from)?;
+        self.directory(parent(to))?;
+        if self.device(from) != self.device(to) {
+            return Err(io::ErrorKind::CrossesDevices.into());
+        }
+        if self.names.get(to).is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        self.names.change(self.operations, removed, Some((to, node)));
+        Ok(())
+    }
+
+    fn sync(&mut self, name: &str, node: usize, point: SyncPoint) -> io::Result<()> {
+        let said = self.act(Act::Sync(point), name, 0).1;
+        let pages = self.nodes[node].pages.as_mut().expect("a file");
+        match &said {
+            Ok(()) if self.habits.left_out == Some(point) => {}
+            Ok(()) => pages.sync(),
+            Err(_) if self.is_off => {}
+            Err(_) => pages.fail_sync(&mut self.random),
+        }
+        said
+    }
 }
 
 impl SimDisk {
@@ -384,50 +410,22 @@ impl Disk for SimDisk {
         if LedgerFile::is_part(&from) {
             return state.ledger.rename(&from, &to);
         }
-        let node = state.file(&from)?;
-        state.directory(parent(&to))?;
-        if state.device(&from) != state.device(&to) {
-            return Err(io::ErrorKind::CrossesDevices.into());
-        }
-        if state.names.get(&to).is_some() {
-            return Err(io::ErrorKind::AlreadyExists.into());
-        }
-        let moment = state.operations;
-        state.names.change(moment, Some(&from), Some((&to, node)));
-        Ok(())
+        state.name_file(&from, &to, Some(&from))
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.lock();
         let (from, to) = (state.name(from), state.name(to));
         state.act(Act::Grow, &format!("link {from} {to}"), 0).1?;
-        let node = state.file(&from)?;
-        state.directory(parent(&to))?;
-        if state.device(&from) != state.device(&to) {
-            return Err(io::ErrorKind::CrossesDevices.into());
-        }
-        if state.names.get(&to).is_some() {
-            return Err(io::ErrorKind::AlreadyExists.into());
-        }
-        let moment = state.operations;
-        state.names.change(moment, None, Some((&to, node)));
-        Ok(())
+        state.name_file(&from, &to, None)
     }
 
     fn sync_file(&self, path: &Path, point: SyncPoint) -> io::Result<()> {
         let mut guard = self.lock();
         let state = &mut *guard;
         let name = state.name(path);
-        let said = state.act(Act::Sync(point), &name, 0).1;
         let node = state.file(&name)?;
-        let pages = state.nodes[node].pages.as_mut().expect("a file");
-        match &said {
-            Ok(()) if state.habits.left_out == Some(point) => {}
-            Ok(()) => pages.sync(),
-            Err(_) if state.is_off => {}
-            Err(_) => pages.fail_sync(&mut state.random),
-        }
-        said
+        state.sync(&name, node, point)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -527,15 +525,7 @@ impl DiskFile for SimFile {
     fn sync(&mut self, point: SyncPoint) -> io::Result<()> {
         let mut guard = self.state()?;
         let state = &mut *guard;
-        let said = state.act(Act::Sync(point), &self.name, 0).1;
-        let pages = state.nodes[self.node].pages.as_mut().expect("a file");
-        match &said {
-            Ok(()) if state.habits.left_out == Some(point) => {}
-            Ok(()) => pages.sync(),
-            Err(_) if state.is_off => {}
-            Err(_) => pages.fail_sync(&mut state.random),
-        }
-        said
+        state.sync(&self.name, self.node, point)
     }
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {
