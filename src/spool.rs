@@ -88,9 +88,9 @@ pub enum SpoolFault {
     /// A frame that was durable cannot be read any more.
     #[error("spool: {path} is damaged at byte {offset}, lsn {lsn}: {what}")]
     Damaged {
-        /// The segment.
+        /// The segment, or the input file that the frame refers to.
         path: PathBuf,
-        /// Byte offset of the bad frame.
+        /// Byte offset of what is bad in it.
         offset: u64,
         /// The frame that should be there.
         lsn: Lsn,

@@ -63,13 +63,13 @@ impl Extent {
 
 /// Where adopted files are kept in a journal.
 #[must_use]
-pub fn directory(journal: &Path) -> PathBuf {
+pub(super) fn directory(journal: &Path) -> PathBuf {
     journal.join("adopted")
 }
 
 /// Where an adopted file lies.
 #[must_use]
-pub fn path_of(journal: &Path, file: FileKey) -> PathBuf {
+pub(super) fn path_of(journal: &Path, file: FileKey) -> PathBuf {
     directory(journal).join(file.to_string())
 }
 
@@ -107,7 +107,7 @@ pub fn adopt(disk: &dyn Disk, journal: &Path, path: &Path, stat: &Stat) -> io::R
 ///
 /// # Errors
 /// What the disk says.
-pub fn release(disk: &dyn Disk, journal: &Path, file: FileKey) -> io::Result<()> {
+pub(super) fn release(disk: &dyn Disk, journal: &Path, file: FileKey) -> io::Result<()> {
     let own = path_of(journal, file);
     if disk.stat(&own)?.is_some() { disk.remove(&own) } else { Ok(()) }
 }
