@@ -102,6 +102,8 @@ pub struct Decoder {
     open: Open,
     skipping: Option<Skipping>,
     marks: Marks,
+    /// Where the block holds the beginning of the window whose lines are taken together.
+    window_at: Option<u32>,
     /// Bounds of the fields of a line with quotes.
     quoted: Vec<(u32, u32)>,
     /// Every line is taken by itself.
@@ -182,6 +184,7 @@ impl Decoder {
             open: Open::default(),
             skipping: None,
             marks: Marks::default(),
+            window_at: None,
             quoted: Vec::new(),
             #[cfg(test)]
             is_strict: false,

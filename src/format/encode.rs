@@ -19,6 +19,7 @@ mod json_lines;
 mod number;
 mod plain_line;
 mod text;
+mod writer;
 
 #[cfg(test)]
 pub(in crate::format) mod tests;
@@ -28,7 +29,7 @@ pub(in crate::format) use fixed_width::FixedShape;
 pub(in crate::format) use number::NumberForm;
 
 use super::charset::Charset;
-use super::dialect::{Dialect, FormatKind};
+use super::dialect::Dialect;
 use super::spec::FormatSpec;
 use super::template::{FileFacts, Variable};
 use super::totals::Totals;
@@ -36,11 +37,9 @@ use crate::document::Problem;
 use crate::domain::period::Zone;
 use crate::record::{Decimal, Record, Schema};
 use cell::{Input, Source, ValuePlan};
-use delimited::DelimitedWriter;
-use fixed_width::FixedWriter;
-use json_lines::JsonWriter;
-use plain_line::PlainLine;
+use plain_line::{Laid, PaddedText};
 use std::sync::Arc;
+use writer::{Placing, Writer};
 
 /// A format, compiled for the fields of one source and the zone of one feed.
 #[derive(Debug, Clone)]
@@ -59,6 +58,8 @@ pub struct Layout {
 #[derive(Debug, Clone)]
 struct Line {
     cells: Vec<Cell>,
+    /// Marks that the writer's checker finds in the line when its values hold none.
+    marks: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -66,8 +67,12 @@ struct Cell {
     name: Arc<str>,
     position: CellPosition,
     /// What stands before the value: a separator or a key.
-    lead: Vec<u8>,
+    lead: PaddedText,
     plan: ValuePlan,
+    /// The field that is the value, as it stands and not summed.
+    verbatim: Option<usize>,
+    /// How the value is laid into a line when nothing in it needs protection.
+    laid: Laid,
     /// Written as a number: a bare JSON number, a sign before zeros.
     number: bool,
     shape: Option<FixedShape>,
@@ -179,7 +184,7 @@ fn render_frame(
         let mut sink = Sink { scratch, sums: &mut [], out };
         line.render(writer, &input, &mut sink).map_err(|(index, reason)| {
             let (cell, position) = line.at(index);
-            match line.cells.get(index).map(|cell| &cell.plan.source) {
+            match line.cells.get(index).map(|cell| cell.plan.source()) {
                 Some(Source::Count { .. } | Source::Sum { .. }) => RenderFault::Total { cell, position, reason },
                 Some(_) | None => RenderFault::Cell { cell, position, reason },
             }
@@ -204,73 +209,47 @@ impl Line {
         input: &Input<'_>,
         sink: &mut Sink<'_>,
     ) -> Result<(), (usize, CellFault)> {
-        if let KindWriter::Delimited(delimited) = &mut writer.kind {
-            return self.render_delimited(delimited, &writer.line_end, input, sink);
+        if let (Input::Record { record, .. }, true) = (input, writer.lays_plain_lines()) {
+            self.lay(*record, writer, input, sink)?;
+            if let Some(line) = writer.plain_line(self.marks) {
+                sink.out.extend_from_slice(line);
+                sink.out.extend_from_slice(&writer.line_end);
+                return Ok(());
+            }
         }
         let alone = self.cells.len() == 1;
         for (index, cell) in self.cells.iter_mut().enumerate() {
             let placing = Placing { alone, number: cell.number, shape: cell.shape.as_ref() };
-            sink.out.extend_from_slice(&cell.lead);
-            let copied = match input {
-                Input::Record { record, .. } if cell.sum.is_none() => cell.plan.copied(*record),
-                Input::Record { .. } | Input::File { .. } => None,
-            };
-            let put = match copied {
-                Some((bytes, length)) => writer.put(&placing, bytes.get(..length).unwrap_or_default(), sink.out),
-                None => value_of(&mut cell.plan, cell.sum.as_ref(), input, sink.scratch, sink.sums)
-                    .and_then(|text| writer.put(&placing, text, sink.out)),
-            };
-            put.map_err(|fault| (index, fault))?;
-        }
-        writer.end_line(sink.out).map_err(|fault| (0, fault))
-    }
-
-    /// The same between separators. As a rule no value of a record needs more than to be copied; otherwise each is put by
-    /// itself.
-    fn render_delimited(
-        &mut self,
-        writer: &mut DelimitedWriter,
-        line_end: &[u8],
-        input: &Input<'_>,
-        sink: &mut Sink<'_>,
-    ) -> Result<(), (usize, CellFault)> {
-        let separators = self.cells.len().saturating_sub(1);
-        if let (Input::Record { record, .. }, Some(checker)) = (input, writer.checker().filter(|_| separators > 0)) {
-            let line = writer.plain_line();
-            self.copy_values(*record, input, sink, line)?;
-            if let Some(line) = line.when_plain(checker, separators) {
-                sink.out.extend_from_slice(line);
-                sink.out.extend_from_slice(line_end);
-                return Ok(());
-            }
-        }
-        for (index, cell) in self.cells.iter_mut().enumerate() {
-            sink.out.extend_from_slice(&cell.lead);
+            sink.out.extend_from_slice(cell.lead.text());
             let text = value_of(&mut cell.plan, cell.sum.as_ref(), input, sink.scratch, sink.sums);
-            let put = text.and_then(|text| writer.put(text, separators == 0, sink.out));
+            let put = text.and_then(|text| writer.put(&placing, text, sink.out));
             put.map_err(|fault| (index, fault))?;
         }
-        sink.out.extend_from_slice(line_end);
+        sink.out.extend_from_slice(&writer.line_end);
         Ok(())
     }
 
-    fn copy_values(
+    /// Lays the values of a record one behind the other, as if nothing in them needed protection: as a rule nothing does.
+    fn lay(
         &mut self,
         record: Record<'_>,
+        writer: &mut Writer,
         input: &Input<'_>,
         sink: &mut Sink<'_>,
-        line: &mut PlainLine,
     ) -> Result<(), (usize, CellFault)> {
+        let line = &mut writer.line;
         line.clear();
         for (index, cell) in self.cells.iter_mut().enumerate() {
-            line.put(&cell.lead, cell.lead.len());
-            if let Some((bytes, length)) = cell.plan.copied(record).filter(|_| cell.sum.is_none()) {
-                line.put(bytes, length);
+            let (bytes, length) = if let Some(field) = cell.verbatim {
+                record.field_start(field)
+            } else if let (None, Some(time)) = (&cell.sum, cell.plan.time(record)) {
+                time
             } else {
                 let text = value_of(&mut cell.plan, cell.sum.as_ref(), input, sink.scratch, sink.sums);
                 let text = text.map_err(|fault| (index, fault))?;
-                line.put(text, text.len());
-            }
+                (text, text.len())
+            };
+            line.lay(&cell.laid, &cell.lead, bytes, length);
         }
         Ok(())
     }
@@ -286,7 +265,7 @@ impl Line {
 
     /// True when a cell, or a piece of one, has a source for which `test` holds.
     fn shows(&self, test: &dyn Fn(&Source) -> bool) -> bool {
-        self.cells.iter().any(|cell| cell.plan.source.any(test))
+        self.cells.iter().any(|cell| cell.plan.source().any(test))
     }
 }
 
@@ -310,70 +289,6 @@ fn value_of<'v>(
         };
     }
     Ok(value.text)
-}
-
-/// How a value is put.
-struct Placing<'c> {
-    /// The only cell of its line.
-    alone: bool,
-    number: bool,
-    shape: Option<&'c FixedShape>,
-}
-
-/// Lays values out by the kind of file.
-#[derive(Debug, Clone)]
-struct Writer {
-    kind: KindWriter,
-    line_end: Vec<u8>,
-}
-
-#[derive(Debug, Clone)]
-enum KindWriter {
-    Delimited(Box<DelimitedWriter>),
-    Fixed(Box<FixedWriter>),
-    Json(Box<JsonWriter>),
-}
-
-impl Writer {
-    fn new(dialect: &Dialect) -> Self {
-        let kind = match dialect.kind {
-            FormatKind::Delimited => KindWriter::Delimited(Box::new(DelimitedWriter::new(dialect))),
-            FormatKind::Fixed => KindWriter::Fixed(Box::new(FixedWriter::new(dialect))),
-            FormatKind::JsonLines => KindWriter::Json(Box::new(JsonWriter::new(dialect))),
-        };
-        Self { kind, line_end: line_end_bytes(dialect) }
-    }
-
-    /// What stands before the value of the cell at `index`.
-    fn lead(&mut self, index: usize, name: &str) -> Result<Vec<u8>, CellFault> {
-        let mut lead = Vec::new();
-        match &mut self.kind {
-            KindWriter::Delimited(writer) if index > 0 => writer.put_separator(&mut lead),
-            KindWriter::Delimited(_) | KindWriter::Fixed(_) => {}
-            KindWriter::Json(writer) => writer.put_key(index == 0, name, &mut lead)?,
-        }
-        Ok(lead)
-    }
-
-    fn put(&mut self, placing: &Placing<'_>, value: &[u8], out: &mut Vec<u8>) -> Result<(), CellFault> {
-        match &mut self.kind {
-            KindWriter::Delimited(writer) => writer.put(value, placing.alone, out),
-            KindWriter::Fixed(writer) => match placing.shape {
-                Some(shape) => writer.put(shape, placing.number, value, out),
-                None => Ok(()),
-            },
-            KindWriter::Json(writer) if placing.number => writer.put_number(value, out),
-            KindWriter::Json(writer) => writer.put_text(value, out),
-        }
-    }
-
-    fn end_line(&mut self, out: &mut Vec<u8>) -> Result<(), CellFault> {
-        if let KindWriter::Json(writer) = &mut self.kind {
-            writer.put_raw("}", out)?;
-        }
-        out.extend_from_slice(&self.line_end);
-        Ok(())
-    }
 }
 
 /// The end of a line in the charset of the file.

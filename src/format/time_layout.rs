@@ -16,6 +16,10 @@ use calendar::{ClockReading, DateCache, LocalClock, OffsetCache};
 use chrono::format::{Fixed, Item, Numeric, Parsed, StrftimeItems};
 use chrono::{DateTime, Datelike, FixedOffset, Timelike};
 use numeric::Step;
+use std::ops::Range;
+
+/// Nanoseconds.
+const SECOND: i64 = 1_000_000_000;
 
 /// Why a text is not a point in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -141,23 +145,26 @@ impl TimeLayout {
 }
 
 /// A layout with its zone and a memory of the last text and of the zone's offset in the last hour: for columns of a
-/// million times, of which many are the same.
+/// million times, of which many are the same or differ in their seconds alone.
 #[derive(Debug, Clone)]
 pub struct TimeParser {
     layout: TimeLayout,
     clock: LocalClock,
-    /// The last text as far as it is remembered, its length and what it says.
-    last: ([u8; Self::REMEMBERED_BYTES], usize, UtcTime),
+    /// Where the seconds stand in a text, when they are two digits in all texts.
+    second_at: Option<usize>,
+    last: Option<KnownText>,
 }
 
 impl TimeParser {
-    const REMEMBERED_BYTES: usize = 32;
-
     /// A parser of `layout`; `zone` and `ambiguous` are used when it shows no offset.
     #[must_use]
-    pub const fn new(layout: TimeLayout, zone: Zone, ambiguous: Ambiguous) -> Self {
-        let last = ([0; Self::REMEMBERED_BYTES], usize::MAX, UtcTime::MIN);
-        Self { layout, clock: LocalClock::new(zone, ambiguous), last }
+    pub fn new(layout: TimeLayout, zone: Zone, ambiguous: Ambiguous) -> Self {
+        let second_at = match &layout.0 {
+            Kind::Rfc3339 => Some(instants::RFC3339_SECOND_AT),
+            Kind::Numeric(steps) => numeric::second_in_texts(steps),
+            Kind::Epoch(_) | Kind::Julian | Kind::Chrono(_) => None,
+        };
+        Self { layout, clock: LocalClock::new(zone, ambiguous), second_at, last: None }
     }
 
     /// Reads a time.
@@ -166,26 +173,87 @@ impl TimeParser {
     /// [`TimeFault`].
     #[inline]
     pub fn parse(&mut self, bytes: &[u8]) -> Result<UtcTime, TimeFault> {
-        let (text, length, at) = &self.last;
-        if *length == bytes.len() && text.get(..*length) == Some(bytes) {
-            return Ok(*at);
+        match self.last.as_ref().and_then(|last| last.time_of(bytes)) {
+            Some(at) => Ok(at),
+            None => self.parse_anew(bytes),
         }
-        self.parse_anew(bytes)
     }
 
     fn parse_anew(&mut self, bytes: &[u8]) -> Result<UtcTime, TimeFault> {
         let at = self.layout.parse_with(bytes, &mut self.clock)?;
-        if matches!(self.layout.0, Kind::Epoch(_)) {
-            // Counted as quickly as compared.
-            return Ok(at);
-        }
-        let (text, length, last) = &mut self.last;
-        if let Some(text) = text.get_mut(..bytes.len()) {
-            text.copy_from_slice(bytes);
-            (*length, *last) = (bytes.len(), at);
+        // An epoch is counted as quickly as compared.
+        if !matches!(self.layout.0, Kind::Epoch(_)) {
+            let is_steady = self.layout.shows_offset() || self.clock.is_steady_at(at.seconds());
+            self.last = KnownText::new(bytes, self.second_at.filter(|_| is_steady), at);
         }
         Ok(at)
     }
+}
+
+/// A text that was read, and what texts say that differ in their seconds alone.
+#[derive(Debug, Clone)]
+struct KnownText {
+    length: usize,
+    /// The first and the last bytes, which together are the whole, and which of them are compared.
+    ends: [u128; 2],
+    compared: [u128; 2],
+    second_at: Option<usize>,
+    /// The time, in nanoseconds; that at the minute's first second where seconds may differ.
+    at: i64,
+}
+
+impl KnownText {
+    /// `None` when the text is too short or too long to be remembered.
+    fn new(bytes: &[u8], second_at: Option<usize>, at: UtcTime) -> Option<Self> {
+        let length = bytes.len();
+        let (ends, width) = ends_of(bytes)?;
+        let second = second_at.and_then(|place| second_in(bytes, place));
+        let second_at = second_at.filter(|_| second.is_some());
+        let nanos = second.map_or(Some(at.nanos()), |second| at.nanos().checked_sub(second))?;
+        let mut compared = [u128::MAX; 2];
+        for place in second_at.into_iter().flat_map(|place| [place, place + 1]) {
+            for (mask, start) in compared.iter_mut().zip([0, length - width]) {
+                if let Some(byte) = place.checked_sub(start).filter(|byte| *byte < width) {
+                    *mask &= !(0xff << (8 * byte));
+                }
+            }
+        }
+        Some(Self { length, ends, compared, second_at, at: nanos })
+    }
+
+    #[inline]
+    fn time_of(&self, bytes: &[u8]) -> Option<UtcTime> {
+        if bytes.len() != self.length {
+            return None;
+        }
+        let ([head, tail], _) = ends_of(bytes)?;
+        let differs = (head ^ self.ends[0]) & self.compared[0] | (tail ^ self.ends[1]) & self.compared[1];
+        if differs != 0 {
+            return None;
+        }
+        let second = self.second_at.map_or(Some(0), |place| second_in(bytes, place))?;
+        self.at.checked_add(second).map(UtcTime::from_nanos)
+    }
+}
+
+/// The first and the last 16 bytes of a text, or 8 of a short one, and how many these are.
+#[inline]
+fn ends_of(bytes: &[u8]) -> Option<([u128; 2], usize)> {
+    let long = |bytes: &[u8; 16]| u128::from_le_bytes(*bytes);
+    let short = |bytes: &[u8; 8]| u128::from(u64::from_le_bytes(*bytes));
+    match bytes.len() {
+        16..=32 => Some(([long(bytes.first_chunk()?), long(bytes.last_chunk()?)], 16)),
+        8..16 => Some(([short(bytes.first_chunk()?), short(bytes.last_chunk()?)], 8)),
+        _ => None,
+    }
+}
+
+/// The two digits at `place` as nanoseconds; `None` for 60, which is no second like others.
+#[inline]
+fn second_in(bytes: &[u8], place: usize) -> Option<i64> {
+    let [tens, units] = *bytes.get(place..)?.first_chunk::<2>()?;
+    let (tens, units) = (tens.wrapping_sub(b'0'), units.wrapping_sub(b'0'));
+    (tens < 6 && units < 10).then(|| i64::from(tens * 10 + units) * 1_000_000_000)
 }
 
 /// A layout with its zone and a memory of the last minute, for writing: of times one after the other most differ in their
@@ -198,41 +266,66 @@ pub struct TimeWriter {
     dates: DateCache,
     /// Where the seconds stand in a text, when nothing else changes within a minute.
     second_at: Option<usize>,
-    /// The last minute of the zone's clock since 1970 and its offset, and their text.
-    minute: Option<(i64, i32)>,
+    /// The instants whose texts differ from the last one in their seconds alone, in nanoseconds, and those seconds at the
+    /// first of them.
+    minute: Range<i64>,
+    first_second: i64,
+    /// The last text, and zeros behind it.
     text: Vec<u8>,
+    length: usize,
 }
 
 impl TimeWriter {
+    /// Zeros behind a text, which may be copied along with it.
+    const BYTES_BEHIND: usize = 64;
+
     /// A writer of `layout` in `zone`.
     #[must_use]
     pub fn new(layout: TimeLayout, zone: Zone) -> Self {
         let second_at = match &layout.0 {
+            Kind::Rfc3339 => Some(instants::RFC3339_SECOND_AT),
             Kind::Numeric(steps) => numeric::second_at(steps),
-            Kind::Rfc3339 | Kind::Epoch(_) | Kind::Julian | Kind::Chrono(_) => None,
+            Kind::Epoch(_) | Kind::Julian | Kind::Chrono(_) => None,
         };
         let (offsets, dates) = (OffsetCache::new(), DateCache::new());
-        Self { layout, zone, offsets, dates, second_at, minute: None, text: Vec::new() }
+        let (minute, text) = (0..0, Vec::new());
+        Self { layout, zone, offsets, dates, second_at, minute, first_second: 0, text, length: 0 }
     }
 
-    /// Appends `at`.
-    pub fn write(&mut self, at: UtcTime, out: &mut Vec<u8>) {
-        let offset = if self.layout.needs_offset() { self.offsets.offset_at(self.zone, at.seconds()) } else { 0 };
-        let local = at.seconds() + i64::from(offset);
-        let (minute, second) = (local.div_euclid(60), local.rem_euclid(60));
-        match self.second_at {
-            Some(second_at) if self.minute == Some((minute, offset)) => {
-                if let Some(place) = self.text.get_mut(second_at..second_at + 2) {
-                    place.copy_from_slice(&numeric::two_digits(second.unsigned_abs()));
-                }
-            }
-            Some(_) | None => {
-                self.text.clear();
-                self.layout.write_at_offset(at, self.zone, (offset, &mut self.dates), &mut self.text);
-                self.minute = Some((minute, offset));
-            }
+    /// Bytes that begin with the text of `at`, and its length.
+    #[inline]
+    pub fn text(&mut self, at: UtcTime) -> (&[u8], usize) {
+        let nanos = at.nanos();
+        if !self.minute.contains(&nanos) || (self.shows_fractions() && nanos.rem_euclid(SECOND) != 0) {
+            self.write_anew(at);
+        } else if let Some(place) = self.second_at.and_then(|at| self.text.get_mut(at..at + 2)) {
+            let second = (nanos - self.minute.start) / SECOND + self.first_second;
+            place.copy_from_slice(&numeric::two_digits(second.unsigned_abs()));
         }
-        out.extend_from_slice(&self.text);
+        (&self.text, self.length)
+    }
+
+    /// Fractions of a second are shown where there are any.
+    const fn shows_fractions(&self) -> bool {
+        matches!(self.layout.0, Kind::Rfc3339)
+    }
+
+    fn write_anew(&mut self, at: UtcTime) {
+        let seconds = at.seconds();
+        let (offset, known) =
+            if self.layout.needs_offset() { self.offsets.offset_at(self.zone, seconds) } else { (0, seconds..seconds) };
+        self.text.clear();
+        self.layout.write_at_offset(at, self.zone, (offset, &mut self.dates), &mut self.text);
+        self.length = self.text.len();
+        self.text.resize(self.length + Self::BYTES_BEHIND, 0);
+        self.minute = at.nanos()..at.nanos().saturating_add(1);
+        if self.second_at.is_some() && !(self.shows_fractions() && at.subsecond_nanos() != 0) {
+            let second = (seconds + i64::from(offset)).rem_euclid(60);
+            let begin = (seconds - second).max(known.start);
+            let end = (seconds - second + 60).min(known.end);
+            self.first_second = begin - (seconds - second);
+            self.minute = begin.saturating_mul(SECOND)..end.saturating_mul(SECOND);
+        }
     }
 }
 
@@ -348,9 +441,24 @@ mod tests {
     fn a_parser_says_the_same_whatever_it_remembers() {
         let layout = TimeLayout::compile("rfc3339").expect("layout");
         let mut remembering = TimeParser::new(layout.clone(), Zone::UTC, Ambiguous::Reject);
-        let texts = ["2026-03-14T15:09:26Z", "2026-03-14T15:09:27Z", "2026-03-14T15:09:2Z", "2026-03-14T15:09:26Z", ""];
+        let texts = [
+            "2026-03-14T15:09:26Z",
+            "2026-03-14T15:09:27Z",
+            "2026-03-14T15:09:2Z",
+            "2026-03-14T15:09:26Z",
+            "2026-03-14T15:09:60Z",
+            "2026-03-14T15:09:6 Z",
+            "2026-03-14T15:19:26Z",
+            "2026-03-14T15:19:26.5Z",
+            "2026-03-14T15:19:27.5Z",
+            "2016-12-31T23:59:58Z",
+            "2016-12-31T23:59:60Z",
+            "2016-12-31T23:59:61Z",
+            "2261-12-31T23:59:59+00:00",
+            "",
+        ];
         let long = "2026-03-14T15:09:26.123456789123456789Z";
-        for text in texts.iter().chain([&long]).cycle().take(20) {
+        for text in texts.iter().chain([&long]).cycle().take(60) {
             let plain = layout.parse(text.as_bytes(), Zone::UTC, Ambiguous::Reject);
             assert_eq!(remembering.parse(text.as_bytes()), plain, "{text}");
         }
@@ -358,12 +466,13 @@ mod tests {
 
     fn write(layout: &str, at: UtcTime, name: &str) -> String {
         let layout = TimeLayout::compile(layout).expect("layout");
-        let (mut plain, mut remembered) = (Vec::new(), Vec::new());
+        let mut plain = Vec::new();
         layout.write(at, zone(name), &mut plain);
         let mut writer = TimeWriter::new(layout, zone(name));
-        writer.write(at, &mut Vec::new());
-        writer.write(at, &mut remembered);
-        assert_eq!(plain, remembered);
+        for _ in 0..2 {
+            let (bytes, length) = writer.text(at);
+            assert_eq!(plain, bytes[..length]);
+        }
         String::from_utf8(plain).expect("UTF-8")
     }
 
@@ -499,7 +608,8 @@ mod tests {
                 let at = UtcTime::from_nanos((1_514_764_800 + step * 901) * 1_000_000_000);
                 let (mut text, mut again) = (Vec::new(), Vec::new());
                 layout.write(at, zone(name), &mut text);
-                writer.write(at, &mut again);
+                let (bytes, length) = writer.text(at);
+                again.extend_from_slice(&bytes[..length]);
                 assert_eq!(text, again, "{name} {step}");
                 let plain = layout.parse(&text, zone(name), Ambiguous::Reject);
                 assert_eq!(remembering.parse(&text), plain, "{name} {step}");
@@ -509,7 +619,7 @@ mod tests {
     }
 
     #[test]
-    fn times_in_a_row_are_written_as_each_by_itself() {
+    fn times_in_a_row_are_written_and_read_as_each_by_itself() {
         let layouts =
             ["%Y%m%d%H%M%S", "%S %H:%M %d.%m.%Y", "%H:%M:%S%z", "%H%M%S%.3f", "%H:%M", "%S%S", "rfc3339", "epoch_s"];
         // Clocks of Monrovia were 44 minutes and 30 seconds behind until 1972, those of Lord Howe move by half an hour.
@@ -517,13 +627,17 @@ mod tests {
         for (layout, name) in layouts.iter().flat_map(|layout| zones.map(|name| (layout, name))) {
             let layout = TimeLayout::compile(layout).expect("layout");
             let mut writer = TimeWriter::new(layout.clone(), zone(name));
+            let mut parser = TimeParser::new(layout.clone(), zone(name), Ambiguous::Reject);
             let changes = [63_593_069, -2_208_988_800, 1_728_142_200, 1_712_415_600];
             for second in changes.into_iter().flat_map(|change| (-150..150i64).map(move |step| change + step * 7)) {
                 let at = UtcTime::from_nanos(second * 1_000_000_000 + second.rem_euclid(3) * 1_000_000);
                 let (mut text, mut again) = (b"|".to_vec(), b"|".to_vec());
                 layout.write(at, zone(name), &mut text);
-                writer.write(at, &mut again);
+                let (bytes, length) = writer.text(at);
+                again.extend_from_slice(&bytes[..length]);
                 assert_eq!(text, again, "{name} {second}");
+                let plain = layout.parse(&text[1..], zone(name), Ambiguous::Reject);
+                assert_eq!(parser.parse(&text[1..]), plain, "{name} {second}");
             }
         }
     }

@@ -72,6 +72,18 @@ struct Span {
     end: u32,
 }
 
+/// Bytes of a time.
+const TIME_BYTES: usize = 8;
+
+impl Span {
+    /// The place of a part of what lies in it.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "a block holds less than 4 GiB")]
+    const fn part(self, part: Range<usize>) -> Self {
+        Self { start: self.start + part.start as u32, end: self.start + part.end as u32 }
+    }
+}
+
 /// Records of one source.
 #[derive(Debug, Clone)]
 pub struct RecordBlock {
@@ -215,6 +227,23 @@ impl RecordBlock {
         range
     }
 
+    /// Appends lines in which fields of the next records lie, and says where they begin. They stay when a record is
+    /// abandoned.
+    ///
+    /// # Panics
+    /// As [`RecordBlock::push_text`].
+    pub fn push_lines(&mut self, lines: &[u8]) -> u32 {
+        let start = self.push_text(lines).start;
+        self.complete = self.arena.len();
+        start
+    }
+
+    /// Makes places in text that was pushed the next fields of the record under construction.
+    #[inline]
+    pub fn push_places(&mut self, places: impl Iterator<Item = Range<u32>>) {
+        self.spans.extend(places.map(|place| Span { start: place.start, end: place.end }));
+    }
+
     /// Makes a place in text that was pushed the next field of the record under construction.
     #[inline]
     pub fn push_place(&mut self, place: Range<u32>) {
@@ -238,16 +267,90 @@ impl RecordBlock {
         self.arena.truncate(self.complete);
     }
 
+    /// Looks at the text of a field in all records from `first` on: `read` says which part of it is the value. Where it
+    /// finds a fault instead, `fault` learns of which record, and the text stays.
+    #[inline]
+    pub fn revise_texts<F>(
+        &mut self,
+        first: usize,
+        field: usize,
+        mut read: impl FnMut(&[u8]) -> Result<Range<usize>, F>,
+        mut fault: impl FnMut(usize, F),
+    ) {
+        let fields = self.schema.fields.len();
+        let spans = self.spans.get_mut(first * fields + field..).unwrap_or_default().iter_mut().step_by(fields);
+        for (count, span) in spans.enumerate() {
+            match read(self.arena.get(span.start as usize..span.end as usize).unwrap_or_default()) {
+                Ok(part) => *span = span.part(part),
+                Err(found) => fault(first + count, found),
+            }
+        }
+    }
+
+    /// The same for a field that is a time: `read` makes it of the text; `None` is an empty field.
+    ///
+    /// # Panics
+    /// As [`RecordBlock::push_text`].
+    #[inline]
+    pub fn make_times<F>(
+        &mut self,
+        first: usize,
+        field: usize,
+        mut read: impl FnMut(&[u8]) -> Result<Option<UtcTime>, F>,
+        mut fault: impl FnMut(usize, F),
+    ) {
+        let fields = self.schema.fields.len();
+        let texts_end = self.arena.len();
+        self.arena.resize(texts_end + self.len().saturating_sub(first) * TIME_BYTES, 0);
+        assert!(u32::try_from(self.arena.len()).is_ok(), "a block holds less than 4 GiB");
+        let (texts, times) = self.arena.split_at_mut(texts_end);
+        let spans = self.spans.get_mut(first * fields + field..).unwrap_or_default().iter_mut().step_by(fields);
+        #[expect(clippy::cast_possible_truncation, reason = "asserted above")]
+        let mut span_of_time = Span { start: texts_end as u32, end: (texts_end + TIME_BYTES) as u32 };
+        for ((count, span), time) in spans.enumerate().zip(times.as_chunks_mut::<TIME_BYTES>().0) {
+            match read(texts.get(span.start as usize..span.end as usize).unwrap_or_default()) {
+                Ok(Some(at)) => {
+                    *time = at.nanos().to_le_bytes();
+                    *span = span_of_time;
+                }
+                Ok(None) => *span = span.part(0..0),
+                Err(found) => fault(first + count, found),
+            }
+            span_of_time = Span { start: span_of_time.end, end: span_of_time.end.wrapping_add(TIME_BYTES as u32) };
+        }
+        self.complete = self.arena.len();
+    }
+
+    /// Keeps of the records from `first` on those of which `keep` says so.
+    pub fn retain(&mut self, first: usize, keep: impl Fn(usize) -> bool) {
+        let fields = self.schema.fields.len();
+        let mut kept = first;
+        for index in first..self.len() {
+            if keep(index) {
+                self.spans.copy_within(index * fields..(index + 1) * fields, kept * fields);
+                self.origins.copy_within(index..=index, kept);
+                kept += 1;
+            }
+        }
+        self.spans.truncate(kept * fields);
+        self.origins.truncate(kept);
+    }
+
     /// The record at `index`.
     #[must_use]
     #[inline]
     pub fn get(&self, index: usize) -> Option<Record<'_>> {
-        (index < self.len()).then_some(Record { block: self, index })
+        if index >= self.len() {
+            return None;
+        }
+        let fields = self.schema.fields.len();
+        let spans = self.spans.get(index * fields..(index + 1) * fields)?;
+        Some(Record { block: self, index, spans })
     }
 
     /// All records in order.
     pub fn iter(&self) -> impl Iterator<Item = Record<'_>> {
-        (0..self.len()).map(|index| Record { block: self, index })
+        (0..self.len()).filter_map(|index| self.get(index))
     }
 
     /// A block of its own that holds only this record.
@@ -308,6 +411,7 @@ fn append_start(bytes: &[u8], length: usize, out: &mut Vec<u8>) {
 pub struct Record<'a> {
     block: &'a RecordBlock,
     index: usize,
+    spans: &'a [Span],
 }
 
 impl<'a> Record<'a> {
@@ -324,9 +428,7 @@ impl<'a> Record<'a> {
     #[must_use]
     #[inline]
     pub fn field_start(self, index: usize) -> (&'a [u8], usize) {
-        let Some(span) = self.block.spans.get(self.index * self.block.schema.fields.len() + index) else {
-            return (&[], 0);
-        };
+        let Some(span) = self.spans.get(index) else { return (&[], 0) };
         let bytes = self.block.arena.get(span.start as usize..).unwrap_or_default();
         (bytes, (span.end - span.start) as usize)
     }

@@ -63,6 +63,9 @@ impl Decimal {
     /// # Errors
     /// [`DecimalFault`] when it is not a number or has too many digits.
     pub fn parse(text: &[u8]) -> Result<Self, DecimalFault> {
+        if let Some(few) = Self::parse_few(text) {
+            return Ok(few);
+        }
         let (negative, digits) = match text {
             [b'-', rest @ ..] => (true, rest),
             [b'+', rest @ ..] => (false, rest),
@@ -89,6 +92,27 @@ impl Decimal {
         }
     }
 
+    /// The same for few enough digits without a sign, which most numbers are; `None` for all others.
+    #[inline]
+    fn parse_few(text: &[u8]) -> Option<Self> {
+        const DIGITS_MAX: usize = 18;
+        let (mut mantissa, mut point) = (0u64, None);
+        for (place, byte) in text.iter().enumerate() {
+            match byte {
+                b'0'..=b'9' => mantissa = mantissa * 10 + u64::from(byte - b'0'),
+                b'.' if point.is_none() => point = Some(place),
+                _ => return None,
+            }
+            if place == DIGITS_MAX {
+                return None;
+            }
+        }
+        let scale = point.map_or(0, |point| text.len() - point - 1);
+        let has_digits = text.len() > usize::from(point.is_some());
+        let scale = u32::try_from(scale).ok().filter(|_| has_digits)?;
+        Some(Self { mantissa: i128::from(mantissa), scale })
+    }
+
     /// The digits without a point.
     #[must_use]
     pub const fn mantissa(self) -> i128 {
@@ -110,6 +134,9 @@ impl Decimal {
     /// The sum; `None` when it has too many digits.
     #[must_use]
     pub fn plus(self, other: Self) -> Option<Self> {
+        if self.scale == other.scale {
+            return Some(Self { mantissa: self.mantissa.checked_add(other.mantissa)?, scale: self.scale });
+        }
         let scale = self.scale.max(other.scale);
         let mantissa = self.widened(scale)?.checked_add(other.widened(scale)?)?;
         Some(Self { mantissa, scale })
@@ -131,6 +158,9 @@ impl Decimal {
         scale: u32,
         rounding: Rounding,
     ) -> Result<Self, DecimalFault> {
+        if numerator == 1 && denominator == 1 && scale == self.scale {
+            return Ok(self);
+        }
         let ten = |power: u32| 10i128.checked_pow(power).ok_or(DecimalFault::TooLong);
         let up = scale.saturating_sub(self.scale);
         let down = self.scale.saturating_sub(scale);
@@ -220,6 +250,20 @@ mod tests {
         }
         assert_eq!(Decimal::parse(&[b'9'; 60]), Err(DecimalFault::TooLong));
         assert_eq!(Decimal::parse(b"0.1234567890123456789"), Err(DecimalFault::TooLong));
+    }
+
+    #[test]
+    fn few_digits_are_read_as_many_are() {
+        let texts = ["0", "007", "12.50", ".5", "5.", "", ".", "1.2.3", "-1", "+1", "1e3", "123456789012345678"];
+        let long = ["1234567890123456789", "12345678901234567.8", "0.12345678901234567", ".123456789012345678"];
+        for text in texts.into_iter().chain(long) {
+            let many = [b"000000000000000000000", text.as_bytes()].concat();
+            if let Some(few) = Decimal::parse_few(text.as_bytes()) {
+                assert_eq!(Decimal::parse(&many), Ok(few), "{text}");
+            }
+        }
+        assert!(Decimal::parse_few(b"12.50").is_some() && Decimal::parse_few(b"123456789012345678").is_some());
+        assert!(Decimal::parse_few(b".").is_none() && Decimal::parse_few(b"").is_none());
     }
 
     #[test]

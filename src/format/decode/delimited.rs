@@ -2,9 +2,10 @@
 
 use super::spec::{ExtraColumns, Header, ReadSpec, Source};
 use super::splitter::Splitter;
-use super::value::{FieldFault, ValueFault, ValueReader};
+use super::value::{FieldFault, ValueReader};
 use crate::format::dialect::Dialect;
 use crate::record::RecordBlock;
+use std::collections::BTreeMap;
 
 /// Reads delimited records.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ struct Columns {
     least: usize,
     most: usize,
     extra: Option<ExtraColumns>,
+    /// The fields are the first columns, in their order.
+    are_in_order: bool,
     /// The record is a single column, so an empty line is a record.
     single: bool,
 }
@@ -36,6 +39,7 @@ impl Delimited {
             least: 0,
             most: usize::MAX,
             extra: read.extra_columns,
+            are_in_order: false,
             single: false,
         };
         if read.header != Header::Names {
@@ -82,87 +86,69 @@ impl Delimited {
         self.columns.single
     }
 
-    /// Appends the record that the splitter just completed to the block; `line` is its only line when it has one.
-    pub(super) fn push(&self, line: &[u8], values: &mut [ValueReader], block: &mut RecordBlock) -> Result<(), String> {
+    /// Appends the record that the splitter just completed to the block, its values as they stand; `line` is its only
+    /// line when it has one.
+    pub(super) fn push(&self, line: &[u8], block: &mut RecordBlock) -> Result<(), String> {
         let row = self.splitter.row(line);
-        self.push_bounded(row.bytes(), row.bounds(), values, block)
+        let base = block.push_text(row.bytes()).start;
+        self.push_bounds(base, row.bounds(), block)
     }
 
-    /// The same for fields whose bounds in `text` are known.
-    pub(super) fn push_bounded(
-        &self,
-        text: &[u8],
-        bounds: &[(u32, u32)],
-        values: &mut [ValueReader],
-        block: &mut RecordBlock,
-    ) -> Result<(), String> {
-        self.columns.push(text, bounds.len(), |column| bounds.get(column).copied(), values, block)
+    /// The same for a line in the block whose fields have these bounds, counted from `base`.
+    pub(super) fn push_bounds(&self, base: u32, bounds: &[(u32, u32)], block: &mut RecordBlock) -> Result<(), String> {
+        let bounds_of = |column: usize| bounds.get(column).copied().unwrap_or_default();
+        self.columns.check(bounds.len())?;
+        block.push_places(self.columns.of_field.iter().map(|column| {
+            let (from, to) = bounds_of(*column);
+            base + from..base + to
+        }));
+        Ok(())
     }
 
-    /// The same for a line without quotes and escapes whose separators are known.
+    /// The same for a line without quotes and escapes. `edges` are the places in front of its fields and the one behind
+    /// the last, `end` the end of its content, counted as the edges are; `base` is added to them.
     #[inline]
-    pub(super) fn push_plain(
+    pub(super) fn push_edges(&self, base: u32, edges: &[u32], end: u32, block: &mut RecordBlock) -> Result<(), String> {
+        self.columns.check(edges.len().saturating_sub(1))?;
+        // The first edge can be the place in front of all.
+        let place = |from: u32, to: u32| base.wrapping_add(from).wrapping_add(1)..base.wrapping_add(to.min(end));
+        let of_field = &self.columns.of_field;
+        if let (true, Some(before), Some(behind)) =
+            (self.columns.are_in_order, edges.get(..of_field.len()), edges.get(1..=of_field.len()))
+        {
+            block.push_places(before.iter().zip(behind).map(|(from, to)| place(*from, *to)));
+        } else {
+            let edge = |at: usize| edges.get(at).copied().unwrap_or_default();
+            block.push_places(of_field.iter().map(|column| place(edge(*column), edge(*column + 1))));
+        }
+        Ok(())
+    }
+
+    /// Reads the values of the records from `first` on, which were pushed as they stand. Adds to `faults` why a record
+    /// cannot be decoded, where nothing is said of it yet.
+    pub(super) fn settle(
         &self,
-        line: &[u8],
-        separators: Separators<'_>,
         values: &mut [ValueReader],
+        first: usize,
         block: &mut RecordBlock,
-    ) -> Result<(), String> {
-        self.columns.push(line, separators.columns(), |column| separators.bounds(column, line), values, block)
-    }
-}
-
-/// Places of the separators of a line in the window that it lies in.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Separators<'a> {
-    pub places: &'a [u32],
-    /// Where the line begins.
-    pub start: u32,
-}
-
-impl Separators<'_> {
-    const fn columns(self) -> usize {
-        self.places.len() + 1
-    }
-
-    #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "a line of more than 1 MiB is not taken")]
-    fn bounds(self, column: usize, line: &[u8]) -> Option<(u32, u32)> {
-        let from = match column.checked_sub(1) {
-            Some(before) => self.places.get(before)? + 1 - self.start,
-            None => 0,
-        };
-        let to = self.places.get(column).map_or(line.len() as u32, |place| place - self.start);
-        Some((from, to))
+        faults: &mut BTreeMap<usize, String>,
+    ) {
+        for ((index, value), column) in values.iter_mut().enumerate().zip(&self.columns.of_field) {
+            let mut found = Vec::new();
+            value.settle(index, first, block, |record, fault| found.push((record, fault)));
+            for (record, fault) in found {
+                let fault = FieldFault { field: &value.name, fault };
+                faults.entry(record).or_insert_with(|| format!("{fault} (column {})", column + 1));
+            }
+        }
     }
 }
 
 impl Columns {
-    /// Appends a record of so many columns whose bounds in `text` are known.
+    /// Whether a record can have so many columns.
     #[inline]
-    fn push(
-        &self,
-        text: &[u8],
-        columns: usize,
-        bounds: impl Fn(usize) -> Option<(u32, u32)>,
-        values: &mut [ValueReader],
-        block: &mut RecordBlock,
-    ) -> Result<(), String> {
-        if columns < self.least || columns > self.most {
-            return Err(self.ragged(columns));
-        }
-        let base = block.push_text(text).start;
-        for (value, column) in values.iter_mut().zip(&self.of_field) {
-            let placed = bounds(*column).ok_or(ValueFault::NoColumn).and_then(|(from, to)| {
-                let field = text.get(from as usize..to as usize).unwrap_or_default();
-                value.place(field, base + from, block)
-            });
-            if let Err(fault) = placed {
-                let column = column + 1;
-                return Err(format!("{} (column {column})", FieldFault { field: &value.name, fault }));
-            }
-        }
-        Ok(())
+    fn check(&self, columns: usize) -> Result<(), String> {
+        if columns < self.least || columns > self.most { Err(self.ragged(columns)) } else { Ok(()) }
     }
 
     fn settle(&mut self, find: impl Fn(&str) -> Option<usize>, header: Option<usize>) {
@@ -182,6 +168,7 @@ impl Columns {
             (Some(ExtraColumns::Ignore), _) | (None, None) => usize::MAX,
         };
         self.single = self.least == 1;
+        self.are_in_order = self.of_field.iter().enumerate().all(|(field, column)| field == *column);
     }
 
     fn ragged(&self, columns: usize) -> String {

@@ -9,16 +9,30 @@ use wide::u8x16;
 /// Bytes that are looked at together.
 const STEP: usize = 64;
 
-/// The places in one window of bytes.
+/// The marks in one window of bytes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Marks {
-    /// Ascending.
+    marked: Marked,
+    /// Where they stand, ascending, behind the place in front of the window; from `used` on it is only room.
     places: Vec<u32>,
+    used: usize,
+    /// A protecting mark has been found since the last line feed.
+    is_protected: bool,
+    lines: Vec<LineEnd>,
     next: usize,
 }
 
-/// The bytes that are looked for, besides line feeds.
+/// A line feed.
 #[derive(Debug, Clone, Copy)]
+struct LineEnd {
+    /// Which of the marks it is.
+    mark: usize,
+    /// All marks between the line feed before it and this one are separators.
+    is_plain: bool,
+}
+
+/// The bytes that are looked for, besides line feeds.
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Marked {
     pub separator: u8,
     pub quote: Option<u8>,
@@ -28,12 +42,18 @@ pub(super) struct Marked {
 /// The marks of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LineMarks {
-    /// Which of the marks stand in it.
-    inside: Range<usize>,
-    /// Where its line feed stands.
-    pub line_feed: usize,
+    /// Which of the marks stand in it, with the line feed in front of it and its own.
+    edges: Range<usize>,
     /// All marks in it are separators.
     pub is_plain: bool,
+}
+
+/// What was found among 64 bytes, a bit for each.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    all: u64,
+    line_feeds: u64,
+    protecting: u64,
 }
 
 impl Marks {
@@ -41,118 +61,160 @@ impl Marks {
     ///
     /// # Panics
     /// When the window holds 4 GiB: inputs are read in pieces of 256 KiB.
+    #[expect(clippy::cast_possible_truncation, reason = "asserted in the first line")]
     pub fn find(&mut self, marked: Marked, window: &[u8], range: Range<usize>) {
         assert!(u32::try_from(window.len()).is_ok(), "a window holds less than 4 GiB");
-        self.places.clear();
+        self.marked = marked;
+        self.used = 0;
+        self.lines.clear();
         self.next = 0;
-        let bytes = window.get(range.clone()).unwrap_or_default();
-        let wanted = marked.wanted();
-        let splats = wanted.map(u8x16::splat);
+        self.is_protected = false;
+        let mut from = range.start as u32;
+        self.push_places(from.wrapping_sub(1), 1);
+        let bytes = window.get(range).unwrap_or_default();
         let (steps, rest) = bytes.as_chunks::<STEP>();
-        let mut from = range.start;
+        let splats = marked.protecting().map(u8x16::splat);
+        let (separator, line_feed) = (u8x16::splat(marked.separator), u8x16::splat(b'\n'));
         for step in steps {
-            self.add(from, places_of(step, splats));
-            from += STEP;
+            self.add(from, found_in(step, separator, line_feed, splats));
+            from += STEP as u32;
         }
-        let is_wanted = |byte: &u8| u64::from(wanted.contains(byte));
-        let last = rest.iter().enumerate().fold(0, |places, (bit, byte)| places | is_wanted(byte) << bit);
-        self.add(from, last);
+        if !rest.is_empty() {
+            let mut step = [0; STEP];
+            let (filled, behind) = step.split_at_mut_checked(rest.len()).unwrap_or_default();
+            filled.copy_from_slice(rest);
+            let valid = (1u64 << (STEP - behind.len())) - 1;
+            let Found { all, line_feeds, protecting } = found_in(&step, separator, line_feed, splats);
+            let found = Found { all: all & valid, line_feeds: line_feeds & valid, protecting: protecting & valid };
+            self.add(from, found);
+        }
     }
 
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "asserted where a window is begun")]
-    fn add(&mut self, from: usize, mut places: u64) {
-        while places != 0 {
-            self.places.push(from as u32 + places.trailing_zeros());
-            places &= places - 1;
+    fn add(&mut self, from: u32, found: Found) {
+        let Found { all, mut line_feeds, mut protecting } = found;
+        while line_feeds != 0 {
+            let before = (line_feeds & line_feeds.wrapping_neg()) - 1;
+            let mark = self.used + (all & before).count_ones() as usize;
+            let is_plain = !self.is_protected && protecting & before == 0;
+            self.lines.push(LineEnd { mark, is_plain });
+            self.is_protected = false;
+            protecting &= !before;
+            line_feeds &= line_feeds - 1;
         }
+        self.is_protected |= protecting != 0;
+        self.push_places(from, all);
+    }
+
+    /// Adds a place for each bit.
+    #[inline]
+    fn push_places(&mut self, from: u32, mut bits: u64) {
+        if self.places.len() < self.used + STEP {
+            self.places.resize(self.places.len() * 2 + STEP, 0);
+        }
+        let mut room = self.places.get_mut(self.used..self.used + STEP).unwrap_or_default().iter_mut();
+        while bits != 0
+            && let Some(place) = room.next()
+        {
+            *place = from.wrapping_add(bits.trailing_zeros());
+            bits &= bits - 1;
+        }
+        self.used += STEP - room.len();
     }
 
     /// Passes over everything in front of `start`.
     pub fn skip_to(&mut self, start: usize) {
-        while self.places.get(self.next).is_some_and(|place| (*place as usize) < start) {
-            self.next += 1;
-        }
+        let ends_before = |line: &LineEnd| self.places.get(line.mark).is_some_and(|place| (*place as usize) < start);
+        self.next +=
+            self.lines.get(self.next..).unwrap_or_default().iter().take_while(|line| ends_before(line)).count();
     }
 
-    /// The marks up to the next line feed in the window that was looked at; `None` when none is left.
+    /// The marks of the next line in the window that was looked at; `None` when none ends any more.
     #[inline]
-    pub fn take_line(&mut self, marked: Marked, window: &[u8]) -> Option<LineMarks> {
-        let mut is_plain = true;
-        for (count, place) in self.places.get(self.next..)?.iter().enumerate() {
-            let byte = *window.get(*place as usize)?;
-            if byte == b'\n' {
-                let end = self.next + count;
-                let inside = std::mem::replace(&mut self.next, end + 1)..end;
-                return Some(LineMarks { inside, line_feed: *place as usize, is_plain });
+    pub fn take_line(&mut self) -> Option<LineMarks> {
+        let LineEnd { mark, is_plain } = *self.lines.get(self.next)?;
+        let before = self.next.checked_sub(1).and_then(|before| self.lines.get(before)).map_or(0, |line| line.mark);
+        self.next += 1;
+        Some(LineMarks { edges: before..mark + 1, is_plain })
+    }
+
+    /// Where the marks of a line stand in the window: the line feed in front of it (or the place before the window), what
+    /// stands in it, and its own line feed.
+    #[inline]
+    pub fn edges(&self, line: &LineMarks) -> &[u32] {
+        self.places.get(line.edges.clone()).unwrap_or_default()
+    }
+
+    /// The bounds of the fields of a line, counted from its start, when it has quotes of which each encloses a whole field
+    /// and stands for nothing else. False where anything is otherwise: then nothing is known.
+    #[expect(clippy::cast_possible_truncation, reason = "asserted where a window is begun")]
+    pub fn split_quoted(
+        &self,
+        window: &[u8],
+        line: Range<usize>,
+        marks: &LineMarks,
+        bounds: &mut Vec<(u32, u32)>,
+    ) -> bool {
+        bounds.clear();
+        let Marked { separator, quote: Some(quote), escape: None } = self.marked else { return false };
+        let is = |at: usize, byte: u8| window.get(at) == Some(&byte);
+        let (start, end) = (line.start, line.end);
+        let inside = self.edges(marks).get(1..).unwrap_or_default();
+        let mut places = inside.iter().map(|place| *place as usize).take_while(|place| *place < end);
+        let mut field = start;
+        loop {
+            let is_quoted = field < end && is(field, quote);
+            let bytes = if is_quoted {
+                // Its opening quote is the next mark, then comes the closing one; separators between them are text.
+                let closing = places.by_ref().skip(1).find(|place| is(*place, quote));
+                let Some(closing) = closing else { return false };
+                field + 1..closing
+            } else {
+                field..places.by_ref().find(|place| is(*place, separator)).unwrap_or(end)
+            };
+            bounds.push(((bytes.start - start) as u32, (bytes.end - start) as u32));
+            let behind = bytes.end + usize::from(is_quoted);
+            if behind == end {
+                return true;
             }
-            is_plain &= byte == marked.separator;
+            if is_quoted && places.next() != Some(behind) || !is(behind, separator) {
+                return false;
+            }
+            field = behind + 1;
         }
-        None
     }
 
-    /// Where the marks of a line stand in the window.
-    #[inline]
-    pub fn places(&self, line: &LineMarks) -> &[u32] {
-        self.places.get(line.inside.clone()).unwrap_or_default()
-    }
-}
-
-/// The bounds of the fields between `start` and `end`, counted from `start`, for a line with quotes of which each
-/// encloses a whole field and stands for nothing else. False where anything is otherwise: then nothing is known.
-#[expect(clippy::cast_possible_truncation, reason = "asserted where a window is begun")]
-pub(super) fn split_quoted(
-    marked: Marked,
-    window: &[u8],
-    (start, end): (usize, usize),
-    places: &[u32],
-    bounds: &mut Vec<(u32, u32)>,
-) -> bool {
-    bounds.clear();
-    let Some(quote) = marked.quote.filter(|_| marked.escape.is_none()) else { return false };
-    let is = |at: usize, byte: u8| window.get(at) == Some(&byte);
-    let mut places = places.iter().map(|place| *place as usize);
-    let mut field = start;
-    loop {
-        let is_quoted = field < end && is(field, quote);
-        let bytes = if is_quoted {
-            // Its opening quote is the next mark, then comes the closing one; separators between them are text.
-            let closing = places.by_ref().skip(1).find(|place| is(*place, quote));
-            let Some(closing) = closing else { return false };
-            field + 1..closing
-        } else {
-            field..places.by_ref().find(|place| is(*place, marked.separator)).unwrap_or(end)
-        };
-        bounds.push(((bytes.start - start) as u32, (bytes.end - start) as u32));
-        let behind = bytes.end + usize::from(is_quoted);
-        if behind == end {
-            return true;
-        }
-        if is_quoted && places.next() != Some(behind) || !is(behind, marked.separator) {
-            return false;
-        }
-        field = behind + 1;
+    /// Where the last line that has ended ends.
+    pub fn end(&self) -> Option<usize> {
+        let place = *self.places.get(self.lines.last()?.mark)?;
+        Some(place as usize + 1)
     }
 }
 
 impl Marked {
-    /// A byte that does not protect is looked for twice instead of not at all.
-    fn wanted(self) -> [u8; 4] {
+    /// A byte that does not protect is looked for twice, or is the separator, instead of not at all.
+    fn protecting(self) -> [u8; 2] {
         let quote = self.quote.or(self.escape).unwrap_or(self.separator);
-        [self.separator, b'\n', quote, self.escape.unwrap_or(quote)]
+        [quote, self.escape.unwrap_or(quote)]
     }
 }
 
-/// The places of four bytes among 64, a bit for each.
+/// Looks for bytes among 64.
 #[inline]
-fn places_of(step: &[u8; STEP], wanted: [u8x16; 4]) -> u64 {
-    let [first, second, third, fourth] = wanted;
+fn found_in(step: &[u8; STEP], separator: u8x16, line_feed: u8x16, protecting: [u8x16; 2]) -> Found {
     let (parts, _) = step.as_chunks::<16>();
-    parts.iter().zip([0, 16, 32, 48]).fold(0, |places, (part, shift)| {
+    let mut found = Found { all: 0, line_feeds: 0, protecting: 0 };
+    for (part, shift) in parts.iter().zip([0, 16, 32, 48]) {
         let part = u8x16::new(*part);
-        let found = part.simd_eq(first) | part.simd_eq(second) | part.simd_eq(third) | part.simd_eq(fourth);
-        places | u64::from(found.to_bitmask()) << shift
-    })
+        let separators = part.simd_eq(separator);
+        let line_feeds = part.simd_eq(line_feed);
+        let protecting = part.simd_eq(protecting[0]) | part.simd_eq(protecting[1]);
+        let bits = |places: u8x16| u64::from(places.to_bitmask()) << shift;
+        found.all |= bits(separators | line_feeds | protecting);
+        found.line_feeds |= bits(line_feeds);
+        found.protecting |= bits(protecting & !separators);
+    }
+    found
 }
 
 #[cfg(test)]
@@ -178,13 +240,17 @@ mod tests {
                 let is_mark = |byte: u8| byte == b',' || Some(byte) == quote || Some(byte) == escape;
                 let places: Vec<usize> = (0..content.len()).filter(|at| is_mark(content[*at])).collect();
                 let is_plain = places.iter().all(|at| content[*at] == b',');
-                let found = marks.take_line(marked, &bytes).expect("a line");
-                prop_assert_eq!((found.line_feed, found.is_plain), (from + content.len(), is_plain));
-                let found: Vec<usize> = marks.places(&found).iter().map(|place| *place as usize - from).collect();
-                prop_assert_eq!(found, places);
+                let found = marks.take_line().expect("a line");
+                prop_assert_eq!(found.is_plain, is_plain);
+                let edges: Vec<usize> = marks.edges(&found).iter().map(|place| place.wrapping_add(1) as usize).collect();
+                let expected = [from].into_iter().chain(places.iter().map(|at| from + at + 1)).chain([from + line.len()]);
+                prop_assert_eq!(edges, expected.collect::<Vec<_>>());
                 from += line.len();
+                prop_assert!(marks.end() >= Some(from));
             }
-            prop_assert_eq!(marks.take_line(marked, &bytes), None);
+            prop_assert_eq!(marks.take_line(), None);
+            marks.skip_to(start);
+            prop_assert_eq!(marks.take_line(), None);
         }
     }
 }

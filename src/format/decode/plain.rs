@@ -1,13 +1,16 @@
-//! Lines that are records by themselves and whose fields can stay as they are: most lines of most files. They are split
-//! by the places that [`super::marks`] finds, and everything else is left to the way that takes line by line. What comes
-//! out is the same; the tests compare.
+//! Lines that are records by themselves: most lines of most files. They are split by the places that [`super::marks`]
+//! finds, their bytes are copied together, and values are read column by column, so that what a field is gets asked once
+//! for many records. Everything else is left to the way that takes line by line. What comes out is the same; the tests
+//! compare.
 
-use super::delimited::Separators;
 use super::lines::Line;
-use super::marks::{LineMarks, Marked, split_quoted};
+use super::marks::{LineMarks, Marked};
+use super::splitter::Progress;
 use super::{Decoded, Decoder, Form, Phase, RECORD_BYTES_MAX, Reject};
 use crate::format::charset::Charset;
 use crate::format::dialect::LineEnd;
+use crate::record::Origin;
+use std::collections::BTreeMap;
 
 impl Decoder {
     /// Finds the marks of a window. Says up to where its bytes are text of the file's charset that needs no decoding; 0
@@ -21,12 +24,14 @@ impl Decoder {
         }
         let bytes = window.get(start..).unwrap_or_default();
         let text = match self.charset {
+            Charset::Utf8 if bytes.is_ascii() => bytes.len(),
             Charset::Utf8 => std::str::from_utf8(bytes).map_or_else(|fault| fault.valid_up_to(), str::len),
             // Bytes of other characters can look like separators: then nothing is known of what follows.
             Charset::Ascii | Charset::Table(_) if self.charset.is_ascii_compatible() && bytes.is_ascii() => bytes.len(),
             Charset::Ascii | Charset::Table(_) | Charset::Utf16Le | Charset::Utf16Be => return 0,
         };
         self.marks.find(marked, window, start..window.len());
+        self.window_at = None;
         start + text
     }
 
@@ -39,31 +44,34 @@ impl Decoder {
         text_end: usize,
         out: &mut Decoded,
     ) -> usize {
-        let Some(marked) = self.marked().filter(|_| text_end > 0) else { return start };
+        if text_end == 0 {
+            return start;
+        }
         self.marks.skip_to(start);
+        let mut rows = Rows::begin(out, self.at.byte, start);
         while self.phase == Phase::Records && self.open.lines == 0 && self.skipping.is_none() {
-            let Some(marks) = self.marks.take_line(marked, window) else { return start };
-            let end = marks.line_feed;
-            let is_crlf = end > start && window.get(end - 1) == Some(&b'\r');
-            let content_end = end - usize::from(is_crlf);
+            let Some(marks) = self.marks.take_line() else { break };
+            let Some(line_feed) = self.marks.edges(&marks).last().map(|place| *place as usize) else { break };
+            let is_crlf = line_feed > start && window.get(line_feed - 1) == Some(&b'\r');
+            let end = if is_crlf { LineEnd::CrLf } else { LineEnd::Lf };
+            let content_end = line_feed - usize::from(is_crlf);
+            let line = Line { content_end, next: line_feed + 1, end: Some(end) };
             let content = window.get(start..content_end).unwrap_or_default();
-            let may_be_plain = content_end <= text_end
+            let may_be_record = content_end <= text_end
                 && !content.is_empty()
                 && content.len() <= RECORD_BYTES_MAX
                 && !self.is_set_apart(content);
             self.open.searched = 0;
-            let is_plain = may_be_plain
-                && (marks.is_plain || {
-                    let places = self.marks.places(&marks);
-                    split_quoted(marked, window, (start, content_end), places, &mut self.quoted)
-                });
-            start += if is_plain {
-                self.take_plain(content, start, &marks, end + 1 - start, out)
+            if may_be_record && self.take_row(window, start, line, &marks, &mut rows, out) {
+                self.advance(line.next - start, 1, 1);
+                start = line.next;
             } else {
-                let kind = if is_crlf { LineEnd::CrLf } else { LineEnd::Lf };
-                self.take_line(window, start, Line { content_end, next: end + 1, end: Some(kind) }, out)
-            };
+                self.settle(window, rows, out);
+                start += self.take_line(window, start, line, out);
+                rows = Rows::begin(out, self.at.byte, start);
+            }
         }
+        self.settle(window, rows, out);
         start
     }
 
@@ -85,33 +93,84 @@ impl Decoder {
             || self.trailer.as_ref().is_some_and(|trailer| begins(&trailer.starts))
     }
 
-    /// Takes a line that is a record.
+    /// Appends the record in a line, its values as they stand. False when the line is none by itself.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "asserted when the marks were looked for")]
-    fn take_plain(
+    fn take_row(
         &mut self,
-        content: &[u8],
+        window: &[u8],
         start: usize,
+        line: Line,
         marks: &LineMarks,
-        bytes: usize,
+        rows: &mut Rows,
         out: &mut Decoded,
-    ) -> usize {
+    ) -> bool {
         let origin = self.origin();
-        let Form::Delimited(delimited) = &self.form else { return 0 };
+        let Form::Delimited(delimited) = &mut self.form else { return false };
+        let window_at = *self.window_at.get_or_insert_with(|| {
+            let lines = window.get(start..self.marks.end().unwrap_or_default()).unwrap_or_default();
+            out.block.push_lines(lines).wrapping_sub(start as u32)
+        });
         let pushed = if marks.is_plain {
-            let separators = Separators { places: self.marks.places(marks), start: start as u32 };
-            delimited.push_plain(content, separators, &mut self.values, &mut out.block)
+            delimited.push_edges(window_at, self.marks.edges(marks), line.content_end as u32, &mut out.block)
+        } else if self.marks.split_quoted(window, start..line.content_end, marks, &mut self.quoted) {
+            delimited.push_bounds(window_at.wrapping_add(start as u32), &self.quoted, &mut out.block)
         } else {
-            delimited.push_bounded(content, &self.quoted, &mut self.values, &mut out.block)
-        };
-        match pushed {
-            Ok(()) => out.block.finish_record(origin),
-            Err(reason) => {
-                out.block.abandon_record();
-                out.rejects.push(Reject { origin, reason, raw: content.to_vec() });
+            let content = window.get(start..line.content_end).unwrap_or_default();
+            if delimited.splitter.begin(content, line.end) != Progress::Complete {
+                return false;
             }
+            delimited.push(content, &mut out.block)
+        };
+        if let Err(reason) = pushed {
+            rows.faults.insert(out.block.len(), reason);
+            let fields = out.block.schema().fields.len();
+            out.block.push_places((0..fields).map(|_| 0..0));
         }
-        self.advance(bytes, 1, 1);
-        bytes
+        out.block.finish_record(origin);
+        true
+    }
+
+    /// Reads the values of the rows, and sets those apart that are no records.
+    fn settle(&mut self, window: &[u8], mut rows: Rows, out: &mut Decoded) {
+        let Form::Delimited(delimited) = &self.form else { return };
+        if rows.first == out.block.len() {
+            return;
+        }
+        delimited.settle(&mut self.values, rows.first, &mut out.block, &mut rows.faults);
+        if rows.faults.is_empty() {
+            return;
+        }
+        for (index, reason) in &rows.faults {
+            let origin = out.block.origins().get(*index).copied().unwrap_or_default();
+            let raw = rows.line(window, origin).to_vec();
+            out.rejects.push(Reject { origin, reason: reason.clone(), raw });
+        }
+        out.block.retain(rows.first, |index| !rows.faults.contains_key(&index));
+    }
+}
+
+/// Records whose values are not read yet.
+struct Rows {
+    /// Index of the first.
+    first: usize,
+    /// Byte of the file at which the window begins.
+    window_byte: u64,
+    /// Why a row is no record.
+    faults: BTreeMap<usize, String>,
+}
+
+impl Rows {
+    /// None yet, and the next one stands at `start` of the window, which is the byte `at` of the file.
+    fn begin(out: &Decoded, at: u64, start: usize) -> Self {
+        Self { first: out.block.len(), window_byte: at.wrapping_sub(start as u64), faults: BTreeMap::new() }
+    }
+
+    /// The content of the line at `origin`.
+    fn line<'w>(&self, window: &'w [u8], origin: Origin) -> &'w [u8] {
+        let start = usize::try_from(origin.byte.wrapping_sub(self.window_byte)).unwrap_or(usize::MAX);
+        let behind = window.get(start..).unwrap_or_default();
+        let line = behind.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        line.strip_suffix(b"\r").unwrap_or(line)
     }
 }

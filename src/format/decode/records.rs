@@ -1,11 +1,14 @@
 //! From lines to records: heads, comments, records of several lines, trailers, and lines that are too long.
 
+use super::delimited::Delimited;
 use super::lines::Line;
 use super::spec::{Header, Source};
 use super::splitter::Progress;
+use super::value::ValueReader;
 use super::{Decoded, Decoder, Form, Open, Phase, RECORD_BYTES_MAX, RECORD_LINES_MAX, Reject, Skipping, mark};
 use crate::format::dialect::LineEnd;
 use crate::record::{Origin, RecordBlock};
+use std::collections::BTreeMap;
 
 pub(super) const TOO_LONG: &str = "the line is longer than 1 MiB";
 pub(super) const NOT_CLOSED: &str = "a quote or escape on this line is not closed within 64 lines and 1 MiB";
@@ -229,7 +232,7 @@ impl Decoder {
                 if self.open.malformed {
                     return Taken::Rejected(MALFORMED.to_owned());
                 }
-                delimited.push(bytes, &mut self.values, block)
+                return push_record(delimited, bytes, origin, &mut self.values, block);
             }
             Form::Fixed(fixed) => fixed.push(content, &mut self.values, block),
             Form::Json(_) if self.open.malformed => Err(MALFORMED.to_owned()),
@@ -288,6 +291,30 @@ impl Decoder {
         // problem anyway, it is not, and is then found to be missing.
         if self.phase == Phase::Records && (!self.trailer_seen || records > 0) {
             self.safe = self.at;
+        }
+    }
+}
+
+/// Appends the record that the splitter just completed.
+fn push_record(
+    delimited: &Delimited,
+    line: &[u8],
+    origin: Origin,
+    values: &mut [ValueReader],
+    block: &mut RecordBlock,
+) -> Taken {
+    if let Err(reason) = delimited.push(line, block) {
+        return Taken::Rejected(reason);
+    }
+    let index = block.len();
+    block.finish_record(origin);
+    let mut faults = BTreeMap::new();
+    delimited.settle(values, index, block, &mut faults);
+    match faults.remove(&index) {
+        None => Taken::Record,
+        Some(reason) => {
+            block.retain(index, |_| false);
+            Taken::Rejected(reason)
         }
     }
 }

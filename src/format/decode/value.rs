@@ -4,6 +4,7 @@ use crate::domain::time::UtcTime;
 use crate::format::time_layout::{TimeFault, TimeParser};
 use crate::record::{Decimal, DecimalFault, FieldKind, RecordBlock};
 use std::fmt;
+use std::ops::Range;
 
 /// How the text of one field becomes its value.
 #[derive(Debug, Clone)]
@@ -53,8 +54,6 @@ pub(super) enum ValueFault {
     Number(#[from] DecimalFault),
     #[error("{0}")]
     Time(#[from] TimeFault),
-    #[error("stands on a column that the record does not have")]
-    NoColumn,
     #[error("reaches behind the end of the line")]
     CutShort,
     #[error("holds bytes that are not of the file's charset")]
@@ -80,13 +79,6 @@ impl fmt::Display for FieldFault<'_> {
     }
 }
 
-/// What the text of a field says.
-enum Content<'t> {
-    Nothing,
-    Text(&'t [u8]),
-    Time(UtcTime),
-}
-
 impl ValueReader {
     pub(super) fn new(name: String, kind: ValueKind, rules: ValueRules) -> Self {
         let has_rules = rules.required || rules.trim || rules.null.is_some();
@@ -96,52 +88,75 @@ impl ValueReader {
 
     /// Appends the value as the next field of the record under construction.
     pub(super) fn push(&mut self, text: &[u8], block: &mut RecordBlock) -> Result<(), ValueFault> {
-        match self.read(text)? {
-            Content::Nothing => block.push_field(b""),
-            Content::Text(text) => block.push_field(text),
-            Content::Time(at) => block.push_time(Some(at)),
-        }
-        Ok(())
-    }
-
-    /// The same for a text that lies in the block, from `start` on.
-    #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "a block holds less than 4 GiB")]
-    pub(super) fn place(&mut self, text: &[u8], start: u32, block: &mut RecordBlock) -> Result<(), ValueFault> {
-        if self.takes_anything {
-            block.push_place(start..start + text.len() as u32);
-            return Ok(());
-        }
-        self.place_checked(text, start, block)
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "a block holds less than 4 GiB")]
-    fn place_checked(&mut self, text: &[u8], start: u32, block: &mut RecordBlock) -> Result<(), ValueFault> {
-        match self.read(text)? {
-            Content::Nothing => block.push_place(start..start),
-            Content::Text(content) => {
-                let skipped = if self.rules.trim { text.len() - text.trim_ascii_start().len() } else { 0 };
-                let start = start + skipped as u32;
-                block.push_place(start..start + content.len() as u32);
-            }
-            Content::Time(at) => block.push_time(Some(at)),
-        }
-        Ok(())
-    }
-
-    fn read<'t>(&mut self, text: &'t [u8]) -> Result<Content<'t>, ValueFault> {
-        let text = if self.rules.trim { text.trim_ascii() } else { text };
-        if text.is_empty() || self.rules.null.as_ref().is_some_and(|null| null.as_bytes() == text) {
-            return if self.rules.required { Err(ValueFault::Empty) } else { Ok(Content::Nothing) };
-        }
+        let content = text.get(self.rules.content(text)?).unwrap_or_default();
         match &mut self.kind {
-            ValueKind::Text => {}
-            ValueKind::Number if is_plain_number(text) => {}
-            ValueKind::Number => drop(Decimal::parse(text)?),
-            ValueKind::Time(parser) => return Ok(Content::Time(parser.parse(text)?)),
+            ValueKind::Text => block.push_field(content),
+            ValueKind::Number => {
+                check_number(content)?;
+                block.push_field(content);
+            }
+            ValueKind::Time(parser) => block.push_time(time_of(parser, content)?),
         }
-        Ok(Content::Text(text))
+        Ok(())
     }
+
+    /// The same for texts that are the field at `index` of the records from `first` on.
+    pub(super) fn settle(
+        &mut self,
+        index: usize,
+        first: usize,
+        block: &mut RecordBlock,
+        fault: impl FnMut(usize, ValueFault),
+    ) {
+        let rules = &self.rules;
+        match &mut self.kind {
+            ValueKind::Text if self.takes_anything => {}
+            ValueKind::Text => block.revise_texts(first, index, |text| rules.content(text), fault),
+            ValueKind::Number => {
+                let read = |text: &[u8]| {
+                    let content = rules.content(text)?;
+                    check_number(text.get(content.clone()).unwrap_or_default())?;
+                    Ok(content)
+                };
+                block.revise_texts(first, index, read, fault);
+            }
+            ValueKind::Time(parser) => {
+                let read = |text: &[u8]| time_of(parser, text.get(rules.content(text)?).unwrap_or_default());
+                block.make_times(first, index, read, fault);
+            }
+        }
+    }
+}
+
+impl ValueRules {
+    /// Where in a text its content stands.
+    #[inline]
+    fn content(&self, text: &[u8]) -> Result<Range<usize>, ValueFault> {
+        let mut content = 0..text.len();
+        if self.trim {
+            let start = text.len() - text.trim_ascii_start().len();
+            content = start..start + text.trim_ascii().len();
+        }
+        let is_null = |null: &String| text.get(content.clone()) == Some(null.as_bytes());
+        if content.is_empty() || self.null.as_ref().is_some_and(is_null) {
+            content.end = content.start;
+            return if self.required { Err(ValueFault::Empty) } else { Ok(content) };
+        }
+        Ok(content)
+    }
+}
+
+#[inline]
+fn check_number(text: &[u8]) -> Result<(), ValueFault> {
+    if !is_plain_number(text) && !text.is_empty() {
+        Decimal::parse(text)?;
+    }
+    Ok(())
+}
+
+#[inline]
+fn time_of(parser: &mut TimeParser, text: &[u8]) -> Result<Option<UtcTime>, ValueFault> {
+    Ok(if text.is_empty() { None } else { Some(parser.parse(text)?) })
 }
 
 /// True for digits with at most one point between them, few enough for every decimal; the rest is left to

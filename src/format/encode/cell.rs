@@ -2,7 +2,6 @@
 
 use super::fault::CellFault;
 use super::number::{NumberForm, append_decimal};
-use super::plain_line::FEW_BYTES;
 use super::text::as_text;
 use crate::domain::period::Zone;
 use crate::domain::time::UtcTime;
@@ -33,8 +32,8 @@ pub(super) struct Value<'v> {
 /// How the value of a cell is made.
 #[derive(Debug, Clone)]
 pub(super) struct ValuePlan {
-    pub source: Source,
-    pub steps: Option<Box<Steps>>,
+    source: Source,
+    steps: Option<Box<Steps>>,
 }
 
 /// Where the value comes from, fields resolved.
@@ -43,7 +42,7 @@ pub(super) enum Source {
     Text(usize),
     Number {
         field: usize,
-        form: Option<NumberForm>,
+        form: Option<Box<NumberForm>>,
     },
     Time(Box<TimePlan>),
     Constant(Vec<u8>),
@@ -57,7 +56,7 @@ pub(super) enum Source {
     },
     Sum {
         index: usize,
-        form: NumberForm,
+        form: Box<NumberForm>,
     },
     Concat {
         pieces: Vec<ValuePlan>,
@@ -75,6 +74,22 @@ pub(super) struct Steps {
 }
 
 impl ValuePlan {
+    pub const fn new(source: Source, steps: Option<Box<Steps>>) -> Self {
+        Self { source, steps }
+    }
+
+    /// The field that is the value, as it stands.
+    pub const fn verbatim(&self) -> Option<usize> {
+        match (&self.source, &self.steps) {
+            (Source::Text(field) | Source::Number { field, form: None }, None) => Some(*field),
+            _ => None,
+        }
+    }
+
+    pub const fn source(&self) -> &Source {
+        &self.source
+    }
+
     /// The value for a record or file. `scratch` holds what is computed.
     #[inline]
     pub fn value<'v>(&'v mut self, input: &Input<'v>, scratch: &'v mut Vec<u8>) -> Result<Value<'v>, CellFault> {
@@ -85,24 +100,12 @@ impl ValuePlan {
         }
     }
 
-    /// The value for a record when nothing is computed but a time: bytes that begin with it, and its length.
+    /// A time that is the value for a record: bytes that begin with its text, and the length of that.
     #[inline]
-    pub fn copied<'v>(&'v mut self, record: Record<'v>) -> Option<(&'v [u8], usize)> {
+    pub fn time<'v>(&'v mut self, record: Record<'v>) -> Option<(&'v [u8], usize)> {
         match (&mut self.source, &self.steps) {
-            (Source::Text(field) | Source::Number { field, form: None }, None) => Some(record.field_start(*field)),
             (Source::Time(plan), None) => Some(plan.start(record.time(plan.field))),
-            (Source::Constant(text), None) => Some((text, text.len())),
-            (
-                Source::Text(_)
-                | Source::Number { .. }
-                | Source::Time(_)
-                | Source::Constant(_)
-                | Source::Template { .. }
-                | Source::Count { .. }
-                | Source::Sum { .. }
-                | Source::Concat { .. },
-                _,
-            ) => None,
+            _ => None,
         }
     }
 
@@ -236,20 +239,16 @@ fn substring(text: &str, from: usize, to: usize) -> &str {
     text.get(start..end).unwrap_or_default()
 }
 
-/// How a time is written. Keeps the last text: calls of the same second come one after the other.
+/// How a time is written.
 #[derive(Debug, Clone)]
 pub(super) struct TimePlan {
     field: usize,
     writer: TimeWriter,
-    last: Option<UtcTime>,
-    /// The last text, and what may be copied along with it.
-    text: Vec<u8>,
-    length: usize,
 }
 
 impl TimePlan {
     pub fn new(field: usize, layout: TimeLayout, zone: Zone) -> Self {
-        Self { field, writer: TimeWriter::new(layout, zone), last: None, text: Vec::new(), length: 0 }
+        Self { field, writer: TimeWriter::new(layout, zone) }
     }
 
     fn text(&mut self, at: Option<UtcTime>) -> &[u8] {
@@ -260,15 +259,7 @@ impl TimePlan {
     /// Bytes that begin with the text, and its length.
     #[inline]
     fn start(&mut self, at: Option<UtcTime>) -> (&[u8], usize) {
-        let Some(at) = at else { return (&self.text, 0) };
-        if self.last != Some(at) {
-            self.text.clear();
-            self.writer.write(at, &mut self.text);
-            self.length = self.text.len();
-            self.text.extend_from_slice(&[0; FEW_BYTES]);
-            self.last = Some(at);
-        }
-        (&self.text, self.length)
+        at.map_or((&[], 0), |at| self.writer.text(at))
     }
 }
 

@@ -1,7 +1,9 @@
 //! Turns a format into a layout: resolves fields, units and zones once, and reports what does not fit the source.
 
 use super::cell::{Source, Steps, TimePlan, ValuePlan};
-use super::{Cell, CellPosition, FixedShape, Layout, Line, NumberForm, Placing, Writer};
+use super::plain_line::PaddedText;
+use super::writer::{Placing, Writer};
+use super::{Cell, CellPosition, FixedShape, Layout, Line, NumberForm};
 use crate::document::{Document, Problem, Severity, nearest};
 use crate::domain::period::Zone;
 use crate::format::dialect::Dialect;
@@ -56,13 +58,16 @@ impl Compiler<'_> {
     }
 
     fn line(&mut self, line: &LineSpec, record: bool) -> Line {
-        let cells = line.cells.iter().enumerate().map(|(index, cell)| self.cell(index, cell, record)).collect();
-        Line { cells }
+        let alone = line.cells.len() == 1;
+        let cells = line.cells.iter().enumerate().map(|(index, cell)| self.cell((index, alone), cell, record));
+        let cells: Vec<Cell> = cells.collect();
+        let marks = cells.iter().map(|cell| self.writer.marks(&cell.laid, cell.lead.text())).sum();
+        Line { cells, marks }
     }
 
-    fn cell(&mut self, index: usize, cell: &CellSpec, record: bool) -> Cell {
+    fn cell(&mut self, (index, alone): (usize, bool), cell: &CellSpec, record: bool) -> Cell {
         let plan = self.plan(cell, record);
-        let is_number = match &plan.source {
+        let is_number = match plan.source() {
             Source::Number { .. } => cell.lookup.is_none(),
             Source::Count { .. } | Source::Sum { .. } => true,
             Source::Text(_)
@@ -85,16 +90,20 @@ impl Compiler<'_> {
         {
             self.refuse(cell, "the cell is summed, so its `default` must be a number".to_owned());
         }
+        let shape = cell.fixed.as_ref().map(|fixed| FixedShape::new(fixed, number, self.dialect));
+        let laid = self.writer.laid(index, &Placing { alone, number, shape: shape.as_ref() });
         Cell {
-            lead: self.lead(index, cell),
+            lead: PaddedText::new(&self.lead(index, cell)),
             name: Arc::from(cell.name.as_str()),
             position: match &cell.fixed {
                 Some(fixed) => CellPosition::Bytes(fixed.from, fixed.to),
                 None => CellPosition::Column(index + 1),
             },
+            verbatim: plan.verbatim().filter(|_| sum.is_none()),
             plan,
+            laid,
             number,
-            shape: cell.fixed.as_ref().map(|fixed| FixedShape::new(fixed, number, self.dialect)),
+            shape,
             sum,
         }
     }
@@ -131,7 +140,7 @@ impl Compiler<'_> {
                 required: cell.required,
             })
         });
-        ValuePlan { source, steps }
+        ValuePlan::new(source, steps)
     }
 
     fn field(&mut self, cell: &CellSpec, name: &str, time: Option<&TimeLayout>, zone: Option<Zone>) -> Source {
@@ -149,7 +158,7 @@ impl Compiler<'_> {
             FieldKind::Text => Source::Text(index),
             FieldKind::Number => {
                 let form = cell.number.map(|_| self.form(cell)).filter(|form| form.scale.is_some());
-                Source::Number { field: index, form }
+                Source::Number { field: index, form: form.map(Box::new) }
             }
             FieldKind::Time => {
                 let layout = time.cloned().map_or_else(|| TimeLayout::compile("rfc3339"), Ok);
@@ -199,7 +208,7 @@ impl Compiler<'_> {
             self.refuse(cell, message);
             NumberForm::PLAIN
         });
-        Source::Sum { index, form }
+        Source::Sum { index, form: Box::new(form) }
     }
 
     fn lead(&mut self, index: usize, cell: &CellSpec) -> Vec<u8> {

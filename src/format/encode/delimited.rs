@@ -12,9 +12,8 @@
 //! Control characters (a TAB or line end in a value) meet the rule `controls` before the last three rows.
 
 use super::fault::CellFault;
-use super::plain_line::{LineChecker, PlainLine};
+use super::plain_line::LineChecker;
 use super::text::{TextEncoder, append_few, as_text, is_stopped, push_control};
-use crate::format::charset::Charset;
 use crate::format::dialect::{Dialect, Escape, Misfit, Quoting};
 
 /// Writes the values of delimited lines.
@@ -33,8 +32,6 @@ pub(super) struct DelimitedWriter {
     replaced: [bool; 256],
     separator_bytes: Vec<u8>,
     quote_bytes: Vec<u8>,
-    checker: Option<LineChecker>,
-    plain_line: PlainLine,
     cleaned: String,
     protected: String,
 }
@@ -63,13 +60,10 @@ impl DelimitedWriter {
             replaced: [false; 256],
             separator_bytes,
             quote_bytes,
-            checker: None,
-            plain_line: PlainLine::new(),
             cleaned: String::new(),
             protected: String::new(),
         };
         writer.stop = writer.stops();
-        writer.checker = writer.new_checker();
         let begins = |byte: u8| match &dialect.escape {
             Escape::Replace(pairs) => pairs.iter().any(|(from, _)| from.bytes().next() == Some(byte)),
             Escape::Doubled | Escape::Character(_) => false,
@@ -80,9 +74,9 @@ impl DelimitedWriter {
         writer
     }
 
-    fn new_checker(&self) -> Option<LineChecker> {
+    /// Tells whether values can stand as they are, where separators of one byte are between them.
+    pub fn checker(&self, is_utf8: bool) -> Option<LineChecker> {
         let [separator] = *self.separator_bytes.as_slice() else { return None };
-        let charset = self.encoder.charset();
         let escape = match &self.escape {
             Escape::Doubled => None,
             Escape::Character(character) => Some(u8::try_from(*character).ok()?),
@@ -93,9 +87,7 @@ impl DelimitedWriter {
             [quote] => Some(quote),
             _ => return None,
         };
-        let is_text = charset == Charset::Utf8;
-        let can_copy = !self.always && charset.is_ascii_compatible();
-        LineChecker::new(separator, [quote, escape], is_text).filter(|_| can_copy)
+        LineChecker::new(Some(separator), [quote, escape], is_utf8).filter(|_| !self.always)
     }
 
     fn stops(&self) -> [bool; 256] {
@@ -109,14 +101,9 @@ impl DelimitedWriter {
         self.encoder.stops(&special)
     }
 
-    /// Tells whether values can be copied, for separators of one byte.
-    pub const fn checker(&self) -> Option<LineChecker> {
-        self.checker
-    }
-
-    /// Where lines are put whose values can be copied.
-    pub const fn plain_line(&mut self) -> &mut PlainLine {
-        &mut self.plain_line
+    /// The first byte of the separator, of which it has one where lines are looked at.
+    pub fn separator_byte(&self) -> u8 {
+        self.separator_bytes.first().copied().unwrap_or_default()
     }
 
     pub fn put_separator(&self, out: &mut Vec<u8>) {

@@ -37,6 +37,11 @@ impl FixedShape {
         }
     }
 
+    /// True when a number that begins with this byte has its sign there, to stand before the zeros.
+    pub(super) const fn moves_sign(&self, number: bool, first: u8) -> bool {
+        number && self.zero_filled && matches!(first, b'-' | b'+')
+    }
+
     fn push_fill(&self, bytes: usize, out: &mut Vec<u8>) {
         match self.fill.get(..self.fill_length).unwrap_or_default() {
             [fill] => out.resize(out.len() + bytes, *fill),
@@ -124,8 +129,7 @@ fn pad(shape: &FixedShape, number: bool, value: &[u8], unit: usize, out: &mut Ve
     if shape.fill_length == 0 || !missing.is_multiple_of(shape.fill_length) {
         return Err(CellFault::Unfillable { bytes: missing });
     }
-    let sign = |byte: &u8| matches!(byte, b'-' | b'+');
-    let signed = number && shape.zero_filled && value.get(..unit).is_some_and(|first| first.iter().any(sign));
+    let signed = value.get(..unit).is_some_and(|first| first.iter().any(|byte| shape.moves_sign(number, *byte)));
     match shape.align {
         Align::Left => {
             out.extend_from_slice(value);

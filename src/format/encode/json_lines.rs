@@ -35,11 +35,6 @@ impl JsonWriter {
         }
     }
 
-    /// Appends structure.
-    pub fn put_raw(&mut self, text: &str, out: &mut Vec<u8>) -> Result<(), CellFault> {
-        self.encoder.append(text, out)
-    }
-
     /// Appends a key with its colon and the brace or comma before it.
     pub fn put_key(&mut self, first: bool, key: &str, out: &mut Vec<u8>) -> Result<(), CellFault> {
         self.escaped.clear();
@@ -93,7 +88,7 @@ impl JsonWriter {
 }
 
 /// True for a few digits with at most one point between them and no zero in front: numbers that are written as they come.
-fn is_written_like_json(value: &[u8]) -> bool {
+pub(super) fn is_written_like_json(value: &[u8]) -> bool {
     let is_digit = |byte: &u8| byte.is_ascii_digit();
     let mut halves = value.splitn(2, |byte| *byte == b'.');
     let (whole, fraction) = (halves.next().unwrap_or_default(), halves.next());

@@ -1,5 +1,7 @@
 //! Formats and records written down by hand, and the bytes they must give.
 
+mod laid;
+
 use super::*;
 use crate::document::{Document, Problems};
 use crate::domain::period::Partition;

@@ -4,6 +4,7 @@ use super::TimeFault;
 use crate::domain::period::{LocalTime, Zone};
 use crate::domain::time::UtcTime;
 use chrono::DateTime;
+use std::ops::Range;
 
 const HOUR: i64 = 3600;
 const DAY: i64 = 86_400;
@@ -116,6 +117,11 @@ impl LocalClock {
         }
     }
 
+    /// True when the clock is known not to change in the hour that it shows at a UTC second.
+    pub(super) fn is_steady_at(&self, utc: i64) -> bool {
+        self.hour.is_some_and(|(hour, offset)| (utc + offset).div_euclid(HOUR) == hour)
+    }
+
     fn instants_of(&self, local: i64) -> Result<LocalTime, TimeFault> {
         let local = DateTime::from_timestamp(local, 0).ok_or(TimeFault::OutOfRange)?;
         Ok(self.zone.instants_of(local.naive_utc()))
@@ -157,20 +163,21 @@ impl OffsetCache {
         Self { hour: None }
     }
 
-    /// Seconds east of UTC in force in `zone` at a UTC second.
-    pub(super) fn offset_at(&mut self, zone: Zone, utc: i64) -> i32 {
+    /// Seconds east of UTC in force in `zone` at a UTC second, and the seconds around it of which that is known.
+    pub(super) fn offset_at(&mut self, zone: Zone, utc: i64) -> (i32, Range<i64>) {
         let hour = utc.div_euclid(HOUR);
+        let seconds = hour * HOUR..(hour + 1) * HOUR;
         if let Some((remembered, offset)) = self.hour
             && remembered == hour
         {
-            return offset;
+            return (offset, seconds);
         }
-        let (first, last) = (zone.offset_at(hour * HOUR), zone.offset_at(hour * HOUR + HOUR - 1));
+        let (first, last) = (zone.offset_at(seconds.start), zone.offset_at(seconds.end - 1));
         if first == last {
             self.hour = Some((hour, first));
-            return first;
+            return (first, seconds);
         }
-        zone.offset_at(utc)
+        (zone.offset_at(utc), utc..utc + 1)
     }
 }
 

@@ -11,6 +11,9 @@ use crate::record::{Decimal, DecimalFault, Rounding};
 const JULIAN_EPOCH_MS: i128 = 210_866_760_000_000;
 const DAY_MS: i128 = 86_400_000;
 
+/// Where the seconds stand in a text of RFC 3339.
+pub(super) const RFC3339_SECOND_AT: usize = 17;
+
 /// RFC 3339 section 5.6, with `T`, `t` or a blank between date and time; the colon of the offset may be missing.
 pub(super) fn parse_rfc3339(bytes: &[u8]) -> Result<ClockReading, TimeFault> {
     let (head, rest) = bytes.split_first_chunk::<19>().ok_or(TimeFault::NotADate)?;

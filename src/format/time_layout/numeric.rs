@@ -94,6 +94,13 @@ pub(super) fn second_at(steps: &[Step]) -> Option<usize> {
     found
 }
 
+/// The same for texts that are read, in which an offset can be shorter.
+pub(super) fn second_in_texts(steps: &[Step]) -> Option<usize> {
+    let is_offset = |step: &Step| matches!(step, Step::Offset { .. });
+    let in_front = steps.iter().take_while(|step| **step != Step::Second);
+    second_at(steps).filter(|_| !in_front.into_iter().any(is_offset))
+}
+
 /// Reads what a clock shows; the whole of `bytes` must follow the layout.
 pub(super) fn parse(steps: &[Step], bytes: &[u8]) -> Result<ClockReading, TimeFault> {
     let mut reading = ClockReading::default();
