@@ -20,7 +20,7 @@ use std::sync::Arc;
 /// Bytes of frames that become durable together.
 const GROUP_BYTES: usize = 8 << 20;
 /// Bytes of kept input that cost a group as much as one byte of a frame: they are durable already.
-const ADOPTED_SHARE: u64 = 8;
+const ADOPTED_SHARE: u64 = 32;
 
 /// What a pass of intake read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

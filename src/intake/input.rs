@@ -55,8 +55,8 @@ pub struct OpenInput {
     head: Vec<u8>,
     /// The journal keeps the input.
     adopted: Option<Adopted>,
-    /// Of the bytes up to `before`.
-    before_crc: u32,
+    /// Of the bytes from `before` to `checked`.
+    lines_crc: u32,
 }
 
 /// Where bytes come from.
@@ -112,7 +112,7 @@ impl OpenInput {
             rejects: 0,
             head: Vec::new(),
             adopted: None,
-            before_crc: 0,
+            lines_crc: 0,
         };
         if let Some(resume) = resume.filter(|resume| resume.after.byte > 0) {
             input.skip_to(resume)?;
@@ -164,7 +164,7 @@ impl OpenInput {
         let Origin { byte, line, record } = resume.after;
         self.decoder.resume_at(Position { byte, line, record });
         self.before = resume.after;
-        self.before_crc = self.prefix_crc;
+        self.lines_crc = 0;
         self.checked = resume.after.byte;
         let tail = std::mem::take(&mut self.tail);
         self.decoder.push(&tail, &mut self.decoded);
@@ -223,8 +223,10 @@ impl OpenInput {
         let used = usize::try_from(self.decoder.position().byte.saturating_sub(checked)).unwrap_or(usize::MAX);
         let (of_tail, of_bytes) = (used.min(self.tail.len()), used.saturating_sub(self.tail.len()).min(bytes.len()));
         let (done, rest) = bytes.split_at_checked(of_bytes).unwrap_or((bytes, &[]));
-        self.prefix_crc = crc32c::crc32c_append(self.prefix_crc, self.tail.get(..of_tail).unwrap_or_default());
-        self.prefix_crc = crc32c::crc32c_append(self.prefix_crc, done);
+        for bytes in [self.tail.get(..of_tail).unwrap_or_default(), done] {
+            self.prefix_crc = crc32c::crc32c_append(self.prefix_crc, bytes);
+            self.lines_crc = crc32c::crc32c_append(self.lines_crc, bytes);
+        }
         self.tail.drain(..of_tail);
         self.tail.extend_from_slice(rest);
         self.checked = checked + (of_tail + of_bytes) as u64;
@@ -318,7 +320,7 @@ impl OpenInput {
 
     /// Where the lines of a batch of so many bytes are kept.
     fn lines(&mut self, bytes: u64, is_end: bool) -> Option<Box<InputLines>> {
-        let before_crc = std::mem::replace(&mut self.before_crc, self.prefix_crc);
+        let crc = std::mem::take(&mut self.lines_crc);
         let adopted = self.adopted.as_mut()?;
         let done = usize::try_from(bytes).ok().filter(|bytes| *bytes <= LINES_BYTES_MAX)?;
         let bytes = u32::try_from(done + self.tail.len()).ok()?;
@@ -326,8 +328,6 @@ impl OpenInput {
             adopted.reading =
                 Arc::new(InputReading { head: self.head.clone(), ..InputReading::clone(&adopted.reading) });
         }
-        // The checksum of the bytes between two places, from those of the bytes up to each.
-        let crc = self.prefix_crc ^ crc32c::crc32c_combine(before_crc, 0, done);
         let crc = crc32c::crc32c_append(crc, &self.tail);
         Some(Box::new(InputLines { file: adopted.file, bytes, crc, is_end, reading: Arc::clone(&adopted.reading) }))
     }

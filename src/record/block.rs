@@ -10,7 +10,7 @@
 
 use crate::domain::time::UtcTime;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the bytes of a field are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -93,25 +93,65 @@ pub struct RecordBlock {
     origins: Vec<Origin>,
     /// Bytes of the complete records.
     complete: usize,
+    /// Where its memory goes when it is dropped.
+    spare: Option<Arc<SpareMemory>>,
+}
+
+/// Memory of blocks that were dropped, for others of their kind: as a rule a thread fills a block and another one drops
+/// it, and memory that goes back to the system each time comes back empty, page by page.
+#[derive(Debug, Default)]
+struct SpareMemory(Mutex<Vec<BlockMemory>>);
+
+#[derive(Debug, Default)]
+struct BlockMemory {
+    arena: Vec<u8>,
+    spans: Vec<Span>,
+    origins: Vec<Origin>,
+}
+
+impl SpareMemory {
+    /// Blocks whose memory is kept: as many as are under way between two threads.
+    const BLOCKS_MAX: usize = 16;
+
+    fn take(&self) -> Option<BlockMemory> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn give(&self, memory: BlockMemory) {
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < Self::BLOCKS_MAX {
+            spare.push(memory);
+        }
+    }
+}
+
+impl Drop for RecordBlock {
+    fn drop(&mut self) {
+        if let Some(spare) = self.spare.take() {
+            self.clear();
+            let (arena, spans) = (std::mem::take(&mut self.arena), std::mem::take(&mut self.spans));
+            spare.give(BlockMemory { arena, spans, origins: std::mem::take(&mut self.origins) });
+        }
+    }
 }
 
 impl RecordBlock {
     /// An empty block.
     #[must_use]
     pub const fn new(schema: Arc<Schema>) -> Self {
-        Self { schema, arena: Vec::new(), spans: Vec::new(), origins: Vec::new(), complete: 0 }
+        Self { schema, arena: Vec::new(), spans: Vec::new(), origins: Vec::new(), complete: 0, spare: None }
     }
 
-    /// An empty block of the same schema with room for as much as this one holds.
+    /// An empty block of the same schema with room for as much as this one holds, in the memory of one that was dropped
+    /// where there is any: this one and those made of it leave theirs to each other.
     #[must_use]
-    pub fn another(&self) -> Self {
-        Self {
-            schema: Arc::clone(&self.schema),
-            arena: Vec::with_capacity(self.arena.len()),
-            spans: Vec::with_capacity(self.spans.len()),
-            origins: Vec::with_capacity(self.origins.len()),
-            complete: 0,
-        }
+    pub fn another(&mut self) -> Self {
+        let spare = Arc::clone(self.spare.get_or_insert_default());
+        let BlockMemory { mut arena, mut spans, mut origins } = spare.take().unwrap_or_default();
+        arena.reserve(self.arena.len());
+        spans.reserve(self.spans.len());
+        origins.reserve(self.origins.len());
+        Self { schema: Arc::clone(&self.schema), arena, spans, origins, complete: 0, spare: Some(spare) }
     }
 
     /// A block of values that lie one behind the other in `arena`, with the length of each, as a frame holds them.
@@ -134,7 +174,7 @@ impl RecordBlock {
         let spans: Vec<Span> = spans.collect();
         assert_eq!(spans.len(), origins.len() * schema.fields.len(), "a block with missing fields");
         assert_eq!(end as usize, arena.len(), "a block with bytes that are no field's");
-        Self { schema, complete: arena.len(), arena, spans, origins }
+        Self { schema, complete: arena.len(), arena, spans, origins, spare: None }
     }
 
     /// The fields of every record in it.
