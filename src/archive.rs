@@ -10,6 +10,7 @@ mod proved;
 use proved::Proved;
 
 use crate::disk::ahead::ReadAhead;
+use crate::disk::once::ReadOnce;
 use crate::disk::{Disk, DiskRead, SyncPoint, free_name, parent, read_piece};
 use crate::domain::ids::{FeedId, FileName, Sha256Digest};
 use crate::domain::period::Partition;
@@ -154,7 +155,7 @@ impl Archive {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it has not the length that was archived"));
         }
         if bytes >= AHEAD_FROM_BYTES
-            && let Ok(ahead) = ReadAhead::new(Proved::new(self.open(path)?, bytes, sha256))
+            && let Ok(ahead) = ReadAhead::new(Proved::new(ReadOnce::new(self.open(path)?), bytes, sha256))
         {
             return Ok(Box::new(ahead));
         }

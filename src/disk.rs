@@ -9,12 +9,14 @@ pub mod ahead;
 #[cfg(test)]
 pub mod faulty;
 mod names;
+pub mod once;
 mod real;
 
 pub use names::free_name;
 pub use real::RealDisk;
 
 use std::io::{self, Read, Seek, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Names the durable operations, so a simulation can leave one out and show that a test notices.
@@ -140,6 +142,8 @@ pub trait DiskFile: Write + Send {
 pub trait DiskRead: Read + Seek + Send {
     /// Identity and size of the open file.
     fn stat(&self) -> io::Result<Stat>;
+    /// Tells the system that these bytes are not read again soon. It may take no notice.
+    fn is_done_with(&self, _bytes: Range<u64>) {}
 }
 
 /// What a path leads to.

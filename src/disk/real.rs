@@ -1,8 +1,11 @@
 //! The disk of this machine.
 
 use super::{Disk, DiskFile, DiskRead, Entry, Kind, Stat, SyncPoint, create_dirs};
+use rustix::fs::{Advice, fadvise};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::num::NonZeroU64;
+use std::ops::Range;
 use std::path::Path;
 
 /// The file system of this machine.
@@ -134,10 +137,9 @@ impl RealFile {
 
     /// Asks; what comes of it is the matter of the next sync. Pages that are not written yet stay in memory.
     fn ask_to_write_out(&mut self) {
-        use rustix::fs::{Advice, fadvise};
         let bytes = self.at.saturating_sub(self.asked);
         if bytes >= WRITE_OUT_BYTES {
-            let asked = fadvise(&self.file, self.asked, std::num::NonZeroU64::new(bytes), Advice::DontNeed);
+            let asked = fadvise(&self.file, self.asked, NonZeroU64::new(bytes), Advice::DontNeed);
             if let Err(error) = asked {
                 tracing::trace!("the system does not write out in advance: {error}");
             }
@@ -203,5 +205,14 @@ impl Seek for RealRead {
 impl DiskRead for RealRead {
     fn stat(&self) -> io::Result<Stat> {
         self.0.metadata().map(|metadata| stat_of(&metadata))
+    }
+
+    fn is_done_with(&self, bytes: Range<u64>) {
+        let length = NonZeroU64::new(bytes.end.saturating_sub(bytes.start));
+        if let Some(length) = length
+            && let Err(error) = fadvise(&self.0, bytes.start, Some(length), Advice::DontNeed)
+        {
+            tracing::trace!("the system keeps in memory what was read: {error}");
+        }
     }
 }

@@ -18,6 +18,7 @@ mod then;
 use super::ahead::Reading;
 use super::input::{InputFormat, OpenInput};
 use super::{InputHistory, IntakeFault, KnownInput, ReadPosition, Source, Step};
+use crate::disk::once::ReadOnce;
 use crate::disk::{Disk, Entry, Kind, Stat, parent};
 use crate::domain::ids::SourceId;
 use crate::domain::time::UtcTime;
@@ -31,7 +32,7 @@ use known::Known;
 use order::NumberedNames;
 pub use rules::{FileRules, FinishedRule, KnownContent, NumberPattern, ThenRule};
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -299,7 +300,10 @@ impl FileSource {
         let mut reader = disk.open_read(&entry.path)?;
         let wanted = if may_keep { self.worth_keeping(entry, reader.as_mut())? } else { None };
         let format = InputFormat { source: &self.id, name, dialect: &self.dialect, read: &self.read };
-        let mut input = OpenInput::open(&format, Box::new(reader), resume)?;
+        // What the journal keeps is read again after a crash alone.
+        let reader: Box<dyn Read + Send> =
+            if wanted.is_some() { Box::new(ReadOnce::new(reader)) } else { Box::new(reader) };
+        let mut input = OpenInput::open(&format, reader, resume)?;
         let mut keeping = Keeping::No;
         if let (Some(file), Some(adoption)) = (wanted, &self.adoption) {
             input = input.kept_as(file, Arc::clone(&adoption.reading));
