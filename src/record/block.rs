@@ -76,11 +76,17 @@ struct Span {
 const TIME_BYTES: usize = 8;
 
 impl Span {
-    /// The place of a part of what lies in it.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "a block holds less than 4 GiB")]
+    const fn of(place: Range<usize>) -> Self {
+        Self { start: place.start as u32, end: place.end as u32 }
+    }
+
+    /// The place of a part of what lies in it.
+    #[inline]
     const fn part(self, part: Range<usize>) -> Self {
-        Self { start: self.start + part.start as u32, end: self.start + part.end as u32 }
+        let start = self.start as usize;
+        Self::of(start + part.start..start + part.end)
     }
 }
 
@@ -345,18 +351,15 @@ impl RecordBlock {
         assert!(u32::try_from(self.arena.len()).is_ok(), "a block holds less than 4 GiB");
         let (texts, times) = self.arena.split_at_mut(texts_end);
         let spans = self.spans.get_mut(first * fields + field..).unwrap_or_default().iter_mut().step_by(fields);
-        #[expect(clippy::cast_possible_truncation, reason = "asserted above")]
-        let mut span_of_time = Span { start: texts_end as u32, end: (texts_end + TIME_BYTES) as u32 };
         for ((count, span), time) in spans.enumerate().zip(times.as_chunks_mut::<TIME_BYTES>().0) {
             match read(texts.get(span.start as usize..span.end as usize).unwrap_or_default()) {
                 Ok(Some(at)) => {
                     *time = at.nanos().to_le_bytes();
-                    *span = span_of_time;
+                    *span = Span::of(texts_end + count * TIME_BYTES..texts_end + (count + 1) * TIME_BYTES);
                 }
                 Ok(None) => *span = span.part(0..0),
                 Err(found) => fault(first + count, found),
             }
-            span_of_time = Span { start: span_of_time.end, end: span_of_time.end.wrapping_add(TIME_BYTES as u32) };
         }
         self.complete = self.arena.len();
     }

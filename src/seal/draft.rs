@@ -27,8 +27,8 @@ use std::thread::{Builder, JoinHandle};
 const COLLECTED_BYTES: usize = 6 << 20;
 /// Bytes that a draft collects when there are many.
 const COLLECTED_BYTES_MIN: usize = 4 << 10;
-/// Files of drafts that are open at the same time.
-const OPEN_FILES: usize = 128;
+/// Files of drafts that are open at the same time, for each thread: with a few others the program holds fewer than 256.
+const OPEN_FILES: usize = 112;
 /// A draft with more records than this that cannot be rendered is given up: it holds each of them.
 const REJECTS: usize = 1000;
 /// Batches on their way to a thread: as many as are rendered while a group is synced.

@@ -51,7 +51,13 @@ fn rejects(out: &Decoded) -> Vec<(u64, &str)> {
 
 /// A delimited format with so many text columns called `c1`, `c2`, ...
 fn columns(keys: &str, read_keys: &str, count: usize) -> String {
-    let fields: Vec<String> = (1..=count).map(|at| format!("{{ name = \"c{at}\", column = {at} }}")).collect();
+    columns_with(keys, read_keys, &vec![""; count])
+}
+
+/// A format of columns with these settings.
+fn columns_with(keys: &str, read_keys: &str, settings: &[&str]) -> String {
+    let field = |(settings, at): (&&str, usize)| format!("{{ name = \"c{at}\", column = {at}{settings} }}");
+    let fields: Vec<String> = settings.iter().zip(1..).map(field).collect();
     format!("kind = \"delimited\"\n{keys}\n[read]\n{read_keys}\nfields = [\n{} ]\n", fields.join(",\n"))
 }
 

@@ -53,8 +53,19 @@ fn formats() -> impl Strategy<Value = String> {
         "skip_lines = 2\nheader = \"skip\"",
         "header = \"names\"",
     ]);
-    (keys, ends, read, 1..3usize)
-        .prop_map(|(keys, end, read, count)| columns(&format!("{keys}\nline = {{ end = \"{end}\" }}"), read, count))
+    let field = prop::sample::select(vec![
+        "",
+        "",
+        ", required = true",
+        ", trim = true",
+        ", null = \"a\"",
+        ", number = true",
+        ", number = true, trim = true, required = true",
+        ", time = \"epoch_s\"",
+    ]);
+    (keys, ends, read, prop::collection::vec(field, 1..4)).prop_map(|(keys, end, read, fields)| {
+        columns_with(&format!("{keys}\nline = {{ end = \"{end}\" }}"), read, &fields)
+    })
 }
 
 /// What comes out of an input whose lines are taken one by one.

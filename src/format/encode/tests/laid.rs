@@ -98,7 +98,7 @@ proptest! {
     #[test]
     fn a_line_laid_at_once_is_the_one_put_value_by_value(rows in prop::collection::vec((text(), number(), time()), 1..6)) {
         let rows: Vec<[&str; 3]> = rows.iter().map(|(a, n, t)| [a.as_str(), n, t]).collect();
-        let rows: Vec<&[&str]> = rows.iter().map(|row| row.as_slice()).collect();
+        let rows: Vec<&[&str]> = rows.iter().map(<[&str; 3]>::as_slice).collect();
         let block = block(&["a", "n#", "t@"], &rows);
         for kind in FORMATS {
             for cells in CELLS {
