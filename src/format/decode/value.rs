@@ -148,7 +148,7 @@ impl ValueRules {
 
 #[inline]
 fn check_number(text: &[u8]) -> Result<(), ValueFault> {
-    if !is_plain_number(text) && !text.is_empty() {
+    if !text.is_empty() {
         Decimal::parse(text)?;
     }
     Ok(())
@@ -157,33 +157,4 @@ fn check_number(text: &[u8]) -> Result<(), ValueFault> {
 #[inline]
 fn time_of(parser: &mut TimeParser, text: &[u8]) -> Result<Option<UtcTime>, ValueFault> {
     Ok(if text.is_empty() { None } else { Some(parser.parse(text)?) })
-}
-
-/// True for digits with at most one point between them, few enough for every decimal; the rest is left to
-/// [`Decimal::parse`].
-#[inline]
-fn is_plain_number(text: &[u8]) -> bool {
-    let [b'0'..=b'9', inner @ ..] = text else { return false };
-    let mut points = 0;
-    let plain = inner.iter().all(|byte| {
-        points += u32::from(*byte == b'.');
-        byte.is_ascii_digit() || *byte == b'.'
-    });
-    plain && points <= 1 && text.len() <= 18 && text.last() != Some(&b'.')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn plain_numbers_are_decimals() {
-        for text in
-            ["0", "007", "12.50", "1.2.3", "1.", ".5", "-1", "", "1e3", "123456789012345.67", "12345678901234567890"]
-        {
-            let plain = is_plain_number(text.as_bytes());
-            assert!(!plain || Decimal::parse(text.as_bytes()).is_ok(), "{text}");
-        }
-        assert!(is_plain_number(b"007") && is_plain_number(b"12.50") && !is_plain_number(b"1.2.3"));
-    }
 }
