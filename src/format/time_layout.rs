@@ -126,6 +126,16 @@ impl TimeLayout {
         self.write_at_offset(at, zone, (offset, &mut DateCache::new()), out);
     }
 
+    /// Where the seconds stand in a text, when they are two digits at the same place in all texts, and the rest is the same
+    /// within a minute.
+    fn second_at(&self) -> Option<usize> {
+        match &self.0 {
+            Kind::Rfc3339 => Some(instants::RFC3339_SECOND_AT),
+            Kind::Numeric(steps) => numeric::second_at(steps),
+            Kind::Epoch(_) | Kind::Julian | Kind::Chrono(_) => None,
+        }
+    }
+
     const fn needs_offset(&self) -> bool {
         match self.0 {
             Kind::Rfc3339 | Kind::Numeric(_) | Kind::Chrono(_) => true,
@@ -159,11 +169,7 @@ impl TimeParser {
     /// A parser of `layout`; `zone` and `ambiguous` are used when it shows no offset.
     #[must_use]
     pub fn new(layout: TimeLayout, zone: Zone, ambiguous: Ambiguous) -> Self {
-        let second_at = match &layout.0 {
-            Kind::Rfc3339 => Some(instants::RFC3339_SECOND_AT),
-            Kind::Numeric(steps) => numeric::second_in_texts(steps),
-            Kind::Epoch(_) | Kind::Julian | Kind::Chrono(_) => None,
-        };
+        let second_at = layout.second_at();
         Self { layout, clock: LocalClock::new(zone, ambiguous), second_at, last: None }
     }
 
@@ -266,10 +272,10 @@ pub struct TimeWriter {
     dates: DateCache,
     /// Where the seconds stand in a text, when nothing else changes within a minute.
     second_at: Option<usize>,
-    /// The instants whose texts differ from the last one in their seconds alone, in nanoseconds, and those seconds at the
-    /// first of them.
+    /// The instants whose texts differ from the last one in their seconds alone, and when the clock shows 0 of these, in
+    /// nanoseconds.
     minute: Range<i64>,
-    first_second: i64,
+    second_zero: i64,
     /// The last text, and zeros behind it.
     text: Vec<u8>,
     length: usize,
@@ -282,14 +288,10 @@ impl TimeWriter {
     /// A writer of `layout` in `zone`.
     #[must_use]
     pub fn new(layout: TimeLayout, zone: Zone) -> Self {
-        let second_at = match &layout.0 {
-            Kind::Rfc3339 => Some(instants::RFC3339_SECOND_AT),
-            Kind::Numeric(steps) => numeric::second_at(steps),
-            Kind::Epoch(_) | Kind::Julian | Kind::Chrono(_) => None,
-        };
+        let second_at = layout.second_at();
         let (offsets, dates) = (OffsetCache::new(), DateCache::new());
         let (minute, text) = (0..0, Vec::new());
-        Self { layout, zone, offsets, dates, second_at, minute, first_second: 0, text, length: 0 }
+        Self { layout, zone, offsets, dates, second_at, minute, second_zero: 0, text, length: 0 }
     }
 
     /// Bytes that begin with the text of `at`, and its length.
@@ -299,7 +301,7 @@ impl TimeWriter {
         if !self.minute.contains(&nanos) || (self.shows_fractions() && nanos.rem_euclid(SECOND) != 0) {
             self.write_anew(at);
         } else if let Some(place) = self.second_at.and_then(|at| self.text.get_mut(at..at + 2)) {
-            let second = (nanos - self.minute.start) / SECOND + self.first_second;
+            let second = (nanos - self.second_zero) / SECOND;
             place.copy_from_slice(&numeric::two_digits(second.unsigned_abs()));
         }
         (&self.text, self.length)
@@ -320,11 +322,12 @@ impl TimeWriter {
         self.text.resize(self.length + Self::BYTES_BEHIND, 0);
         self.minute = at.nanos()..at.nanos().saturating_add(1);
         if self.second_at.is_some() && !(self.shows_fractions() && at.subsecond_nanos() != 0) {
-            let second = (seconds + i64::from(offset)).rem_euclid(60);
-            let begin = (seconds - second).max(known.start);
-            let end = (seconds - second + 60).min(known.end);
-            self.first_second = begin - (seconds - second);
-            self.minute = begin.saturating_mul(SECOND)..end.saturating_mul(SECOND);
+            let zero = seconds - (seconds + i64::from(offset)).rem_euclid(60);
+            let ends = [zero, zero.max(known.start), (zero + 60).min(known.end)].map(|at| at.checked_mul(SECOND));
+            // The first and the last minute that can be counted are not whole.
+            if let [Some(zero), Some(begin), Some(end)] = ends {
+                (self.second_zero, self.minute) = (zero, begin..end);
+            }
         }
     }
 }
@@ -628,7 +631,9 @@ mod tests {
             let layout = TimeLayout::compile(layout).expect("layout");
             let mut writer = TimeWriter::new(layout.clone(), zone(name));
             let mut parser = TimeParser::new(layout.clone(), zone(name), Ambiguous::Reject);
-            let changes = [63_593_069, -2_208_988_800, 1_728_142_200, 1_712_415_600];
+            // The steps around it begin in the first minute that can be counted.
+            let first = UtcTime::MIN.seconds() + 1051;
+            let changes = [63_593_069, -2_208_988_800, 1_728_142_200, 1_712_415_600, first];
             for second in changes.into_iter().flat_map(|change| (-150..150i64).map(move |step| change + step * 7)) {
                 let at = UtcTime::from_nanos(second * 1_000_000_000 + second.rem_euclid(3) * 1_000_000);
                 let (mut text, mut again) = (b"|".to_vec(), b"|".to_vec());

@@ -73,7 +73,8 @@ fn fixed_step(fixed: &Fixed) -> Option<Step> {
     }
 }
 
-/// Where the seconds begin in a text of these steps; `None` when they are not shown once, or parts of them are.
+/// Where the seconds begin in a text of these steps; `None` when they are not shown once, or parts of them are, or where
+/// they stand behind an offset, which can be shorter in a text that is read.
 pub(super) fn second_at(steps: &[Step]) -> Option<usize> {
     let mut at = 0;
     let mut found = None;
@@ -87,18 +88,12 @@ pub(super) fn second_at(steps: &[Step]) -> Option<usize> {
             }
             Step::Month | Step::Day | Step::Hour | Step::Minute => 2,
             Step::Year => 4,
+            Step::Offset { .. } if found.is_none() => return None,
             Step::Offset { colon } => 5 + usize::from(*colon),
             Step::Fraction { .. } | Step::AnyFraction => return None,
         };
     }
     found
-}
-
-/// The same for texts that are read, in which an offset can be shorter.
-pub(super) fn second_in_texts(steps: &[Step]) -> Option<usize> {
-    let is_offset = |step: &Step| matches!(step, Step::Offset { .. });
-    let in_front = steps.iter().take_while(|step| **step != Step::Second);
-    second_at(steps).filter(|_| !in_front.into_iter().any(is_offset))
 }
 
 /// Reads what a clock shows; the whole of `bytes` must follow the layout.
