@@ -39,7 +39,7 @@ use crate::record::{Decimal, Record, Schema};
 use cell::{Input, Source, ValuePlan};
 use plain_line::{Laid, PaddedText};
 use std::sync::Arc;
-use writer::{Placing, Writer};
+use writer::Writer;
 
 /// A format, compiled for the fields of one source and the zone of one feed.
 #[derive(Debug, Clone)]
@@ -71,11 +71,7 @@ struct Cell {
     plan: ValuePlan,
     /// The field that is the value, as it stands and not summed.
     verbatim: Option<usize>,
-    /// How the value is laid into a line when nothing in it needs protection.
     laid: Laid,
-    /// Written as a number: a bare JSON number, a sign before zeros.
-    number: bool,
-    shape: Option<FixedShape>,
     /// Which sum the value is added to, and how its text is read when its number is not at hand.
     sum: Option<(usize, NumberForm)>,
 }
@@ -217,12 +213,10 @@ impl Line {
                 return Ok(());
             }
         }
-        let alone = self.cells.len() == 1;
         for (index, cell) in self.cells.iter_mut().enumerate() {
-            let placing = Placing { alone, number: cell.number, shape: cell.shape.as_ref() };
             sink.out.extend_from_slice(cell.lead.text());
             let text = value_of(&mut cell.plan, cell.sum.as_ref(), input, sink.scratch, sink.sums);
-            let put = text.and_then(|text| writer.put(&placing, text, sink.out));
+            let put = text.and_then(|text| writer.put(&cell.laid, text, sink.out));
             put.map_err(|fault| (index, fault))?;
         }
         sink.out.extend_from_slice(&writer.line_end);

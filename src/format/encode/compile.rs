@@ -2,7 +2,7 @@
 
 use super::cell::{Source, Steps, TimePlan, ValuePlan};
 use super::plain_line::PaddedText;
-use super::writer::{Placing, Writer};
+use super::writer::Writer;
 use super::{Cell, CellPosition, FixedShape, Layout, Line, NumberForm};
 use crate::document::{Document, Problem, Severity, nearest};
 use crate::domain::period::Zone;
@@ -91,9 +91,10 @@ impl Compiler<'_> {
             self.refuse(cell, "the cell is summed, so its `default` must be a number".to_owned());
         }
         let shape = cell.fixed.as_ref().map(|fixed| FixedShape::new(fixed, number, self.dialect));
-        let laid = self.writer.laid(index, &Placing { alone, number, shape: shape.as_ref() });
+        let lead = self.lead(index, cell);
+        let laid = self.writer.laid(&lead, alone, number, shape);
         Cell {
-            lead: PaddedText::new(&self.lead(index, cell)),
+            lead: PaddedText::new(&lead),
             name: Arc::from(cell.name.as_str()),
             position: match &cell.fixed {
                 Some(fixed) => CellPosition::Bytes(fixed.from, fixed.to),
@@ -102,8 +103,6 @@ impl Compiler<'_> {
             verbatim: plan.verbatim().filter(|_| sum.is_none()),
             plan,
             laid,
-            number,
-            shape,
             sum,
         }
     }
@@ -224,11 +223,10 @@ impl Compiler<'_> {
 
     fn names_line(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
-        let alone = self.write.record.cells.len() == 1;
+        let laid = self.writer.laid(&[], self.write.record.cells.len() == 1, false, None);
         for (index, cell) in self.write.record.cells.iter().enumerate() {
             out.extend(self.lead(index, cell));
-            let placing = Placing { alone, number: false, shape: None };
-            if let Err(fault) = self.writer.put(&placing, cell.name.as_bytes(), &mut out) {
+            if let Err(fault) = self.writer.put(&laid, cell.name.as_bytes(), &mut out) {
                 self.problems.push(cell.place.error(format!("the name `{}` {fault}", cell.name)));
             }
         }
@@ -254,8 +252,8 @@ impl Compiler<'_> {
             }
             for (what, text) in texts {
                 let shape = cell.fixed.as_ref().map(|fixed| FixedShape::new(fixed, false, self.dialect));
-                let placing = Placing { alone: false, number: false, shape: shape.as_ref() };
-                if let Err(fault) = self.writer.put(&placing, text.as_bytes(), &mut Vec::new()) {
+                let laid = self.writer.laid(&[], false, false, shape);
+                if let Err(fault) = self.writer.put(&laid, text.as_bytes(), &mut Vec::new()) {
                     self.problems.push(cell.place.error(format!("{what} \"{}\" {fault}", text.escape_debug())));
                 }
             }

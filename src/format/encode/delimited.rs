@@ -101,11 +101,6 @@ impl DelimitedWriter {
         self.encoder.stops(&special)
     }
 
-    /// The first byte of the separator, of which it has one where lines are looked at.
-    pub fn separator_byte(&self) -> u8 {
-        self.separator_bytes.first().copied().unwrap_or_default()
-    }
-
     pub fn put_separator(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.separator_bytes);
     }

@@ -87,8 +87,8 @@ impl PaddedText {
 /// How a value stands in its line.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Laid {
-    /// In front of all others.
-    First,
+    /// As it is.
+    Bare,
     /// Behind this separator.
     Behind(u8),
     /// As the whole line, which must not be empty.
@@ -167,13 +167,12 @@ impl PlainLine {
     #[inline]
     pub fn lay(&mut self, laid: &Laid, lead: &PaddedText, bytes: &[u8], length: usize) {
         match laid {
-            Laid::First => self.put(bytes, length),
+            Laid::Alone if length == 0 => self.length = usize::MAX,
+            Laid::Bare | Laid::Alone => self.put(bytes, length),
             Laid::Behind(separator) => {
                 self.put_byte(*separator);
                 self.put(bytes, length);
             }
-            Laid::Alone if length == 0 => self.length = usize::MAX,
-            Laid::Alone => self.put(bytes, length),
             Laid::Padded { shape, number } => self.lay_padded(shape, *number, bytes, length),
             Laid::Number => {
                 self.put(&lead.bytes, lead.length);

@@ -9,14 +9,6 @@ use super::plain_line::{Laid, LineChecker, PlainLine};
 use crate::format::charset::Charset;
 use crate::format::dialect::{Dialect, FormatKind};
 
-/// How a value is put.
-pub(super) struct Placing<'c> {
-    /// The only cell of its line.
-    pub alone: bool,
-    pub number: bool,
-    pub shape: Option<&'c FixedShape>,
-}
-
 /// Lays values out by the kind of file.
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
@@ -76,16 +68,15 @@ impl Writer {
         self.line.when_plain(self.checker?, marks)
     }
 
-    /// How the value of the cell at `index` is laid.
-    pub fn laid(&self, index: usize, placing: &Placing<'_>) -> Laid {
-        match (&self.kind, placing.shape) {
-            (KindWriter::Delimited(_), _) if placing.alone => Laid::Alone,
-            (KindWriter::Delimited(writer), _) if index > 0 => Laid::Behind(writer.separator_byte()),
-            (KindWriter::Delimited(_), _) => Laid::First,
-            (KindWriter::Fixed(_), Some(shape)) => Laid::Padded { shape: *shape, number: placing.number },
-            (KindWriter::Fixed(_), None) => Laid::First,
-            (KindWriter::Json(_), _) if placing.number => Laid::Number,
-            (KindWriter::Json(_), _) => Laid::Quoted,
+    /// How the value of a cell is laid behind its lead. `alone`: the cell is the only one of its line.
+    pub const fn laid(&self, lead: &[u8], alone: bool, number: bool, shape: Option<FixedShape>) -> Laid {
+        match (&self.kind, shape, lead) {
+            (KindWriter::Delimited(_), ..) if alone => Laid::Alone,
+            (KindWriter::Delimited(_), _, [separator]) => Laid::Behind(*separator),
+            (KindWriter::Fixed(_), Some(shape), _) => Laid::Padded { shape, number },
+            (KindWriter::Delimited(_) | KindWriter::Fixed(_), ..) => Laid::Bare,
+            (KindWriter::Json(_), ..) if number => Laid::Number,
+            (KindWriter::Json(_), ..) => Laid::Quoted,
         }
     }
 
@@ -106,15 +97,14 @@ impl Writer {
         Ok(lead)
     }
 
-    pub fn put(&mut self, placing: &Placing<'_>, value: &[u8], out: &mut Vec<u8>) -> Result<(), CellFault> {
-        match &mut self.kind {
-            KindWriter::Delimited(writer) => writer.put(value, placing.alone, out),
-            KindWriter::Fixed(writer) => match placing.shape {
-                Some(shape) => writer.put(shape, placing.number, value, out),
-                None => Ok(()),
-            },
-            KindWriter::Json(writer) if placing.number => writer.put_number(value, out),
-            KindWriter::Json(writer) => writer.put_text(value, out),
+    /// Appends a value by itself, protected as it needs.
+    pub fn put(&mut self, laid: &Laid, value: &[u8], out: &mut Vec<u8>) -> Result<(), CellFault> {
+        match (&mut self.kind, laid) {
+            (KindWriter::Delimited(writer), laid) => writer.put(value, matches!(laid, Laid::Alone), out),
+            (KindWriter::Fixed(writer), Laid::Padded { shape, number }) => writer.put(shape, *number, value, out),
+            (KindWriter::Fixed(_), _) => Ok(()),
+            (KindWriter::Json(writer), Laid::Number) => writer.put_number(value, out),
+            (KindWriter::Json(writer), _) => writer.put_text(value, out),
         }
     }
 }
