@@ -12,4 +12,5 @@ pub mod period;
 pub mod pickup;
 pub mod place;
 pub mod quiet;
+pub mod runs;
 pub mod time;

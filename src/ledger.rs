@@ -24,6 +24,7 @@ pub mod pickup;
 pub mod proof;
 mod quarantine;
 pub mod reports;
+pub mod sums;
 mod upgrade;
 mod wal;
 
@@ -41,7 +42,7 @@ use std::time::Duration;
 const SCHEMA: &str = include_str!("ledger/schema.sql");
 /// How long a statement waits for another program that reads or writes the ledger.
 const BUSY_MAX: Duration = Duration::from_secs(30);
-const SCHEMA_VERSION: &str = "3";
+const SCHEMA_VERSION: &str = "4";
 
 /// What can go wrong with the ledger.
 #[derive(Debug, thiserror::Error)]
@@ -161,7 +162,11 @@ impl Ledger {
     /// [`LedgerFault`] when SQLite refuses or the file exists.
     pub fn create(path: &Path, store: &str) -> Result<()> {
         let ledger = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
-        ledger.check(ledger.connection.execute_batch(&format!("BEGIN;{SCHEMA}{}", copy::triggers())))?;
+        ledger.check(ledger.connection.execute_batch(&format!(
+            "BEGIN;{SCHEMA}{}{}",
+            copy::triggers(),
+            sums::triggers()
+        )))?;
         let numbers = [("applied_lsn", "0"), ("freed_lsn", "1"), ("log_number", "0")];
         let values = [("schema_version", SCHEMA_VERSION), ("store_id", store), (facts::LAST_FACT, "")];
         for (key, value) in values.into_iter().chain(numbers) {

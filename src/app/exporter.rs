@@ -10,6 +10,7 @@
 mod open;
 mod run;
 mod stop;
+mod sums;
 
 use super::answers::{cannot_look, is_about_answer};
 use super::clock_watch::ClockWatch;
@@ -19,6 +20,7 @@ use super::fault::ExporterFault;
 use super::intake::IntakeCounts;
 use super::pickup_desk::PickupDesk;
 use super::progress::Progress;
+use super::report::sum_up;
 use super::sealing::SealCounts;
 use super::shared_ledger::SharedLedger;
 use super::space::Space;
@@ -41,6 +43,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Instant;
+use sums::Sums;
 
 /// The world the exporter works in.
 #[derive(Clone)]
@@ -55,6 +58,8 @@ pub struct World {
     pub stop: Arc<AtomicBool>,
     /// Sizes of the spool that are no matter of configuration; tests make them small.
     pub limits: SpoolLimits,
+    /// So many batches and files that are with the partner are summed up; tests make it small.
+    pub sum_rows_min: u64,
     /// Work is shared with further threads. Without it everything between a source and the archive happens in one
     /// order, which a simulation needs.
     pub threads: bool,
@@ -66,7 +71,16 @@ impl World {
     /// A world that goes on until it is told to stop, without further threads.
     #[must_use]
     pub fn new(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, progress: Arc<dyn Progress>) -> Self {
-        Self { disk, clock, progress, stop: Arc::default(), limits: SpoolLimits::default(), threads: false, wake: None }
+        Self {
+            disk,
+            clock,
+            progress,
+            stop: Arc::default(),
+            limits: SpoolLimits::default(),
+            sum_rows_min: sum_up::ROWS_MIN,
+            threads: false,
+            wake: None,
+        }
     }
 }
 
@@ -103,6 +117,7 @@ pub struct Exporter {
     pub(super) space: Space,
     /// Sources that a person has paused, as of this turn.
     pub(super) resting: BTreeSet<SourceId>,
+    sums: Sums,
     desk: Arc<PickupDesk>,
     mark: StoreMark,
     stop: Arc<AtomicBool>,
@@ -176,6 +191,7 @@ impl Exporter {
         let partners = self.deliver(until);
         self.requests_in_time()?;
         self.free_room()?;
+        while self.sum_up_next()? {}
         self.tell_log()?;
         let ledger = self.ledger.lock();
         let (held, alarms) = (ledger.held()?, ledger.alarms()?);

@@ -183,7 +183,7 @@ impl Exporter {
     }
 
     /// A result, when what it lacks is not just room.
-    fn without_shortage(&self, result: Result<(), ExporterFault>) -> Result<(), ExporterFault> {
+    pub(super) fn without_shortage(&self, result: Result<(), ExporterFault>) -> Result<(), ExporterFault> {
         let is_short = |fault: &ExporterFault| lacks_room(self.disk.as_ref(), &self.config.state, fault).is_some();
         if result.as_ref().is_err_and(is_short) { Ok(()) } else { result }
     }

@@ -7,7 +7,7 @@ use super::times::Face;
 use super::work::store_failure;
 use crate::app::beside::Beside;
 use crate::app::config::{self, Config, Loaded};
-use crate::app::report::{self, FeedBook};
+use crate::app::report::{self, Depth, FeedBook};
 use crate::app::store::refuse_lost_ledger;
 use crate::clock::{Clock, SystemClock};
 use crate::disk::RealDisk;
@@ -211,7 +211,7 @@ impl Context {
     /// # Errors
     /// When no feed has that name, or several have.
     pub fn books(&self, config: &Config, ledger: &Ledger, name: Option<&str>) -> Result<Vec<FeedBook>, Failure> {
-        let books = report::books(config, Some(ledger))?;
+        let books = report::books(config, Some(ledger), Depth::Everything)?;
         let Some(name) = name else { return Ok(books) };
         let names: Vec<String> = books.iter().map(|book| book.definition.id.to_string()).collect();
         let chosen = choose_feed(&names, name)?;

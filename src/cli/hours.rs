@@ -5,12 +5,14 @@ use super::table::{Column, counted, grouped, left, right, table};
 use super::times::{Face, parse_day, parse_time, rough};
 use super::{Answer, Context, Failure, exit};
 use crate::app::report::FeedBook;
-use crate::app::report::hours::{Completeness, Hour, HourLine, Standing, Taking, completeness, hours, lines};
+use crate::app::report::hours::{Completeness, Hour, HourLine, Standing, completeness, hours, lines};
 use crate::domain::answer::Verdict;
 use crate::domain::batch::{BatchState, HourCounts};
 use crate::domain::counter::Sequence;
 use crate::domain::period::{Partition, Zone};
+use crate::domain::runs::Runs;
 use crate::domain::time::UtcTime;
+use crate::ledger::sums::Taking;
 use serde_json::{Value, json};
 
 /// Without `--since` or `--day` so many hours are shown, the latest.
@@ -168,7 +170,7 @@ impl Screen<'_, '_> {
     }
 
     fn summary(&self) -> String {
-        let Some(found) = completeness(self.all) else {
+        let Some(found) = completeness(&self.book.sums, self.all) else {
             return if self.all.is_empty() {
                 String::new()
             } else {
@@ -210,7 +212,7 @@ impl Screen<'_, '_> {
                 "pending": line.pending,
                 "first_sequence": line.sequences.map(|(first, _)| first.number),
                 "last_sequence": line.sequences.map(|(_, last)| last.number),
-                "void_sequences": line.void_sequences.iter().map(|sequence| sequence.number).collect::<Vec<_>>(),
+                "void_sequences": line.void_sequences.numbers().map(|sequence| sequence.number).collect::<Vec<_>>(),
                 "files": line.files,
                 "state": line.standing.word(),
                 "reason": line.reason,
@@ -236,17 +238,10 @@ pub fn sequence_text((first, last): (Sequence, Sequence), width: usize) -> Strin
 const VOID_RUNS: usize = 3;
 
 /// `05197 void`, `05197-05199, 05204 void` for several, which are in order; of many the last ones.
-pub fn void_text(numbers: &[Sequence], width: usize) -> String {
-    let mut runs: Vec<(Sequence, Sequence)> = Vec::new();
-    for number in numbers {
-        match runs.last_mut() {
-            Some((_, last)) if (last.cycle, last.number + 1) == (number.cycle, number.number) => *last = *number,
-            _ => runs.push((*number, *number)),
-        }
-    }
-    let shown = runs.split_off(runs.len().saturating_sub(VOID_RUNS));
-    let earlier = if runs.is_empty() { "" } else { "..., " };
-    let shown: Vec<String> = shown.into_iter().map(|run| sequence_text(run, width)).collect();
+pub fn void_text(numbers: &Runs, width: usize) -> String {
+    let earlier = if numbers.iter().len() > VOID_RUNS { "..., " } else { "" };
+    let shown = numbers.iter().skip(numbers.iter().len().saturating_sub(VOID_RUNS));
+    let shown: Vec<String> = shown.map(|run| sequence_text(run, width)).collect();
     format!("{earlier}{} void", shown.join(", "))
 }
 
@@ -349,7 +344,7 @@ complete 2024-11-03 00:00 -04:00 to 2024-11-03 02:00 -05:00: 3 hours, 4 files, 0
     fn void_numbers_are_named_in_runs() {
         let text = |numbers: &[(u64, u64)]| {
             let numbers = numbers.iter().map(|(cycle, number)| Sequence { cycle: *cycle, number: *number });
-            void_text(&numbers.collect::<Vec<_>>(), 3)
+            void_text(&numbers.collect(), 3)
         };
         assert_eq!(text(&[(0, 2)]), "002 void");
         assert_eq!(text(&[(0, 2), (0, 3), (0, 4), (0, 7)]), "002-004, 007 void");

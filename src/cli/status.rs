@@ -10,9 +10,8 @@ use super::times::{Face, rough};
 use super::{Answer, Context, Failure, exit};
 use crate::app::clock_watch;
 use crate::app::config::{Config, PartnerConfig};
-use crate::app::report::books;
-use crate::app::report::hours::Taking;
 use crate::app::report::status::{FeedStatus, Need, NextClose, PartnerStatus, StatusReport, status};
+use crate::app::report::{Depth, books};
 use crate::app::space::{RoomReport, room_report};
 use crate::app::stopped;
 use crate::disk::{RealDisk, Room};
@@ -21,6 +20,7 @@ use crate::domain::period::{Partition, Zone};
 use crate::ledger::Ledger;
 use crate::ledger::operator::{HeldBack, Paused};
 use crate::ledger::reports::SourceTotals;
+use crate::ledger::sums::Taking;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -28,7 +28,7 @@ use std::path::Path;
 pub fn run(context: &Context, arguments: &StatusArguments) -> Result<Answer, Failure> {
     let config = context.config(arguments.state.demo)?;
     let ledger = context.ledger(&config)?;
-    let books = books(&config, ledger.as_ref())?;
+    let books = books(&config, ledger.as_ref(), Depth::Sums)?;
     let (sources, alarms) = match &ledger {
         Some(ledger) => (ledger.source_totals()?, ledger.alarms()?),
         None => (Vec::new(), Vec::new()),
@@ -292,7 +292,7 @@ impl Screen<'_> {
                 "next_close": next,
                 "held": feed.held.iter().map(span).collect::<Vec<_>>(),
                 "overdue": feed.overdue.iter().map(span).collect::<Vec<_>>(),
-                "void_sequences": feed.void_numbers.iter().map(|sequence| sequence.number).collect::<Vec<_>>(),
+                "void_sequences": feed.void_numbers.numbers().map(|sequence| sequence.number).collect::<Vec<_>>(),
                 "missing_sequences": feed.missing_numbers,
                 "in_doubt": feed.in_doubt,
             })

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
 /// Tables that are copied, with their keys. Alarms stand only as long as their reason and are raised again; the time of
-/// the last look at a partner's directory is that of the next one soon.
+/// the last look at a partner's directory is that of the next one soon; sums over settled hours are made again.
 const COPIED: [(&str, &[&str]); 20] = [
     ("definition", &["hash"]),
     ("feed_version", &["feed", "from_second"]),
@@ -397,7 +397,7 @@ mod tests {
             row.get::<_, String>(0)
         });
         let mut known: Vec<String> = COPIED.iter().map(|(table, _)| (*table).to_owned()).collect();
-        known.extend(["alarm", "look", "touched"].map(str::to_owned));
+        known.extend(["alarm", "look", "hour_sum", "touched"].map(str::to_owned));
         known.sort();
         assert_eq!(tables.expect("tables"), known);
     }

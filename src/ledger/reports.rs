@@ -12,6 +12,7 @@ use crate::domain::period::Partition;
 use crate::domain::pickup::Pickup;
 use crate::domain::time::UtcTime;
 use rusqlite::params;
+use std::ops::Range;
 
 /// What became of the records of one hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,14 +200,27 @@ pub struct QuarantineFilter {
     pub limit: Option<u32>,
 }
 
+/// The span of all hours.
+const ALWAYS: Range<i64> = i64::MIN..i64::MAX;
+
 const BATCH: &str = "SELECT start_second, end_second, revision, state, reason, from_lsn, cut_lsn, definition,
-    sealed_at, source_incomplete, records, delivered_at, voided FROM batch WHERE feed = ?1 ORDER BY start_second, revision";
+    sealed_at, source_incomplete, records, delivered_at, voided FROM batch WHERE feed = ?1 AND start_second >= ?2
+    AND start_second < ?3 ORDER BY start_second, revision";
 const FILE: &str = "SELECT b.start_second, b.end_second, b.revision, f.part, f.name, f.cycle, f.number, f.records,
     f.bytes, f.sha256, f.first_event, f.last_event, f.totals, f.archive_path, f.state, f.attempt, f.reason, f.verified,
     f.delivered_at, f.resent, p.state, p.first_seen, p.last_seen, p.first_missed, p.taken_at, p.how, p.modified,
     p.unique_fact, v.state FROM file f JOIN batch b ON b.id = f.batch LEFT JOIN pickup p ON p.file = f.id
-    LEFT JOIN verdict v ON v.file = f.id WHERE b.feed = ?1
+    LEFT JOIN verdict v ON v.file = f.id WHERE b.feed = ?1 AND b.start_second >= ?2 AND b.start_second < ?3
     ORDER BY b.start_second, b.revision, f.part = 0, f.part";
+/// From one name to the next in the index: hours and batches are many, feeds are few. What is read of a feed then is
+/// read with its checks.
+const KNOWN_FEEDS: &str = "WITH RECURSIVE
+    of_hours (feed) AS (SELECT min(feed) FROM main.hour
+        UNION ALL SELECT (SELECT min(h.feed) FROM main.hour h WHERE h.feed > o.feed) FROM of_hours o WHERE o.feed NOT NULL),
+    of_batches (feed) AS (SELECT min(feed) FROM main.batch
+        UNION ALL SELECT (SELECT min(b.feed) FROM main.batch b WHERE b.feed > o.feed) FROM of_batches o WHERE o.feed NOT NULL)
+    SELECT feed FROM feed UNION SELECT feed FROM of_hours WHERE feed NOT NULL
+    UNION SELECT feed FROM of_batches WHERE feed NOT NULL ORDER BY 1";
 const QUARANTINE: &str = "SELECT id, source, feed, start_second, input, record, line, byte, reason, length(raw), at,
     state FROM quarantine WHERE (?1 IS NULL OR feed = ?1) AND (?2 IS NULL OR source = ?2) AND (?3 IS NULL OR id = ?3)
     AND (NOT ?5 OR state = 'held') ORDER BY id DESC LIMIT ?4";
@@ -217,8 +231,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerFault`].
     pub fn known_feeds(&self) -> Result<Vec<FeedId>> {
-        let query = "SELECT feed FROM feed UNION SELECT feed FROM hour UNION SELECT feed FROM batch ORDER BY 1";
-        let names = self.rows(query, [], |row| row.get::<_, String>(0))?;
+        let names = self.rows(KNOWN_FEEDS, [], |row| row.get::<_, String>(0))?;
         names.iter().map(|name| FeedId::parse(name).map_err(|fault| LedgerFault::Row(fault.to_string()))).collect()
     }
 
@@ -263,11 +276,19 @@ impl Ledger {
     /// # Errors
     /// [`LedgerFault`].
     pub fn hour_rows(&self, feed: &FeedId) -> Result<Vec<HourRow>> {
+        self.hour_rows_in(feed, &ALWAYS)
+    }
+
+    /// The same, of the hours that start in `span`, in seconds.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn hour_rows_in(&self, feed: &FeedId, span: &Range<i64>) -> Result<Vec<HourRow>> {
         let query = "SELECT h.start_second, end_second, received, filtered, quarantined, duplicate, voided,
                      coalesce(l.records, 0)
                      FROM hour h LEFT JOIN lost l ON l.feed = h.feed AND l.start_second = h.start_second
-                     WHERE h.feed = ?1 ORDER BY h.start_second";
-        self.rows(query, [feed.to_string()], |row| {
+                     WHERE h.feed = ?1 AND h.start_second >= ?2 AND h.start_second < ?3 ORDER BY h.start_second";
+        self.rows(query, params![feed.to_string(), span.start, span.end], |row| {
             let partition = Partition { start: row.get(0)?, end: row.get(1)? };
             let counts = HourCounts {
                 received: unsigned(row.get(2)?),
@@ -285,8 +306,16 @@ impl Ledger {
     /// # Errors
     /// [`LedgerFault`].
     pub fn batch_rows(&self, feed: &FeedId) -> Result<Vec<BatchRow>> {
-        let rows =
-            self.rows(BATCH, [feed.to_string()], |row| Ok((row.get::<_, String>(3)?, row.get(4)?, read_batch(row)?)))?;
+        self.batch_rows_in(feed, &ALWAYS)
+    }
+
+    /// The same, of the hours that start in `span`, in seconds.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn batch_rows_in(&self, feed: &FeedId, span: &Range<i64>) -> Result<Vec<BatchRow>> {
+        let values = params![feed.to_string(), span.start, span.end];
+        let rows = self.rows(BATCH, values, |row| Ok((row.get::<_, String>(3)?, row.get(4)?, read_batch(row)?)))?;
         rows.into_iter()
             .map(|(state, reason, row)| Ok(BatchRow { state: parse_state(&state)?, reason, ..row }))
             .collect()
@@ -297,7 +326,16 @@ impl Ledger {
     /// # Errors
     /// [`LedgerFault`].
     pub fn file_rows(&self, feed: &FeedId) -> Result<Vec<FileRow>> {
-        let rows = self.rows(FILE, [feed.to_string()], |row| Ok((read_file(row)?, read_pickup(row, 20)?)))?;
+        self.file_rows_in(feed, &ALWAYS)
+    }
+
+    /// The same, of the hours that start in `span`, in seconds.
+    ///
+    /// # Errors
+    /// [`LedgerFault`].
+    pub fn file_rows_in(&self, feed: &FeedId, span: &Range<i64>) -> Result<Vec<FileRow>> {
+        let values = params![feed.to_string(), span.start, span.end];
+        let rows = self.rows(FILE, values, |row| Ok((read_file(row)?, read_pickup(row, 20)?)))?;
         rows.into_iter().map(|(file, pickup)| Ok(FileRow { pickup: pickup.finish()?, ..file })).collect()
     }
 

@@ -281,6 +281,25 @@ CREATE TABLE request (                  -- requests that were executed: none is 
   "check" INTEGER NOT NULL AS (row_check('request', id, at, outcome)) STORED
 ) WITHOUT ROWID;
 
+CREATE TABLE hour_sum (                 -- what hours come to that are with the partner: sums over the rows above
+  feed            TEXT NOT NULL,
+  start_second    INTEGER NOT NULL,     -- every hour of the feed that starts here or later
+  end_second      INTEGER NOT NULL,     -- and before this second
+  gapless         INTEGER NOT NULL,     -- 1: each hour begins where the one before ends
+  hours           INTEGER NOT NULL,
+  part_files      INTEGER NOT NULL,
+  part_numbers    TEXT NOT NULL,        -- runs CYCLE:FIRST-LAST
+  manifest_numbers TEXT NOT NULL,
+  void_numbers    TEXT NOT NULL,        -- those of the part numbers whose file is void
+  taken           INTEGER NOT NULL,     -- delivered files that the partner has taken
+  taken_at        INTEGER,              -- the last of them
+  waiting         INTEGER NOT NULL,     -- delivered files that it has not taken
+  waiting_since   INTEGER,              -- the first of these
+  "check" INTEGER NOT NULL AS (row_check('hour_sum', feed, start_second, end_second, gapless, hours, part_files,
+    part_numbers, manifest_numbers, void_numbers, taken, taken_at, waiting, waiting_since)) STORED,
+  PRIMARY KEY (feed, start_second)
+) WITHOUT ROWID;
+
 CREATE VIEW v_hours AS
 SELECT h.feed, datetime(h.start_second, 'unixepoch') || 'Z' AS hour_utc, h.start_second, h.end_second,
        h.received, coalesce(sum(b.records - b.voided), 0) AS sent, h.filtered, h.quarantined,

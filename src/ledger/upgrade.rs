@@ -3,12 +3,12 @@
 
 use super::checked_rows::CheckedTable;
 use super::model::{Object, model, objects};
-use super::{Ledger, Result, SCHEMA_VERSION, copy, run};
+use super::{Ledger, Result, SCHEMA_VERSION, copy, run, sums};
 use crate::disk::SyncPoint;
 use rusqlite::Connection;
 
 /// Schemas that lack nothing but what can be added.
-const READABLE: [&str; 1] = ["2"];
+const READABLE: [&str; 2] = ["2", "3"];
 
 /// True for a ledger of a release before that this program can read.
 pub(super) fn is_readable(schema: &str) -> bool {
@@ -50,7 +50,7 @@ impl Ledger {
         statements.extend(missing.filter(|object| !is_view(object)).map(|object| object.sql.clone()));
         let views = self.check(model())?.objects.iter().filter(|object| is_view(object));
         statements.extend(views.map(|view| view.sql.clone()));
-        statements.push(copy::triggers());
+        statements.extend([copy::triggers(), sums::triggers()]);
         let sql = statements.join(";\n");
         self.transact(SyncPoint::LedgerOther, |t| {
             super::row(t.execute_batch(&sql))?;
@@ -71,6 +71,7 @@ mod tests {
         let path = dir.join("ledger.db");
         let ledger = Ledger::created(&path);
         let later = "DROP VIEW main.v_files; DROP TABLE main.pickup; DROP TABLE main.look; DROP TABLE main.answer; DROP TABLE main.verdict;
+                     DROP TABLE main.hour_sum;
                      DROP INDEX main.file_name; DROP INDEX main.batch_feed_state;
                      CREATE VIEW main.v_files AS SELECT name FROM file;
                      UPDATE main.store SET value = '2' WHERE key = 'schema_version';";

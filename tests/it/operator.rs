@@ -10,7 +10,7 @@ use hourdrop::app::fault::ExporterFault;
 use hourdrop::app::operator::{Done, Order, Refusal, SettleAs, Subject, Target, waiting};
 use hourdrop::app::progress::Progress;
 use hourdrop::app::report::hours::hours;
-use hourdrop::app::report::{FeedBook, books};
+use hourdrop::app::report::{Depth, FeedBook, books};
 use hourdrop::disk::RealDisk;
 use hourdrop::domain::delivery::{DeliveryFact, FileState};
 use hourdrop::domain::ids::{FeedId, PartnerId, SourceId};
@@ -76,7 +76,7 @@ pub fn sql(site: &Site, statement: &str) {
 
 fn book(site: &Site, config: &Path) -> FeedBook {
     let config = load(config, NOW);
-    books(&config, Some(&ledger(site)))
+    books(&config, Some(&ledger(site)), Depth::Everything)
         .expect("books")
         .into_iter()
         .find(|book| book.definition.id == voice())

@@ -1,5 +1,6 @@
 //! Opening: the state directory, the feeds, the spool from its oldest frame, and what a crash left half done.
 
+use super::sums::Sums;
 use super::{Exporter, Group, World};
 use crate::app::beside::Beside;
 use crate::app::clock_watch::ClockWatch;
@@ -89,6 +90,7 @@ impl Exporter {
             applied,
             space,
             resting: std::collections::BTreeSet::new(),
+            sums: Sums::new(world.sum_rows_min),
             desk: Arc::new(desk),
             mark,
             stop: Arc::clone(&world.stop),

@@ -51,6 +51,7 @@ impl Exporter {
                 waker.try_send(()).ok();
             }
             if !busy {
+                self.sum_up_next()?;
                 self.clock.wait(self.config.poll, wake);
             }
         }
@@ -67,6 +68,9 @@ impl Exporter {
         self.requests_in_time()?;
         let read = self.read_in_time(bytes_max)?;
         let sealed = self.seal_in_time(Horizon::Clock)?;
+        if sealed.batches > 0 {
+            self.sums.begin();
+        }
         let now = self.now();
         if sealed.batches > 0 || self.is_spool_full() || self.is_short() {
             self.free_room()?;

@@ -6,8 +6,10 @@ use crate::domain::batch::{BatchState, HeldFrom, HourCounts};
 use crate::domain::counter::Sequence;
 use crate::domain::ids::Revision;
 use crate::domain::period::Partition;
+use crate::domain::runs::Runs;
 use crate::domain::time::{Length, UtcTime};
 use crate::ledger::reports::{BatchRow, FileRow};
+use crate::ledger::sums::{HourSum, Taking};
 use std::collections::BTreeMap;
 
 /// One hour with all that belongs to it.
@@ -151,7 +153,7 @@ pub struct HourLine {
     /// First and last number of its part files.
     pub sequences: Option<(Sequence, Sequence)>,
     /// Those of these numbers that are void.
-    pub void_sequences: Vec<Sequence>,
+    pub void_sequences: Runs,
     /// Files, the manifest counted.
     pub files: u64,
     /// When the last of them was delivered.
@@ -175,38 +177,20 @@ fn answer(files: &[&&FileRow]) -> Option<Verdict> {
     of_batch(&said).filter(|_| said.iter().any(|(_, said)| said.is_some()))
 }
 
-/// What a partner has taken of some files.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Taking {
-    /// Files that it has taken.
-    pub files: u64,
-    /// When the last of them was taken.
-    pub last_at: Option<UtcTime>,
-    /// Delivered files that it has not taken.
-    pub waiting: u64,
-    /// When the first of these was delivered.
-    pub waiting_since: Option<UtcTime>,
-}
-
-impl Taking {
-    /// Counts delivered files.
-    pub fn of<'f>(files: impl Iterator<Item = &'f FileRow>) -> Self {
-        let mut taken = Self::default();
-        for file in files.filter(|file| file.state == "delivered") {
-            if file.pickup.state.is_outstanding() {
-                taken.waiting += 1;
-                taken.waiting_since = earlier(taken.waiting_since, file.delivered_at);
-            } else if file.pickup.taken_at.is_some() {
-                taken.files += 1;
-                taken.last_at = taken.last_at.max(file.pickup.taken_at);
-            }
-        }
-        taken
+/// What a partner has taken of delivered files.
+pub fn taking<'f>(files: impl Iterator<Item = &'f FileRow>) -> Taking {
+    let mut taken = Taking::default();
+    for file in files.filter(|file| file.state == "delivered") {
+        let of_file = if file.pickup.state.is_outstanding() {
+            Taking { waiting: 1, waiting_since: file.delivered_at, ..Taking::default() }
+        } else if file.pickup.taken_at.is_some() {
+            Taking { files: 1, last_at: file.pickup.taken_at, ..Taking::default() }
+        } else {
+            Taking::default()
+        };
+        taken = taken.plus(of_file);
     }
-}
-
-fn earlier(one: Option<UtcTime>, other: Option<UtcTime>) -> Option<UtcTime> {
-    one.into_iter().chain(other).min()
+    taken
 }
 
 /// Where a line of the table stands.
@@ -282,7 +266,7 @@ fn line(hour: &Hour<'_>, batch: Option<&BatchRow>, revision: Revision) -> HourLi
         void_sequences: own.iter().filter_map(|file| void_part_number(file)).collect(),
         files: own.len() as u64,
         delivered_at: batch.and_then(|batch| batch.delivered_at),
-        taken: Taking::of(own.iter().map(|file| **file)),
+        taken: taking(own.iter().map(|file| **file)),
         answer: answer(&own),
         standing: match batch {
             None => Standing::Open,
@@ -306,61 +290,62 @@ pub struct Completeness {
     /// First and last number of these.
     pub sequences: Option<(Sequence, Sequence)>,
     /// Those of these numbers that are void, in order: the partner never saw them.
-    pub void: Vec<Sequence>,
+    pub void: Runs,
     /// Numbers that are missing between them.
     pub missing: u64,
 }
 
-/// The complete hours at the beginning of a feed; `None` when its first hour is not complete.
+/// The complete hours at the beginning of a feed, some of them summed up, `hours` are the others; `None`
+/// when its first hour is not complete.
 #[must_use]
-pub fn completeness(hours: &[Hour<'_>]) -> Option<Completeness> {
-    let first = hours.first().filter(|hour| hour.is_complete())?;
-    let mut found =
-        Completeness { span: first.partition, hours: 0, files: 0, sequences: None, void: Vec::new(), missing: 0 };
-    let mut end = first.partition.start;
-    let mut numbers = Vec::new();
-    for hour in hours.iter().take_while(|hour| hour.is_complete()) {
-        if hour.partition.start != end {
-            break;
-        }
-        end = hour.partition.end;
-        found.hours += 1;
-        numbers.extend(part_numbers(hour));
-        found.void.extend(void_part_numbers(hour));
-        found.files += hour.files.iter().filter(|file| !file.is_manifest()).count() as u64;
-    }
-    found.span.end = end;
-    numbers.sort_unstable();
-    found.void.sort_unstable();
-    found.sequences = numbers.first().copied().zip(numbers.last().copied());
-    found.missing = missing_numbers(&numbers);
-    Some(found)
+pub fn completeness(sums: &[HourSum], hours: &[Hour<'_>]) -> Option<Completeness> {
+    let summed = sums.iter().filter(|sum| sum.is_gapless).cloned();
+    let rest = hours.iter().map(|hour| sum(std::slice::from_ref(hour)).filter(|_| hour.is_complete()));
+    let mut spans: Vec<(i64, Option<HourSum>)> = summed.map(|sum| (sum.span.start, Some(sum))).collect();
+    spans.extend(hours.iter().map(|hour| hour.partition.start).zip(rest));
+    spans.sort_by_key(|(start, _)| *start);
+    let mut end = spans.first()?.0;
+    let follows = |sum: &HourSum| {
+        let follows = sum.span.start == end;
+        end = sum.span.end;
+        follows
+    };
+    let complete: Vec<HourSum> = spans.into_iter().map_while(|(_, sum)| sum).take_while(follows).collect();
+    let span = Partition { start: complete.first()?.span.start, end: complete.last()?.span.end };
+    let numbers = Runs::joined(complete.iter().map(|sum| &sum.part_numbers));
+    Some(Completeness {
+        span,
+        hours: complete.iter().map(|sum| sum.hours).sum(),
+        files: complete.iter().map(|sum| sum.files).sum(),
+        sequences: numbers.ends(),
+        void: Runs::joined(complete.iter().map(|sum| &sum.void_numbers)),
+        missing: numbers.missing(),
+    })
 }
 
-/// Numbers of the part files of an hour; void ones are among them, because they are stated.
-pub fn part_numbers(hour: &Hour<'_>) -> impl Iterator<Item = Sequence> {
-    hour.files.iter().filter(|file| !file.is_manifest()).filter_map(|file| file.sequence)
-}
-
-/// Numbers of the part files of an hour that are void.
-pub fn void_part_numbers(hour: &Hour<'_>) -> impl Iterator<Item = Sequence> {
-    hour.files.iter().filter_map(|file| void_part_number(file))
+/// What hours come to; `None` of no hours.
+#[must_use]
+pub fn sum(hours: &[Hour<'_>]) -> Option<HourSum> {
+    let span = Partition { start: hours.first()?.partition.start, end: hours.last()?.partition.end };
+    let parts = || hours.iter().flat_map(|hour| &hour.files).filter(|file| !file.is_manifest());
+    let manifests = hours.iter().flat_map(|hour| &hour.files).filter(|file| file.is_manifest());
+    Some(HourSum {
+        span,
+        is_gapless: hours
+            .iter()
+            .zip(hours.iter().skip(1))
+            .all(|(hour, next)| hour.partition.end == next.partition.start),
+        hours: hours.len() as u64,
+        files: parts().count() as u64,
+        part_numbers: parts().filter_map(|file| file.sequence).collect(),
+        manifest_numbers: manifests.filter_map(|file| file.sequence).collect(),
+        void_numbers: parts().filter_map(|file| void_part_number(file)).collect(),
+        taken: taking(hours.iter().flat_map(|hour| &hour.files).copied()),
+    })
 }
 
 fn void_part_number(file: &FileRow) -> Option<Sequence> {
     file.sequence.filter(|_| !file.is_manifest() && file.state == "void")
-}
-
-/// Numbers of the manifests of an hour.
-pub fn manifest_numbers(hour: &Hour<'_>) -> impl Iterator<Item = Sequence> {
-    hour.files.iter().filter(|file| file.is_manifest()).filter_map(|file| file.sequence)
-}
-
-/// How many numbers are missing between the first and the last of each cycle; `numbers` are in order.
-#[must_use]
-pub fn missing_numbers(numbers: &[Sequence]) -> u64 {
-    let pairs = numbers.iter().zip(numbers.iter().skip(1));
-    pairs.filter(|(a, b)| a.cycle == b.cycle).map(|(a, b)| b.number.saturating_sub(a.number + 1)).sum()
 }
 
 #[cfg(test)]

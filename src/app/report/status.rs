@@ -4,20 +4,18 @@
 //! hours that the ledger knows count: with `once`, nobody expects hours after the last record.
 
 use super::FeedBook;
-use super::hours::{
-    Completeness, Hour, Taking, completeness, hours, is_done, manifest_numbers, missing_numbers, part_numbers,
-    void_part_numbers,
-};
+use super::hours::{Completeness, Hour, completeness, hours, is_done, sum};
 use crate::domain::batch::BatchState;
-use crate::domain::counter::Sequence;
 use crate::domain::ids::{FeedId, Revision};
 use crate::domain::period::Partition;
+use crate::domain::runs::Runs;
 use crate::domain::time::{Length, UtcTime};
 use crate::feed::definition::{CloseRule, FeedDefinition};
 use crate::ledger::contact::Contact;
 use crate::ledger::intake::Alarm;
 use crate::ledger::operator::{HeldBack, Paused};
-use crate::ledger::reports::SourceTotals;
+use crate::ledger::reports::{FileRow, SourceTotals};
+use crate::ledger::sums::{HourSum, Taking};
 use std::sync::Arc;
 
 /// When the next hour of a feed closes.
@@ -57,7 +55,7 @@ pub struct FeedStatus {
     /// Hours that should be with the partner by now and are not held.
     pub overdue: Vec<Partition>,
     /// Numbers of part files that are void, in order.
-    pub void_numbers: Vec<Sequence>,
+    pub void_numbers: Runs,
     /// Numbers of part files and manifests that no file has and that are not void.
     pub missing_numbers: u64,
     /// Files of which nobody knows whether they arrived.
@@ -157,37 +155,41 @@ pub fn status(books: &[FeedBook], sources: Vec<SourceTotals>, alarms: Vec<Alarm>
 fn feed_status(book: &FeedBook, hours: &[Hour<'_>], now: UtcTime) -> FeedStatus {
     let waiting =
         |hour: &&Hour<'_>| !hour.is_held() && !hour.is_open() && !hour.batches.iter().all(|b| is_done(b.state));
-    let undelivered = book.files.iter().filter(|file| {
-        file.bytes.is_some() && !matches!(file.state.as_str(), "delivered" | "shadow" | "planned" | "void")
-    });
-    let missing = |mut numbers: Vec<Sequence>| {
-        numbers.sort_unstable();
-        missing_numbers(&numbers)
-    };
-    let parts = hours.iter().flat_map(|hour| part_numbers(hour)).collect();
-    let manifests = hours.iter().flat_map(|hour| manifest_numbers(hour)).collect();
-    let mut void_numbers: Vec<Sequence> = hours.iter().flat_map(|hour| void_part_numbers(hour)).collect();
-    void_numbers.sort_unstable();
+    let undelivered = book.files.iter().filter(|file| is_undelivered(file));
+    let known = sum(hours);
+    let sums = || book.sums.iter().chain(&known);
+    let numbers = |of: fn(&HourSum) -> &Runs| Runs::joined(sums().map(of));
+    let missing = [numbers(|sum| &sum.part_numbers), numbers(|sum| &sum.manifest_numbers)];
     FeedStatus {
         definition: Arc::clone(&book.definition),
         configured: book.configured,
-        complete: completeness(hours),
+        complete: completeness(&book.sums, hours),
         held: hours.iter().filter(|hour| hour.is_held()).map(|hour| hour.partition).collect(),
         behind: hours.iter().filter(waiting).count() as u64,
         pending: hours.iter().filter(|hour| hour.is_open()).map(Hour::pending).sum(),
         backlog: undelivered.fold((0, 0), |(files, bytes), file| (files + 1, bytes + file.bytes.unwrap_or(0))),
-        taken: book.expects_pickup.then(|| Taking::of(book.files.iter())),
+        taken: book.expects_pickup.then(|| sums().fold(Taking::default(), |taken, sum| taken.plus(sum.taken))),
         next_close: next_close(&book.definition, hours, now),
         overdue: hours
             .iter()
             .filter(|hour| !hour.is_held() && hour.is_overdue(book.definition.deadline, now))
             .map(|hour| hour.partition)
             .collect(),
-        void_numbers,
-        missing_numbers: missing(parts) + missing(manifests),
-        in_doubt: book.files.iter().filter(|file| file.reason.as_deref() == Some("in doubt")).count() as u64,
-        hours: hours.len() as u64,
+        void_numbers: numbers(|sum| &sum.void_numbers),
+        missing_numbers: missing.iter().map(Runs::missing).sum(),
+        in_doubt: book.files.iter().filter(|file| is_in_doubt(file)).count() as u64,
+        hours: sums().map(|sum| sum.hours).sum(),
     }
+}
+
+/// True for a file in the archive that is to be delivered.
+pub(super) fn is_undelivered(file: &FileRow) -> bool {
+    file.bytes.is_some() && !matches!(file.state.as_str(), "delivered" | "shadow" | "planned" | "void")
+}
+
+/// True for a file of which nobody knows whether it arrived.
+pub(super) fn is_in_doubt(file: &FileRow) -> bool {
+    file.reason.as_deref() == Some("in doubt")
 }
 
 fn next_close(definition: &FeedDefinition, hours: &[Hour<'_>], now: UtcTime) -> NextClose {

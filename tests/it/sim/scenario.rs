@@ -23,6 +23,8 @@ use std::sync::{Arc, Mutex};
 const STARTS_MAX: u32 = 40;
 /// A segment is full after a few frames, so that segments are begun and freed all the time.
 const SEGMENT_BYTES: u64 = 700;
+/// Batches and files of a sum.
+const SUM_ROWS_MIN: u64 = 4;
 
 /// When something goes wrong.
 #[derive(Debug, Clone, Copy)]
@@ -191,6 +193,7 @@ impl Run<'_> {
         self.look()?;
         self.check_places(true)?;
         self.partner.check_everything(&self.disk, &self.input.ids)?;
+        crate::sums::book_as_rows(&self.place.config(self.setup.temporary), self.now)?;
         Ok(self.outcome(None))
     }
 
@@ -247,6 +250,7 @@ impl Run<'_> {
         let mut world = World::new(Arc::new(self.disk.clone()), Arc::new(StandingClock(self.now)), progress);
         world.limits.segment_bytes_max = SEGMENT_BYTES;
         world.limits.adopted_bytes_min = self.setup.adopted_bytes_min;
+        world.sum_rows_min = SUM_ROWS_MIN;
         let config = self.place.config(self.setup.temporary);
         Exporter::open(config, &world, None, true)
     }
