@@ -127,8 +127,8 @@ struct RealFile {
     asked: u64,
 }
 
-/// Bytes that come together before the system is asked.
-const WRITE_OUT_BYTES: u64 = 8 << 20;
+/// Bytes that come together before the system is asked: less than an hour of a small feed has.
+const WRITE_OUT_BYTES: u64 = 2 << 20;
 
 impl RealFile {
     const fn at(file: File, at: u64) -> Self {
