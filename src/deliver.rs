@@ -51,7 +51,7 @@ mod parallel;
 pub mod retry;
 pub mod sight;
 
-pub use batch::{BatchFault, BatchOutcome, Caller, RecordAll, deliver_batch};
+pub use batch::{BatchFault, BatchOutcome, Caller, RecordAll, deliver_batches};
 pub use group::GroupLimits;
 pub use parallel::MoreSessions;
 pub use retry::RetryPolicy;
@@ -139,6 +139,8 @@ pub enum InDoubtRule {
 /// One file on its way to a partner.
 #[derive(Debug, Clone)]
 pub struct FileToDeliver {
+    /// Place of its batch among those that are delivered together.
+    pub batch: usize,
     /// The final name.
     pub name: FileName,
     /// The directory of the final name.
@@ -288,6 +290,7 @@ mod tests {
 
     fn file(temporary: TemporaryPlace) -> FileToDeliver {
         FileToDeliver {
+            batch: 0,
             name: FileName::parse("CDR_01.dat").expect("name"),
             directory: RemotePath::parse("/out").expect("path"),
             is_manifest: false,

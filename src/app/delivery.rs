@@ -52,6 +52,8 @@ pub struct DeliveryContext {
     pub reserve: Arc<Reserve>,
     /// Marks our temporary names.
     pub mark: StoreMark,
+    /// A session may be helped by another one without being told to.
+    pub threads: bool,
     /// Set when everything is to stop.
     pub stop: Arc<AtomicBool>,
 }

@@ -239,6 +239,7 @@ impl Exporter {
             progress: Arc::clone(&self.progress),
             reserve: Arc::clone(&self.space.reserve),
             mark: self.mark.clone(),
+            threads: self.threads,
             stop: Arc::clone(&self.stop),
         }
     }

@@ -1,5 +1,5 @@
-//! Files of a batch that go together: what is to be done with all of them is recorded at once, so that the ledger is not
-//! synced several times for each.
+//! Files that go together: what is to be done with all of them is recorded at once, so that the ledger is not synced
+//! several times for each. Where several sessions upload, a group may hold files of batches that follow each other.
 //!
 //! A group is uploaded and then shown, file by file in its order; with several sessions the next one is uploaded
 //! meanwhile. What is recorded says of each file what may have been
@@ -30,29 +30,35 @@ pub struct GroupLimits {
     pub bytes: u64,
 }
 
-/// What all groups of a batch share.
+/// What all groups share.
 pub(super) struct Around<'a, E> {
-    pub more: &'a MoreSessions<'a>,
-    pub limits: GroupLimits,
-    pub caller: &'a Caller<'a, E>,
-    /// The names that lay in the directory of the final names before anything was sent.
-    pub listed: BTreeSet<String>,
+    more: &'a MoreSessions<'a>,
+    limits: GroupLimits,
+    caller: &'a Caller<'a, E>,
+    /// The names that lay in the directory of the final names before anything of a group was sent.
+    listed: BTreeSet<String>,
+    /// The batch before which they were listed last.
+    listed_before: Option<usize>,
 }
 
-impl<E: Send + Display> Around<'_, E> {
+impl<'a, E: Send + Display> Around<'a, E> {
+    pub(super) const fn new(more: &'a MoreSessions<'a>, limits: GroupLimits, caller: &'a Caller<'a, E>) -> Self {
+        Self { more, limits, caller, listed: BTreeSet::new(), listed_before: None }
+    }
+
     /// Delivers files in their order, group by group. Says at which one it stopped, when it did.
     ///
     /// # Errors
     /// [`BatchFault`] with the file that it stopped at.
     pub(super) fn deliver(
-        &self,
+        &mut self,
         session: &mut dyn Remote,
         files: &mut [FileToDeliver],
     ) -> Result<Option<BatchOutcome>, BatchFault<E>> {
-        let (mut group, mut rest) = self.split(files);
+        let (mut group, mut rest) = self.next(session, files)?;
         self.upload(session, group, |_| Ok(None))?;
         while !group.is_empty() {
-            let (next, later) = self.split(rest);
+            let (next, later) = self.next(session, rest)?;
             let stopped = if self.goes_on_beside(group) {
                 self.upload(session, next, |session| self.show(session, group))?
             } else {
@@ -70,19 +76,47 @@ impl<E: Send + Display> Around<'_, E> {
         Ok(None)
     }
 
-    /// The next group, and the files behind it. One at which the batch will stop goes alone, so that nothing behind it is
-    /// begun.
+    /// The next group, and the files behind it. It is empty when no other batch may be begun.
+    fn next<'f>(
+        &mut self,
+        session: &mut dyn Remote,
+        files: &'f mut [FileToDeliver],
+    ) -> Result<(&'f mut [FileToDeliver], &'f mut [FileToDeliver]), BatchFault<E>> {
+        if let Some(first) = files.iter().find(|file| !file.state.is_delivered())
+            && self.listed_before < Some(first.batch)
+        {
+            if self.listed_before.is_some() && !(self.caller.begins)() {
+                return Ok((&mut [], files));
+            }
+            let listing = session.list(&first.directory);
+            let listing = listing.map_err(|fault| BatchFault { name: first.name.clone(), fault: fault.into() })?;
+            self.listed = listing.into_iter().map(|entry| entry.name).collect();
+            self.listed_before = Some(first.batch);
+        }
+        Ok(self.split(files))
+    }
+
+    /// Cuts the next group off. A file at which the delivery will stop goes alone, so that nothing behind it is begun.
     fn split<'f>(&self, files: &'f mut [FileToDeliver]) -> (&'f mut [FileToDeliver], &'f mut [FileToDeliver]) {
-        let mut bytes = 0_u64;
+        let (mut bytes, mut parts, mut batch) = (0_u64, 0, files.first().map_or(0, |file| file.batch));
         let is_uploaded =
             |file: &FileToDeliver| matches!(file.state, FileState::Uploaded { .. } | FileState::Renaming { .. });
         let begins_uploaded = files.iter().find(|file| !file.state.is_delivered()).is_some_and(is_uploaded);
+        let helpers = self.more.left();
         let fit = files.iter().take(self.limits.files).take_while(|file| {
+            let is_next_batch = std::mem::replace(&mut batch, file.batch) != file.batch;
             bytes = bytes.saturating_add(file.bytes);
-            let is_small = bytes <= self.limits.bytes || self.more.left() > 0;
+            // One session alone shows a batch before its manifest and the next one; several want something to do.
+            let goes_along = if helpers > 0 {
+                bytes <= self.limits.bytes || !is_next_batch || parts <= helpers
+            } else {
+                bytes <= self.limits.bytes && !is_next_batch && !file.is_manifest
+            };
+            parts += usize::from(!file.is_manifest);
             // What a session before has uploaded is shown first: a file behind it may be what cannot be uploaded.
             let is_alike = !begins_uploaded || file.state.is_delivered() || is_uploaded(file);
-            is_small && is_alike && !self.will_stop(file)
+            let may_begin = || !is_next_batch || (self.caller.begins)();
+            goes_along && is_alike && !self.will_stop(file) && may_begin()
         });
         let count = fit.count().max(1).min(files.len());
         files.split_at_mut(count)
@@ -108,15 +142,22 @@ impl<E: Send + Display> Around<'_, E> {
         group: &mut [FileToDeliver],
         meanwhile: impl FnOnce(&mut dyn Remote) -> Result<Option<BatchOutcome>, BatchFault<E>>,
     ) -> Result<Option<BatchOutcome>, BatchFault<E>> {
-        // Large ones announce themselves: their uploads begin at times that lie far apart.
-        let bytes = group.iter().map(|file| file.bytes).fold(0, u64::saturating_add);
+        // What announces itself is begun at a time that lies far from that of the others.
         let waiting = group.iter().find(|file| upload_intent(file).is_some());
-        if let Some(first) = waiting.filter(|_| bytes <= self.limits.bytes) {
+        if let Some(first) = waiting.filter(|_| self.begin_soon(group)) {
             let refused = refuse_without_hash(session, first.check);
             refused.map_err(|fault| BatchFault { name: first.name.clone(), fault: fault.into() })?;
             announce(group, self.caller, upload_intent)?;
         }
         upload_parts(session, self.more, group, self.caller, meanwhile)
+    }
+
+    /// Whether the sessions come to all files of a group soon: each may have a large one first.
+    fn begin_soon(&self, group: &[FileToDeliver]) -> bool {
+        let mut sizes: Vec<u64> = group.iter().map(|file| file.bytes).collect();
+        sizes.sort_unstable_by(|one, other| other.cmp(one));
+        let others = if self.more.left() > 0 { sizes.split_off(sizes.len().min(self.more.left() + 1)) } else { sizes };
+        others.into_iter().fold(0, u64::saturating_add) <= self.limits.bytes
     }
 
     /// Shows the files of a group in their order, some announced together.
@@ -127,7 +168,11 @@ impl<E: Send + Display> Around<'_, E> {
     ) -> Result<Option<BatchOutcome>, BatchFault<E>> {
         let mut rest = group;
         while !rest.is_empty() {
-            let ready = rest.iter().take(RENAMES).take_while(|file| rename_intent(file).is_some()).count();
+            // A manifest is announced when everything before it is shown.
+            let goes_along = |(place, file): &(usize, &FileToDeliver)| {
+                rename_intent(file).is_some() && (*place == 0 || !file.is_manifest)
+            };
+            let ready = rest.iter().take(RENAMES).enumerate().take_while(goes_along).count();
             let (few, later) = rest.split_at_mut(ready.max(1));
             announce(few, self.caller, rename_intent)?;
             let stopped = self.show_few(session, few)?;

@@ -1,5 +1,5 @@
-//! Several sessions upload the part files of a batch at once, under their temporary names. None of them shows a name: that
-//! is left to [`super::deliver_batch`], file by file in their order.
+//! Several sessions upload the files of a group at once, under their temporary names. None of them shows a name: that
+//! is left to [`super::deliver_batches`], file by file in their order.
 
 use super::life::Life;
 use super::{BatchFault, BatchOutcome, Caller, DeliverFault, FileToDeliver, Surroundings, TemporaryPlace};
@@ -49,7 +49,7 @@ impl<'a> MoreSessions<'a> {
     }
 }
 
-/// Uploads those part files that wait for it, by `first` and more sessions, each next one by whoever is free. The first
+/// Uploads those files that wait for it, by `first` and more sessions, each next one by whoever is free. The first
 /// does something else before; when that stops, no further upload is begun. A fault of a further session ends that session, and its file is left to whoever delivers the batch. Files have the
 /// state then that they came to.
 ///
@@ -99,7 +99,7 @@ pub(super) fn upload_parts<E: Send + std::fmt::Display>(
     failed.map_or(Ok(stopped), Err)
 }
 
-/// The part files, of which each is taken once.
+/// The files, of which each is taken once.
 struct Queue<'a, E> {
     files: &'a [Mutex<&'a mut FileToDeliver>],
     next: AtomicUsize,

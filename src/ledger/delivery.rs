@@ -163,32 +163,37 @@ impl Ledger {
         fact: &DeliveryFact,
         now: UtcTime,
     ) -> Result<()> {
-        self.record_deliveries(batch, &[Told { file, state: state.clone(), fact: fact.clone() }], now)
+        self.record_deliveries(&[Told { batch, file, state: state.clone(), fact: fact.clone() }], now)
     }
 
-    /// The same of several files of a batch, or of one several times, in one transaction: all of it or nothing.
+    /// The same of several files, or of one several times, in one transaction: all of it or nothing.
     ///
     /// # Errors
     /// As [`Ledger::record_delivery`].
-    pub fn record_deliveries(&mut self, batch: &BatchToSend, told: &[Told<'_>], now: UtcTime) -> Result<()> {
+    pub fn record_deliveries(&mut self, told: &[Told<'_>], now: UtcTime) -> Result<()> {
         let is_intent = told.iter().any(|told| told.fact.is_intent());
         let point = if is_intent { SyncPoint::LedgerIntent } else { SyncPoint::LedgerOutcome };
         self.transact(point, |t| {
-            let (mut is_held, mut is_ended) = (false, false);
-            for Told { file, state, fact } in told {
+            let mut batches: Vec<(&BatchToSend, bool, bool)> = Vec::new();
+            for Told { batch, file, state, fact } in told {
                 expect_state(t, file.row, state)?;
                 let next = state.clone().apply(fact).map_err(|fault| LedgerFault::Row(fault.to_string()))?;
                 change_file(t, &batch.id, file, fact, &next, &describe(fact), now)?;
-                is_held |= [state, &next].into_iter().any(|state| matches!(state, FileState::Held { .. }));
-                is_ended |= matches!(next, FileState::Delivered { .. } | FileState::Void);
+                let is_held = [state, &next].into_iter().any(|state| matches!(state, FileState::Held { .. }));
+                let is_ended = matches!(next, FileState::Delivered { .. } | FileState::Void);
+                match batches.iter_mut().find(|(known, ..)| known.row == batch.row) {
+                    Some((_, held, ended)) => (*held, *ended) = (*held | is_held, *ended | is_ended),
+                    None => batches.push((batch, is_held, is_ended)),
+                }
             }
-            begin_batch(t, batch.row)?;
-            // Every file of the batch is counted only where that can make a difference.
-            if is_held || is_ended && !has_open_file(t, batch.row)? {
-                follow_files(t, batch.row, &batch.id, now)
-            } else {
-                Ok(())
+            for (batch, is_held, is_ended) in batches {
+                begin_batch(t, batch.row)?;
+                // Every file of the batch is counted only where that can make a difference.
+                if is_held || is_ended && !has_open_file(t, batch.row)? {
+                    follow_files(t, batch.row, &batch.id, now)?;
+                }
             }
+            Ok(())
         })
     }
 
@@ -204,6 +209,8 @@ impl Ledger {
 /// Something that happened, or is about to be done, to one file.
 #[derive(Debug, Clone)]
 pub struct Told<'f> {
+    /// Its batch.
+    pub batch: &'f BatchToSend,
     /// The file as it was read.
     pub file: &'f FileToSend,
     /// Its state before.

@@ -4,7 +4,7 @@ use crate::delivering::file;
 use crate::scripted_server::{Quirk, ScriptedServer};
 use crate::servers::TestServer;
 use hourdrop::clock::SystemClock;
-use hourdrop::deliver::{BatchFault, BatchOutcome, Caller, FileToDeliver, GroupLimits, MoreSessions, deliver_batch};
+use hourdrop::deliver::{BatchFault, BatchOutcome, Caller, FileToDeliver, GroupLimits, MoreSessions, deliver_batches};
 use hourdrop::disk::RealDisk;
 use hourdrop::domain::delivery::{DeliveryFact, FileState};
 use hourdrop::remote::{Deadlines, Remote, RemoteFault, RemotePath};
@@ -36,6 +36,19 @@ fn deliver_with(
     parts: Vec<FileToDeliver>,
     manifest: &FileToDeliver,
 ) -> (Result<BatchOutcome, BatchFault<Infallible>>, Facts) {
+    let manifest = FileToDeliver { is_manifest: true, ..manifest.clone() };
+    let limits = GroupLimits { files: 64, bytes: 1 << 20 };
+    deliver_all(open, more, parts.into_iter().chain([manifest]).collect(), limits, &|| true)
+}
+
+/// The same of files of any batches.
+fn deliver_all(
+    open: &(dyn Fn() -> Result<Box<dyn Remote>, RemoteFault> + Sync),
+    more: usize,
+    files: Vec<FileToDeliver>,
+    limits: GroupLimits,
+    begins: &(dyn Fn() -> bool + Sync),
+) -> (Result<BatchOutcome, BatchFault<Infallible>>, Facts) {
     let facts = Mutex::new(Vec::new());
     let record = |told: &[(&FileToDeliver, DeliveryFact)]| {
         facts.lock().expect("lock").extend(told.iter().map(|(file, fact)| (file.name.to_string(), fact.clone())));
@@ -44,10 +57,20 @@ fn deliver_with(
     let body =
         |file: &FileToDeliver| -> io::Result<Box<dyn Read>> { Ok(Box::new(Cursor::new(content(file.name.as_str())))) };
     let mut session = open().expect("the first session");
-    let caller = Caller { open: &body, record: &record, allow: &|_| Ok(()), pause: &|_| (), clock: &SystemClock };
-    let (more, limits) = (MoreSessions::new(more, open), GroupLimits { files: 64, bytes: 1 << 20 });
-    let done = deliver_batch(session.as_mut(), &more, parts, Some(manifest.clone()), limits, &caller);
+    let caller =
+        Caller { open: &body, record: &record, allow: &|_| Ok(()), begins, pause: &|_| (), clock: &SystemClock };
+    let done = deliver_batches(session.as_mut(), &MoreSessions::new(more, open), files, limits, &caller);
     (done, facts.into_inner().expect("lock"))
+}
+
+/// So many batches, each with one part file and a manifest.
+fn batches(directory: &RemotePath, count: usize) -> Vec<FileToDeliver> {
+    let of_batch = |batch| {
+        let manifest = format!("m{batch:02}.txt");
+        let manifest = FileToDeliver { is_manifest: true, ..file(directory, &manifest, content(&manifest).len()) };
+        [part(directory, batch), manifest].map(|file| FileToDeliver { batch, ..file })
+    };
+    (1..=count).flat_map(of_batch).collect()
 }
 
 /// Every file's facts lead to its delivery, whoever recorded them.
@@ -85,13 +108,13 @@ fn a_session_that_is_lost_while_it_uploads_leaves_its_file_to_the_others() {
         let server = ScriptedServer::start(quirk, 1);
         let directory = RemotePath::parse("out").expect("path");
         let mut parts: Vec<FileToDeliver> = (1..=6).map(|number| part(&directory, number)).collect();
-        let manifest = file(&directory, "m.txt", content("m.txt").len());
+        let mut manifest = file(&directory, "m.txt", content("m.txt").len());
         let mut all = Vec::new();
         // It may be the first session that is lost: then the next one goes on from what is recorded.
         for _ in 0..2 {
             let (done, facts) = deliver_with(&|| server.connect(), 3, parts.clone(), &manifest);
             for (name, fact) in &facts {
-                if let Some(part) = parts.iter_mut().find(|part| part.name.as_str() == name) {
+                if let Some(part) = parts.iter_mut().chain([&mut manifest]).find(|part| part.name.as_str() == name) {
                     part.state = part.state.clone().apply(fact).expect("facts fit together");
                 }
             }
@@ -149,4 +172,47 @@ fn a_server_with_room_for_two_gets_two_sessions_and_everything_in_order() {
         assert!(fs::read(server.files.join(name)).expect("file") == content(name), "{name} has other bytes");
     }
     assert_eq!(fs::read_dir(&server.files).expect("directory").count(), names.len());
+}
+
+/// Every file is large.
+const LARGE: GroupLimits = GroupLimits { files: 64, bytes: 1 };
+
+#[test]
+fn files_of_several_batches_are_uploaded_at_once_and_shown_in_their_order() {
+    let server = ScriptedServer::start(Quirk::TwoStoresAtOnce, 1);
+    let files = batches(&RemotePath::parse("out").expect("path"), 12);
+    let names: Vec<String> = files.iter().map(|file| file.name.to_string()).collect();
+    let (done, facts) = deliver_all(&|| server.connect(), 1, files, LARGE, &|| true);
+    assert!(matches!(done, Ok(BatchOutcome::Delivered)), "{done:?}");
+    assert_complete(&facts, &names);
+    let world = server.world();
+    let shown: Vec<(String, Vec<u8>)> = names.iter().map(|name| (format!("out/{name}"), content(name))).collect();
+    assert!(world.shown == shown, "{:?}", world.shown.iter().map(|(name, _)| name).collect::<Vec<_>>());
+    assert_eq!(world.files.len(), names.len(), "nothing is left beside them");
+    let place = |name: &str, fact: &str| {
+        facts
+            .iter()
+            .position(|(file, told)| file == name && told.name() == fact)
+            .unwrap_or_else(|| panic!("{name} {fact}"))
+    };
+    for batch in 1..=12 {
+        let (part, manifest) = (format!("p{batch:02}.dat"), format!("m{batch:02}.txt"));
+        let (shown, announced) = (place(&part, "rename-confirmed"), place(&manifest, "rename-intended"));
+        assert!(shown < announced, "{manifest} is announced when its part file is there");
+    }
+    assert!(place("p02.dat", "upload-verified") < place("p01.dat", "rename-intended"), "{facts:?}");
+}
+
+#[test]
+fn no_other_batch_is_begun_when_everything_is_to_end() {
+    for more in [0, 1] {
+        let server = ScriptedServer::start(Quirk::Nothing, 0);
+        let files = batches(&RemotePath::parse("out").expect("path"), 3);
+        let (done, facts) = deliver_all(&|| server.connect(), more, files, LARGE, &|| false);
+        assert!(matches!(done, Ok(BatchOutcome::Delivered)), "{done:?}");
+        assert_complete(&facts, &["p01.dat", "m01.txt"].map(str::to_owned));
+        let begun: Vec<&String> = facts.iter().map(|(name, _)| name).filter(|name| !name.contains("01")).collect();
+        assert!(begun.is_empty(), "{begun:?}");
+        assert_eq!(server.world().files.len(), 2);
+    }
 }

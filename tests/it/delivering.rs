@@ -3,7 +3,7 @@
 use hourdrop::clock::{Clock, SystemClock};
 use hourdrop::deliver::{
     BatchFault, BatchOutcome, Caller, DeliverFault, FileToDeliver, GroupLimits, InDoubtRule, MoreSessions, RecordAll,
-    StoreMark, Surroundings, TemporaryPlace, deliver_batch, deliver_file,
+    StoreMark, Surroundings, TemporaryPlace, deliver_batches, deliver_file,
 };
 use hourdrop::domain::delivery::{ContentCheck, DeliveryFact, FileState, Verified};
 use hourdrop::domain::ids::{FileName, Sha256Digest};
@@ -41,13 +41,17 @@ pub fn deliver_files<E: Send + Display>(
 ) -> Result<BatchOutcome, BatchFault<E>> {
     let no_more = || Err(RemoteFault::new(FaultKind::Busy, "connect", Outcome::NotDone));
     let open = |file: &FileToDeliver| Ok(Box::new(Cursor::new(content(file.name.as_str()))) as Box<dyn Read>);
-    let caller = Caller { open: &open, record, allow: &|_| Ok(()), pause: &|_| (), clock: &SystemClock };
+    let caller =
+        Caller { open: &open, record, allow: &|_| Ok(()), begins: &|| true, pause: &|_| (), clock: &SystemClock };
     let limits = GroupLimits { files: files_at_once, bytes: 1 << 20 };
-    deliver_batch(session, &MoreSessions::new(0, &no_more), parts, Some(manifest), limits, &caller)
+    let manifest = FileToDeliver { is_manifest: true, ..manifest };
+    let files = parts.into_iter().chain([manifest]).collect();
+    deliver_batches(session, &MoreSessions::new(0, &no_more), files, limits, &caller)
 }
 
 pub fn file(directory: &RemotePath, name: &str, bytes: usize) -> FileToDeliver {
     FileToDeliver {
+        batch: 0,
         name: FileName::parse(name).expect("name"),
         directory: directory.clone(),
         is_manifest: false,

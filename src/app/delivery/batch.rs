@@ -1,4 +1,4 @@
-//! One batch in a session: what the ledger is told, and when.
+//! Batches in a session: which of them go together, and how it ended.
 
 use super::DeliveryContext;
 use super::fault::SendFault;
@@ -9,17 +9,19 @@ use super::wait::lacks_room;
 use crate::app::config::PartnerConfig;
 use crate::deliver::{
     BatchFault, BatchOutcome, Caller, DeliverFault, FileToDeliver, GroupLimits, MoreSessions, TemporaryPlace,
-    deliver_batch,
+    deliver_batches,
 };
-use crate::domain::delivery::{DeliveryFact, FileState};
+use crate::domain::delivery::{Attempt, DeliveryFact, FileState};
 use crate::domain::disposition::Disposition;
 use crate::domain::place;
 use crate::domain::time::Length;
 use crate::ledger::LedgerFault;
 use crate::ledger::delivery::{BatchToSend, FileToSend};
 use crate::remote::{Remote, RemotePath};
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Files whose acts are announced together, at most: as many as the ledger takes in one transaction.
 const GROUP_FILES: usize = 64;
@@ -43,8 +45,9 @@ pub(super) struct Target<'t> {
 }
 
 impl Target<'_> {
-    fn deliverable(&self, context: &DeliveryContext, file: &FileToSend) -> FileToDeliver {
+    fn deliverable(&self, context: &DeliveryContext, batch: usize, file: &FileToSend) -> FileToDeliver {
         FileToDeliver {
+            batch,
             name: file.name.clone(),
             is_manifest: file.part.0 == 0,
             directory: self.directory.clone(),
@@ -62,29 +65,42 @@ impl Target<'_> {
 
     /// How many files may be uploaded before the first of them is shown. Where not all have room each is shown before the
     /// next is begun: only what the partner sees can it take, to make room for the rest.
-    fn group_files(&self, parts: &[FileToDeliver]) -> usize {
-        let waiting = parts.iter().filter(|file| !file.state.is_delivered()).count();
+    fn group_files(&self, files: &[FileToDeliver]) -> usize {
+        let waiting = files.iter().filter(|file| !file.state.is_delivered()).count();
         if self.gate.has_room_for(waiting) { GROUP_FILES } else { 1 }
     }
 }
 
-/// Sends one batch. False when it cannot go on now: a file is held, or a person has ordered something else, or no file
-/// may be begun.
-pub(super) fn send_batch(
+/// How many batches, the first ones of these, go together: the first as it is, and those behind it that nobody has begun.
+/// Where the directory has room for so many files alone, each batch is whole before the next.
+pub(super) fn together(partner: &PartnerConfig, batches: &[&BatchToSend]) -> usize {
+    let is_fresh = |file: &FileToSend| {
+        file.temporary.is_none() && matches!(&file.state, FileState::Void | FileState::Pending { next: Attempt::FIRST })
+    };
+    let may_follow = |batch: &BatchToSend| partner.remote_files_max.is_none() && batch.files.iter().all(is_fresh);
+    let mut names = BTreeSet::new();
+    let follow = batches.iter().enumerate().take_while(|(place, batch)| {
+        (*place == 0 || may_follow(batch)) && batch.files.iter().all(|file| names.insert(&file.name))
+    });
+    follow.count().max(1)
+}
+
+/// Sends batches that go [`together`]. False when it cannot go on now: a file is held, or a person has ordered something
+/// else, or no file may be begun.
+pub(super) fn send_batches(
     context: &DeliveryContext,
     target: &Target<'_>,
     session: &mut dyn Remote,
-    batch: &BatchToSend,
+    batches: &[&BatchToSend],
     tally: &mut Tally,
 ) -> Result<bool, SendFault> {
-    let to_deliver = |file: &FileToSend| target.deliverable(context, file);
-    let files = batch.files.iter().filter(|file| file.state != FileState::Void);
-    let (parts, manifest): (Vec<&FileToSend>, Vec<&FileToSend>) = files.partition(|file| file.part.0 > 0);
-    let parts: Vec<FileToDeliver> = parts.into_iter().map(to_deliver).collect();
-    let manifest: Option<FileToDeliver> = manifest.into_iter().next().map(to_deliver);
-    let notes = Notes::new(context, target, batch);
+    let files = batches.iter().enumerate().flat_map(|(place, batch)| batch.files.iter().map(move |file| (place, file)));
+    let files = files.filter(|(_, file)| file.state != FileState::Void);
+    let files: Vec<FileToDeliver> = files.map(|(place, file)| target.deliverable(context, place, file)).collect();
+    let notes = Notes::new(context, target, batches);
     let record = |facts: &[(&FileToDeliver, DeliveryFact)]| notes.record(facts);
     let allow = |file: &FileToDeliver| notes.allow(file);
+    let begins = || !context.stop.load(Ordering::Relaxed) && target.gate.quiet_until().is_none();
     let open = |file: &FileToDeliver| -> std::io::Result<Box<dyn Read>> {
         let row = notes.row_of(file).ok_or(std::io::ErrorKind::NotFound)?;
         context.archive.open_proved(&row.archive_path, row.bytes, row.sha256)
@@ -94,32 +110,31 @@ pub(super) fn send_batch(
         context.clock.wait(Length::from_seconds(u64::from(look.min(5))), &silent);
         drop(never);
     };
-    if batch.files.iter().any(FileToSend::may_be_shown) {
+    let mut all_files = batches.iter().flat_map(|batch| &batch.files);
+    if all_files.any(FileToSend::may_be_shown) {
         // What shows the file may be done again, and whoever intended it may have had no room to tell the archive's log.
         context.ledger.tell(context.clock.now())?;
     }
     let clock = context.clock.as_ref();
-    let caller = Caller { open: &open, record: &record, allow: &allow, pause: &pause, clock };
-    let limits = GroupLimits { files: target.group_files(&parts), bytes: GROUP_BYTES };
+    let caller = Caller { open: &open, record: &record, allow: &allow, begins: &begins, pause: &pause, clock };
+    let limits = GroupLimits { files: target.group_files(&files), bytes: GROUP_BYTES };
     let done = std::thread::scope(|scope| {
         scope.spawn(|| notes.keep_up());
         let _closing = notes.closing();
-        deliver_batch(session, target.more, parts, manifest, limits, &caller)
+        deliver_batches(session, target.more, files, limits, &caller)
     });
     let written = notes.finish();
     tally.files += notes.delivered();
+    tally.batches += batches.iter().filter(|batch| notes.is_whole(batch)).count() as u64;
     // What stopped the delivery is told before what it kept from being recorded.
     let done = done.map_err(|stopped| (stopped.name, stopped.fault)).and_then(|outcome| {
-        match (written, batch.files.first()) {
+        match (written, batches.iter().find_map(|batch| batch.files.first())) {
             (Err(fault), Some(file)) => Err((file.name.clone(), DeliverFault::Record(fault))),
             _ => Ok(outcome),
         }
     });
     match done {
-        Ok(BatchOutcome::Delivered) => {
-            tally.batches += 1;
-            Ok(true)
-        }
+        Ok(BatchOutcome::Delivered) => Ok(true),
         Ok(BatchOutcome::Stopped { .. }) => Ok(false),
         // A person has ordered something else meanwhile, or no file may be begun now.
         Err((_, DeliverFault::Record(LedgerFault::Overtaken { .. }))) => Ok(false),

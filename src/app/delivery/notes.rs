@@ -1,4 +1,4 @@
-//! What the ledger is told of a batch on its way, and when.
+//! What the ledger is told of batches on their way, and when.
 //!
 //! What announces an act is durable before the act. What came of one may wait a moment for the next announcement, or for
 //! [`WAITS_MAX`], after which a thread records it: whoever finds the state before it after a crash looks at the server,
@@ -22,12 +22,11 @@ use std::time::Duration;
 /// doubt when the program dies in it.
 const WAITS_MAX: Duration = Duration::from_millis(20);
 
-/// Tells the ledger what is done with the files of one batch; several sessions share it.
+/// Tells the ledger what is done with the files of batches; several sessions share it.
 pub(super) struct Notes<'n> {
     context: &'n DeliveryContext,
     target: &'n Target<'n>,
-    batch: &'n BatchToSend,
-    rows: BTreeMap<&'n FileName, &'n FileToSend>,
+    rows: BTreeMap<&'n FileName, (&'n BatchToSend, &'n FileToSend)>,
     written: Mutex<Written<'n>>,
     /// Something waits, or nothing more is told.
     changed: Condvar,
@@ -60,9 +59,9 @@ impl Written<'_> {
 }
 
 impl<'n> Notes<'n> {
-    pub(super) fn new(context: &'n DeliveryContext, target: &'n Target<'n>, batch: &'n BatchToSend) -> Self {
-        let rows = batch.files.iter().map(|file| (&file.name, file)).collect();
-        Self { context, target, batch, rows, written: Mutex::default(), changed: Condvar::new() }
+    pub(super) fn new(context: &'n DeliveryContext, target: &'n Target<'n>, batches: &[&'n BatchToSend]) -> Self {
+        let files = batches.iter().flat_map(|batch| batch.files.iter().map(|file| (&file.name, (*batch, file))));
+        Self { context, target, rows: files.collect(), written: Mutex::default(), changed: Condvar::new() }
     }
 
     fn written(&self) -> MutexGuard<'_, Written<'n>> {
@@ -71,12 +70,18 @@ impl<'n> Notes<'n> {
 
     /// The row of a file.
     pub(super) fn row_of(&self, file: &FileToDeliver) -> Option<&'n FileToSend> {
-        self.rows.get(&file.name).copied()
+        self.rows.get(&file.name).map(|(_, row)| *row)
     }
 
     /// Files that were delivered.
     pub(super) fn delivered(&self) -> u64 {
         self.written().delivered
+    }
+
+    /// True when every file of a batch is recorded as delivered.
+    pub(super) fn is_whole(&self, batch: &BatchToSend) -> bool {
+        let written = self.written();
+        batch.files.iter().all(|file| matches!(written.recorded(file), FileState::Delivered { .. } | FileState::Void))
     }
 
     /// Records facts, all of them or none; those of acts that are done may wait a moment.
@@ -87,14 +92,19 @@ impl<'n> Notes<'n> {
             // What the files before came to must not depend on those that begin.
             self.write(&mut written)?;
             let has_room = self.target.gate.lets_begin();
-            facts.first().map_or(Ok(()), |(file, _)| self.require_leave(file, has_room))?;
+            let mut asked = None;
+            for (file, _) in facts {
+                if asked.replace(file.batch) != Some(file.batch) {
+                    self.require_leave(file, has_room)?;
+                }
+            }
         }
         let before = written.waiting.len();
         for (file, fact) in facts {
-            let Some(file) = self.row_of(file) else { continue };
+            let Some((batch, file)) = self.rows.get(&file.name).copied() else { continue };
             let fact = kept(self.target.partner, self.target.server, fact.clone());
             let state = written.told(file)?;
-            written.waiting.push(Told { file, state, fact });
+            written.waiting.push(Told { batch, file, state, fact });
         }
         let since = *written.since.get_or_insert_with(|| self.context.clock.uptime());
         let can_wait = facts.iter().all(|(_, fact)| is_outcome(fact)) && !self.left(since).is_zero();
@@ -123,7 +133,8 @@ impl<'n> Notes<'n> {
 
     /// Refuses a file that the partner's times or room, or a person, keep from being begun.
     fn require_leave(&self, file: &FileToDeliver, is_open: bool) -> Result<(), LedgerFault> {
-        if is_open && !self.context.ledger.lock().rests(&self.batch.id.feed)? {
+        let Some((batch, _)) = self.rows.get(&file.name) else { return Ok(()) };
+        if is_open && !self.context.ledger.lock().rests(&batch.id.feed)? {
             return Ok(());
         }
         Err(LedgerFault::Overtaken { name: file.name.to_string() })
@@ -174,7 +185,7 @@ impl<'n> Notes<'n> {
             return Ok(());
         }
         let at = self.context.clock.now();
-        let done = self.context.ledger.lock().record_deliveries(self.batch, &written.waiting, at);
+        let done = self.context.ledger.lock().record_deliveries(&written.waiting, at);
         if matches!(done, Err(LedgerFault::Overtaken { .. })) && written.waiting.len() > 1 {
             // A person has ordered something else of one file: nothing is begun, and what became of the others stands.
             let known = std::mem::take(&mut written.waiting).into_iter().filter(|told| !told.fact.is_intent());

@@ -1,7 +1,7 @@
 //! One session with a partner's server.
 
 use super::DeliveryContext;
-use super::batch::{Target, send_batch};
+use super::batch::{Target, send_batches, together};
 use super::fault::SendFault;
 use super::gate::Gate;
 use super::route::give_up_elsewhere;
@@ -83,25 +83,33 @@ pub(super) fn send(
     }
     let temporary = temporary_place(partner, session.as_mut())?;
     let open_more = || open_endpoint(context, partner, &endpoint);
-    let more = MoreSessions::new(partner.connections.saturating_sub(1), &open_more);
+    // A directory of this machine has room for another session, which uploads while this one syncs and shows.
+    let is_here = matches!(endpoint, Endpoint::LocalDir { .. }) && context.threads;
+    let more = MoreSessions::new(partner.connections.saturating_sub(1).max(usize::from(is_here)), &open_more);
     let target = Target { partner, server, directory, temporary, gate, more: &more };
     sweep(context, partner, server, session.as_mut())?;
-    for batch in work.iter().flatten() {
+    let batches: Vec<&BatchToSend> = work.iter().flatten().collect();
+    let mut left = batches.as_slice();
+    while let Some(first) = left.first() {
         if context.stop.load(Ordering::Relaxed) || gate.quiet_until().is_some() {
             return Ok(());
         }
-        if give_up_elsewhere(context, partner, server, batch)? {
+        if give_up_elsewhere(context, partner, server, first)? {
             // It is another batch now.
             return Ok(());
         }
-        if !send_batch(context, &target, session.as_mut(), batch, tally)? {
+        let (sent, later) = left.split_at(together(partner, left));
+        let before = tally.batches;
+        let done = send_batches(context, &target, session.as_mut(), sent, tally);
+        memory.delivered += tally.batches - before;
+        if !done? {
             // The feed is held or rests, and the next turn leaves it out; or the directory is full.
             if !gate.is_full() {
                 return Ok(());
             }
             break;
         }
-        memory.delivered += 1;
+        left = later;
     }
     memory.watch.look_after(context, partner, (server, address), session.as_mut(), memory.delivered);
     Ok(())
