@@ -8,9 +8,12 @@
 //! endian), parsed once when the record was decoded, or nothing. An absent field is an empty one. Where a record was a
 //! line, the line is copied once and its fields are places in it; what lies between them is nobody's.
 
+mod spare;
+
 use crate::domain::time::UtcTime;
+use spare::{BlockMemory, SpareMemory};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// What the bytes of a field are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -101,34 +104,6 @@ pub struct RecordBlock {
     complete: usize,
     /// Where its memory goes when it is dropped.
     spare: Option<Arc<SpareMemory>>,
-}
-
-/// Memory of blocks that were dropped, for others of their kind: as a rule a thread fills a block and another one drops
-/// it, and memory that goes back to the system each time comes back empty, page by page.
-#[derive(Debug, Default)]
-struct SpareMemory(Mutex<Vec<BlockMemory>>);
-
-#[derive(Debug, Default)]
-struct BlockMemory {
-    arena: Vec<u8>,
-    spans: Vec<Span>,
-    origins: Vec<Origin>,
-}
-
-impl SpareMemory {
-    /// Blocks whose memory is kept: as many as are under way between two threads.
-    const BLOCKS_MAX: usize = 16;
-
-    fn take(&self) -> Option<BlockMemory> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
-    }
-
-    fn give(&self, memory: BlockMemory) {
-        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.len() < Self::BLOCKS_MAX {
-            spare.push(memory);
-        }
-    }
 }
 
 impl Drop for RecordBlock {
