@@ -39,6 +39,12 @@ pub trait Source: Send {
     /// [`IntakeFault`] when that fails; it is tried again.
     fn settle(&mut self, disk: &dyn Disk) -> Result<(), IntakeFault>;
 
+    /// Nothing has to be put away, and nothing that was handed out is looked up again: the ledger may follow a moment
+    /// later.
+    fn leaves_nothing(&self) -> bool {
+        false
+    }
+
     /// Everything that was visible up to this moment has been handed out.
     fn caught_up_to(&self) -> UtcTime;
 

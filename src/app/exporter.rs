@@ -31,6 +31,7 @@ use crate::deliver::StoreMark;
 use crate::disk::Disk;
 use crate::domain::ids::{FeedId, Lsn, SourceId};
 use crate::domain::period::Partition;
+use crate::domain::time::Length;
 use crate::feed::pending::FeedHours;
 use crate::intake::Source;
 use crate::ledger::intake::{Alarm, IntakeEntry};
@@ -91,6 +92,10 @@ pub(super) struct Group {
     pub entry: IntakeEntry,
     /// How many of its notes about sources were told to who waits for them.
     pub told: usize,
+    /// All of it is durable, and the ledger is told later on purpose: since when, by the time since the machine's start.
+    pub waits_since: Option<Length>,
+    /// The ledger may follow what was accepted from a stream so much later.
+    pub lag_max: Length,
 }
 
 /// The exporter, open.

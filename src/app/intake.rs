@@ -5,7 +5,7 @@ use super::fault::ExporterFault;
 use super::history::LedgerHistory;
 use crate::domain::batch::HourCounts;
 use crate::domain::ids::{FeedId, Lsn, Revision, SourceId};
-use crate::domain::time::UtcTime;
+use crate::domain::time::{Length, UtcTime};
 use crate::feed::pending::FeedHours;
 use crate::intake::{IntakeFault, Step};
 use crate::ledger::intake::{InputRow, IntakeEntry, PositionRow, QuarantineRow, QuarantineStage, SourceRow};
@@ -19,6 +19,9 @@ use std::sync::Arc;
 
 /// Bytes of frames that become durable together.
 const GROUP_BYTES: usize = 8 << 20;
+
+/// Of a group that is not larger the ledger may be told later.
+const LAG_BYTES: usize = 64 << 10;
 /// Bytes of kept input that cost a group as much as one byte of a frame: they are durable already.
 const ADOPTED_SHARE: u64 = 32;
 
@@ -62,7 +65,10 @@ impl Exporter {
                 // The group may lack the consequences of a frame: the next start tells the ledger, from the spool.
                 Err(fault) => return Err(fault),
             };
-            self.commit_group()?;
+            self.make_durable()?;
+            if !self.may_lag() {
+                self.commit_group()?;
+            }
             let fault = match self.settle(index) {
                 Ok(()) => fault,
                 Err(stop) if stop.is_failed_sync() => return Err(stop.into()),
@@ -195,13 +201,13 @@ impl Exporter {
 
     /// Makes the group durable and records it. When that fails for lack of room all of it is kept for the next try.
     pub(super) fn commit_group(&mut self) -> Result<(), ExporterFault> {
-        let durable = self.spool.sync()?;
-        // They are accepted now. What they mean is told to the ledger by the next start where a crash comes before.
-        for source in self.group.entry.sources.iter().skip(self.group.told) {
-            self.progress.accepted(source.source.as_str(), source.records + source.rejects);
-        }
-        self.group.told = self.group.entry.sources.len();
+        let durable = self.make_durable()?;
+        let waited = self.group.waits_since.take().is_some();
         if self.group.bytes > 0 || self.applied < durable {
+            if waited {
+                self.group.entry.sum_up();
+                self.group.told = self.group.entry.sources.len();
+            }
             self.ledger.lock().apply_intake(durable, &self.group.entry)?;
             let entry = std::mem::take(&mut self.group.entry);
             (self.group.bytes, self.group.told) = (0, 0);
@@ -212,6 +218,36 @@ impl Exporter {
             }
         }
         Ok(())
+    }
+
+    /// Makes the group durable: it is accepted then. What it means is told to the ledger by the next start where a crash
+    /// comes before.
+    fn make_durable(&mut self) -> Result<Lsn, ExporterFault> {
+        let durable = self.spool.sync()?;
+        for source in self.group.entry.sources.iter().skip(self.group.told) {
+            self.progress.accepted(source.source.as_str(), source.records + source.rejects);
+        }
+        self.group.told = self.group.entry.sources.len();
+        Ok(durable)
+    }
+
+    /// Whether the ledger may follow later what is durable: a little from streams, for a moment.
+    fn may_lag(&mut self) -> bool {
+        let entry = &self.group.entry;
+        let is_stream =
+            |row: &SourceRow| self.sources.iter().any(|source| *source.id() == row.source && source.leaves_nothing());
+        let is_little = (1..=LAG_BYTES).contains(&self.group.bytes) && entry.inputs.is_empty();
+        if self.group.lag_max == Length::ZERO || !is_little || !entry.sources.iter().all(is_stream) {
+            return false;
+        }
+        self.group.waits_since.get_or_insert_with(|| self.clock.uptime());
+        self.lag_left() > Some(Length::ZERO)
+    }
+
+    /// How much longer the ledger may lag; `None` when it does not.
+    pub(super) fn lag_left(&self) -> Option<Length> {
+        let waited = self.clock.uptime().minus(self.group.waits_since?);
+        Some(self.group.lag_max.minus(waited))
     }
 
     /// Records of input that was read before are counted when its end is reached, all at once.

@@ -112,6 +112,10 @@ impl Exporter {
         let state = self.config.state.clone();
         let dir = directory(&state);
         let names = names(disk.as_ref(), &dir)?;
+        if !names.is_empty() {
+            // An order counts for every record that was accepted before it.
+            self.commit_group()?;
+        }
         for name in &names {
             let (path, answer) = (dir.join(format!("{name}.json")), answers(&state).join(format!("{name}.json")));
             let known = self.ledger.lock().request_outcome(name)?;

@@ -21,7 +21,7 @@ use super::intake::IntakeCounts;
 use super::sealing::SealCounts;
 use crate::archive::ArchiveFault;
 use crate::disk::{Disk, RealDisk, Room, room};
-use crate::domain::time::UtcTime;
+use crate::domain::time::{Length, UtcTime};
 use crate::intake::Source;
 use crate::seal::closing::Horizon;
 use std::path::Path;
@@ -114,7 +114,9 @@ impl Exporter {
 
     /// Finishes what was in flight when the room ended, and takes the reserve back when there is room again.
     fn may_read(&mut self) -> Result<bool, ExporterFault> {
-        self.commit_group()?;
+        if self.lag_left().is_none_or(|left| left == Length::ZERO) {
+            self.commit_group()?;
+        }
         // What is sealed first may need what there is.
         let sealing_first = self.space.sealing.is_some() && !self.space.reserve.is_held();
         Ok(!sealing_first && self.space.reserve.take()?)
@@ -139,6 +141,12 @@ impl Exporter {
 
     fn seal_in_order(&mut self, now: UtcTime, horizon: Horizon, counts: &mut SealCounts) -> Result<(), ExporterFault> {
         // The ledger must know every record that goes into an hour.
+        if self.group.waits_since.is_some()
+            && self.is_any_due(now, horizon)
+            && let Err(fault) = self.commit_group()
+        {
+            self.wait_for_room(fault, Work::Reading)?;
+        }
         if self.has_uncommitted() {
             return Ok(());
         }
@@ -186,6 +194,12 @@ impl Exporter {
     pub(super) fn without_shortage(&self, result: Result<(), ExporterFault>) -> Result<(), ExporterFault> {
         let is_short = |fault: &ExporterFault| lacks_room(self.disk.as_ref(), &self.config.state, fault).is_some();
         if result.as_ref().is_err_and(is_short) { Ok(()) } else { result }
+    }
+
+    /// True when sealing has something to do.
+    fn is_any_due(&self, now: UtcTime, horizon: Horizon) -> bool {
+        let mut closings = (0..self.feeds.len()).map(|index| self.closing_of(index, now, horizon));
+        self.space.plans_wait || closings.any(|closing| !closing.due.is_empty() || !closing.hold.is_empty())
     }
 
     fn has_uncommitted(&self) -> bool {

@@ -258,6 +258,19 @@ pub struct HourCounts {
     pub duplicate: u64,
 }
 
+impl HourCounts {
+    /// These records and others.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            received: self.received + other.received,
+            filtered: self.filtered + other.filtered,
+            quarantined: self.quarantined + other.quarantined,
+            duplicate: self.duplicate + other.duplicate,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -104,6 +104,12 @@ impl Length {
         std::time::Duration::from_nanos(self.0)
     }
 
+    /// What is left of it after `other`; zero when that is longer.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self::from_nanos(self.0.saturating_sub(other.0))
+    }
+
     /// Nanoseconds; at most [`i64::MAX`].
     #[must_use]
     pub fn nanos(self) -> i64 {

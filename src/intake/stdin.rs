@@ -177,6 +177,10 @@ impl Source for StdinSource {
         Ok(())
     }
 
+    fn leaves_nothing(&self) -> bool {
+        true
+    }
+
     fn caught_up_to(&self) -> UtcTime {
         if self.failure.is_some() || !self.drained { UtcTime::MIN } else { self.looked_at }
     }

@@ -37,6 +37,37 @@ impl IntakeEntry {
         self.sources.append(&mut later.sources);
         self.retried.append(&mut later.retried);
     }
+
+    /// The same consequences, said once for each hour, source and input.
+    pub fn sum_up(&mut self) {
+        let mut hours: Vec<(FeedId, Option<Partition>, HourCounts)> = Vec::new();
+        for (feed, hour, counts) in self.hours.drain(..) {
+            match hours.iter_mut().find(|(known, at, _)| *at == hour && *known == feed) {
+                Some((_, _, sum)) => *sum = sum.plus(counts),
+                None => hours.push((feed, hour, counts)),
+            }
+        }
+        self.hours = hours;
+        let mut sources: Vec<SourceRow> = Vec::new();
+        for row in self.sources.drain(..) {
+            match sources.iter_mut().find(|known| known.source == row.source) {
+                Some(sum) => {
+                    (sum.records, sum.rejects) = (sum.records + row.records, sum.rejects + row.rejects);
+                    (sum.last_at, sum.last_event) = (row.last_at, row.last_event.max(sum.last_event));
+                }
+                None => sources.push(row),
+            }
+        }
+        self.sources = sources;
+        let mut positions: Vec<PositionRow> = Vec::new();
+        for row in self.positions.drain(..) {
+            match positions.iter_mut().find(|known| known.source == row.source && known.input == row.input) {
+                Some(known) => *known = row,
+                None => positions.push(row),
+            }
+        }
+        self.positions = positions;
+    }
 }
 
 /// Where a record failed.

@@ -55,6 +55,7 @@ mod spool_damage;
 mod standby;
 mod state_fixture;
 mod stopping_disk;
+mod stream;
 mod sums;
 mod tidy;
 mod verify;

@@ -3,10 +3,14 @@
 use super::{Exporter, panicked};
 use crate::app::delivery::{Until, deliver_partner};
 use crate::app::fault::ExporterFault;
-use crate::domain::time::UtcTime;
+use crate::domain::time::{Length, UtcTime};
 use crate::seal::closing::Horizon;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+/// The ledger follows a stream of single records at intervals: a record that comes while the ledger is synced would wait
+/// for that. What is accepted is durable in the spool, and told to the ledger before an hour is sealed.
+const LAG_MAX: Length = Length::from_nanos(100_000_000);
 
 /// A source gets a new turn after this many bytes, so one backlog does not hold up the others.
 const TURN_BYTES: u64 = 64 << 20;
@@ -44,6 +48,7 @@ impl Exporter {
     }
 
     fn run_passes(&mut self, wake: &Receiver<()>, wakers: &[SyncSender<()>]) -> Result<(), ExporterFault> {
+        self.group.lag_max = LAG_MAX;
         while !self.stop.load(Ordering::Relaxed) {
             let busy = self.turn(TURN_BYTES)?;
             for waker in wakers {
@@ -52,11 +57,12 @@ impl Exporter {
             }
             if !busy {
                 self.sum_up_next()?;
-                self.clock.wait(self.config.poll, wake);
+                self.clock.wait(self.lag_left().unwrap_or(self.config.poll).min(self.config.poll), wake);
             }
         }
         tracing::info!("stopping");
-        Ok(())
+        let recorded = self.commit_group();
+        self.without_shortage(recorded)
     }
 
     /// One turn of `run`: reads at most `bytes_max` from each source, then seals what is due. True when there is more
