@@ -53,7 +53,7 @@ impl IntakeEntry {
             match sources.iter_mut().find(|known| known.source == row.source) {
                 Some(sum) => {
                     (sum.records, sum.rejects) = (sum.records + row.records, sum.rejects + row.rejects);
-                    (sum.last_at, sum.last_event) = (row.last_at, row.last_event.max(sum.last_event));
+                    (sum.last_at, sum.last_event) = (row.last_at.max(sum.last_at), row.last_event.max(sum.last_event));
                 }
                 None => sources.push(row),
             }
@@ -469,4 +469,66 @@ fn add_source(t: &rusqlite::Transaction<'_>, source: &SourceRow) -> Result<()> {
     let last_event = source.last_event.map(UtcTime::nanos);
     run(t, insert, params![source.source.as_str(), records, rejects, source.last_at.nanos(), last_event])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::Lsn;
+    use proptest::prelude::*;
+
+    /// A record of one of two sources and inputs, in one of three hours of one of two feeds, or without a time.
+    fn one_record((source, input, feed, hour, number): (u8, u8, u8, i64, u64)) -> IntakeEntry {
+        let source = SourceId::parse(&format!("s{source}")).expect("source");
+        let feed = FeedId::parse(&format!("p/f{feed}")).expect("feed");
+        let partition = (hour > 0).then_some(Partition { start: hour * 3600, end: hour * 3600 + 3600 });
+        let counts = HourCounts { received: 1, filtered: number % 2, quarantined: number % 3, duplicate: number % 5 };
+        let at = UtcTime::from_nanos(i64::try_from(number).expect("small"));
+        let last_event = (number % 4 > 0).then(|| UtcTime::from_nanos(hour));
+        IntakeEntry {
+            hours: vec![(feed, partition, counts)],
+            sources: vec![SourceRow {
+                source: source.clone(),
+                records: 1,
+                rejects: number % 2,
+                last_at: at,
+                last_event,
+            }],
+            positions: vec![PositionRow {
+                source,
+                input: format!("i{input}"),
+                record: number,
+                line: number,
+                byte: number,
+                prefix_crc: 7,
+            }],
+            ..IntakeEntry::default()
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn consequences_that_are_summed_up_are_the_same(
+            records in proptest::collection::vec((0_u8..2, 0_u8..2, 0_u8..2, 0_i64..4, 0_u64..100), 0..20),
+        ) {
+            let dir = tempfile::tempdir().expect("directory");
+            let mut told = Vec::new();
+            for is_summed in [false, true] {
+                let path = dir.path().join(format!("{is_summed}.db"));
+                let mut ledger = Ledger::created(&path);
+                let mut entry = IntakeEntry::default();
+                for record in &records {
+                    entry.append(one_record(*record));
+                }
+                if is_summed {
+                    entry.sum_up();
+                }
+                ledger.apply_intake(Lsn(9), &entry).expect("applied");
+                let mut rows = ledger.untold(0, 1000).expect("rows").rows;
+                rows.sort_by_key(ToString::to_string);
+                told.push(rows);
+            }
+            prop_assert_eq!(&told[0], &told[1]);
+        }
+    }
 }
