@@ -295,8 +295,8 @@ pub struct Completeness {
     pub missing: u64,
 }
 
-/// The complete hours at the beginning of a feed, some of them summed up, `hours` are the others; `None`
-/// when its first hour is not complete.
+/// The complete hours at the beginning of a feed, of which `sums` and `hours` together are all that are known; `None` when
+/// its first hour is not complete.
 #[must_use]
 pub fn completeness(sums: &[HourSum], hours: &[Hour<'_>]) -> Option<Completeness> {
     let summed = sums.iter().filter(|sum| sum.is_gapless).cloned();

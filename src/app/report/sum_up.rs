@@ -40,7 +40,7 @@ pub fn sum_up(
         book.extend(ledger, &span)?;
         let hours = hours(&book);
         let Some(last) = hours.last() else { continue };
-        if let Some(open) = hours.iter().find(|hour| !is_final(hour, expects_pickup)) {
+        if let Some(open) = hours.iter().rfind(|hour| !is_final(hour, expects_pickup)) {
             return Ok(Some(open.partition.end));
         }
         let end = last.partition.end;
