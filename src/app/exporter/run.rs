@@ -4,6 +4,7 @@ use super::{Exporter, panicked};
 use crate::app::delivery::{Until, deliver_partner};
 use crate::app::fault::ExporterFault;
 use crate::domain::time::{Length, UtcTime};
+use crate::intake::Source;
 use crate::seal::closing::Horizon;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -84,8 +85,11 @@ impl Exporter {
         if self.tell_space(now, Horizon::Clock)? {
             return Ok(false);
         }
-        let awake = self.sources.iter().filter(|source| !self.resting.contains(source.id()));
-        Ok(awake.map(|source| source.unread_bytes()).sum::<u64>() > 0 || read.records > 0)
+        let awake = || self.sources.iter().filter(|source| !self.resting.contains(source.id()));
+        // Whoever writes to a stream that is empty wakes us.
+        let is_empty_stream = |source: &dyn Source| source.leaves_nothing() && source.caught_up_to() > UtcTime::MIN;
+        let may_have_more = read.records > 0 && !awake().all(|source| is_empty_stream(source.as_ref()));
+        Ok(may_have_more || awake().any(|source| source.unread_bytes() > 0))
     }
 
     /// True when everything that was visible at the last look has been read.
