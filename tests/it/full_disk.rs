@@ -1,7 +1,7 @@
 //! Without room nothing is lost and nothing is sent twice: a full disk, a full spool, and a sync that fails.
 
 use crate::site::{
-    FIRST_HOUR, Site, StandingClock, call_line, delivered_calls, load, once, one_feed, release, time, world,
+    FIRST_HOUR, Site, StandingClock, call_line, delivered_calls, eventually, load, once, one_feed, release, time, world,
 };
 use crate::small_disk::SmallDisk;
 use hourdrop::app::exporter::{Exporter, OnceReport, World};
@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const NOW: &str = "2024-11-03T05:30:00Z";
 const WITHOUT_RESERVE: &str = "reserve = \"0\"\nonce_deliver_for = \"1s\"";
@@ -328,15 +328,6 @@ fn a_start_on_a_full_disk_gives_the_reserve_up_for_the_ledger() {
     assert_eq!(pass().exit_code(), 0);
     assert!(site.path("state/RESERVE").exists());
     assert_eq!(all_calls(&site), ["a", "b", "c"]);
-}
-
-/// Looks again and again until it holds.
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what} did not happen");
-        std::thread::yield_now();
-    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What goes wrong in one place stops that place and nothing else, and goes on by itself when it is mended.
 
-use crate::site::{Site, StandingClock, call_line, delivered_calls, load, once, one_feed, time};
+use crate::site::{Site, StandingClock, call_line, delivered_calls, eventually, load, once, one_feed, time};
 use crate::small_disk::SmallDisk;
 use hourdrop::app::exporter::{Exporter, OnceReport, World};
 use hourdrop::app::progress::Silent;
@@ -9,7 +9,6 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
-use std::time::{Duration, Instant};
 
 const NOW: &str = "2024-11-03T05:30:00Z";
 const SOURCE: &str = "files = \"in\"\nfinished = \"renamed\"";
@@ -78,17 +77,10 @@ fn a_partner_is_delivered_to_when_there_is_room_again_without_a_restart() {
     let exporter = Exporter::open(load(&config, NOW), &world, None, false).expect("exporter");
     let (waker, wake) = sync_channel(1);
     let running = std::thread::spawn(move || exporter.run(&wake));
-    let eventually = |what: &str, holds: &dyn Fn() -> bool| {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while !holds() {
-            assert!(Instant::now() < deadline, "{what} did not happen");
-            std::thread::park_timeout(Duration::from_millis(5));
-        }
-    };
     let refused = disk.account().refused;
-    eventually("several tries", &|| disk.account().refused > refused + 5);
+    eventually("several tries", || disk.account().refused > refused + 5);
     disk.account().elsewhere_is_full = false;
-    eventually("the delivery", &|| calls(&site) == "a");
+    eventually("the delivery", || calls(&site) == "a");
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     drop(waker);
     running.join().expect("no panic").expect("a clean end");

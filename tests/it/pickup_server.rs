@@ -1,9 +1,9 @@
 //! The built-in server, as partners use it and as others would like to: nothing but the own files, and every deletion is
 //! a pickup in the ledger, whenever the program ends.
 
-use crate::run_command::{Running, eventually, start};
+use crate::run_command::{Running, start};
 use crate::servers::{Certificates, free_port, write};
-use crate::site::{self, Site, call_line, kamailio_dir, time};
+use crate::site::{self, Site, call_line, eventually, kamailio_dir, time};
 use crate::stopping_disk::StoppingDisk;
 use hourdrop::app::config::{self, TlsFiles};
 use hourdrop::app::exporter::{Exporter, World};

@@ -1,7 +1,7 @@
 //! Orders that come while an instance works.
 
 use crate::operator::{NOW, configured, ledger, of_file, of_hour, say, sealed_and_waiting, voice};
-use crate::site::{Site, call_line, load, once, open};
+use crate::site::{Site, call_line, eventually, load, once, open};
 use hourdrop::app::operator::{Done, Order, Refusal, Subject};
 use hourdrop::app::requests::{self, Request};
 use hourdrop::disk::{Disk, DiskFile, DiskRead, Entry, RealDisk, Stat, SyncPoint};
@@ -11,7 +11,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 fn ask(site: &Site, order: Order) -> String {
     let request = Request { order, reason: "by request".to_owned() };
@@ -176,14 +175,6 @@ fn told(config: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = command(config, arguments).output().expect("runs");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     (status.code(), text(stdout), text(stderr))
-}
-
-fn eventually(what: &str, holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what} did not happen");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// Starts an instance, which works when it has answered.

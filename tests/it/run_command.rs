@@ -1,10 +1,9 @@
 //! `run`: watches, seals on time, delivers, and stops cleanly when it is asked to.
 
-use crate::site::Site;
+use crate::site::{Site, eventually};
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 /// Ends the program if a test fails before it does, and shows its log then.
 pub struct Running(pub Child);
@@ -33,15 +32,6 @@ pub fn start(config: &Path, now: &str) -> Running {
         .spawn()
         .expect("the program starts");
     Running(child)
-}
-
-/// Looks again and again until it holds.
-pub fn eventually(what: &str, holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what} did not happen");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 fn configured(site: &Site) -> std::path::PathBuf {

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// Where the real records lie, when they are there.
 pub fn real_data() -> Option<PathBuf> {
@@ -200,6 +201,15 @@ pub fn open(config: &Path, now: &str) -> Exporter {
 /// With something on standard input.
 pub fn open_with_input(config: &Path, now: &str, input: Option<Box<dyn Read + Send>>) -> Exporter {
     Exporter::open(load(config, now), &world(now), input, true).expect("an exporter")
+}
+
+/// Waits until something holds that others bring about.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what} did not happen");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// The machine's disk, and a clock that stands.

@@ -1,6 +1,6 @@
 //! Records that come one by one on standard input: each is accepted at once, and the ledger follows.
 
-use crate::site::{FIRST_HOUR, MovedClock, Site, call_line, delivered_calls, load, once, one_feed};
+use crate::site::{FIRST_HOUR, MovedClock, Site, call_line, delivered_calls, eventually, load, once, one_feed};
 use hourdrop::app::exporter::{Exporter, World};
 use hourdrop::app::fault::ExporterFault;
 use hourdrop::app::progress::Progress;
@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 /// Ten minutes after the hour began.
 const NOW: &str = "2024-11-03T02:10:00Z";
@@ -82,14 +81,6 @@ impl Running {
         drop(self.waker);
         self.thread.join().expect("no panic").expect("a clean end");
         (self.site, self.config)
-    }
-}
-
-fn eventually(what: &str, holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what}: it did not happen");
-        std::thread::yield_now();
     }
 }
 
