@@ -65,10 +65,7 @@ impl Exporter {
                 // The group may lack the consequences of a frame: the next start tells the ledger, from the spool.
                 Err(fault) => return Err(fault),
             };
-            self.make_durable()?;
-            if !self.may_lag() {
-                self.commit_group()?;
-            }
+            self.commit_in_time()?;
             let fault = match self.settle(index) {
                 Ok(()) => fault,
                 Err(stop) if stop.is_failed_sync() => return Err(stop.into()),
@@ -218,6 +215,11 @@ impl Exporter {
             }
         }
         Ok(())
+    }
+
+    /// Makes the group durable, and records it now or a little later.
+    fn commit_in_time(&mut self) -> Result<(), ExporterFault> {
+        if self.may_lag() { self.make_durable().map(|_| ()) } else { self.commit_group() }
     }
 
     /// Makes the group durable: it is accepted then. What it means is told to the ledger by the next start where a crash

@@ -56,17 +56,17 @@ impl FeedBook {
         }
     }
 
-    /// Reads what the ledger holds about a feed, but for the hours of `sums`.
+    /// Reads what the ledger holds about a feed.
     ///
     /// # Errors
     /// [`LedgerFault`].
-    pub fn read(ledger: &Ledger, definition: &Arc<FeedDefinition>, sums: Vec<HourSum>) -> Result<Self, LedgerFault> {
+    pub fn read(ledger: &Ledger, definition: &Arc<FeedDefinition>, depth: Depth) -> Result<Self, LedgerFault> {
         let mut book = Self::empty(Arc::clone(definition));
         book.looked_at = ledger.last_look(&definition.id.partner)?;
-        for span in between(&sums) {
+        book.sums = depth.sums(ledger, &definition.id)?;
+        for span in between(&book.sums).collect::<Vec<_>>() {
             book.extend(ledger, &span)?;
         }
-        book.sums = sums;
         Ok(book)
     }
 
@@ -102,7 +102,7 @@ impl Depth {
         if self == Self::Everything {
             return Ok(Vec::new());
         }
-        let mut sums = ledger.hour_sums(feed)?;
+        let mut sums = ledger.hour_sums(feed, i64::MIN)?;
         if let Some(first) = sums.iter().position(|sum| !sum.is_gapless) {
             sums.remove(first);
         }
@@ -120,8 +120,7 @@ pub fn books(config: &Config, ledger: Option<&Ledger>, depth: Depth) -> Result<V
     };
     let read = |definition: &Arc<FeedDefinition>| {
         let expects_pickup = config.expects_pickup(definition);
-        let book = FeedBook::read(ledger, definition, depth.sums(ledger, &definition.id)?)?;
-        Ok(FeedBook { expects_pickup, ..book })
+        Ok(FeedBook { expects_pickup, ..FeedBook::read(ledger, definition, depth)? })
     };
     let mut books: Vec<FeedBook> = config.feeds().map(read).collect::<Result<_, LedgerFault>>()?;
     for id in ledger.known_feeds()? {
@@ -129,8 +128,7 @@ pub fn books(config: &Config, ledger: Option<&Ledger>, depth: Depth) -> Result<V
             continue;
         }
         if let Some(definition) = last_definition(ledger, &id)? {
-            let book = FeedBook::read(ledger, &definition, depth.sums(ledger, &id)?)?;
-            books.push(FeedBook { configured: false, ..book });
+            books.push(FeedBook { configured: false, ..FeedBook::read(ledger, &definition, depth)? });
         }
     }
     Ok(books)

@@ -105,16 +105,17 @@ pub(super) fn triggers() -> String {
 }
 
 impl Ledger {
-    /// The sums over hours of a feed, in order.
+    /// The sums over hours of a feed, in order: the last one that begins before `from` and all behind it.
     ///
     /// # Errors
     /// [`LedgerFault`].
-    pub fn hour_sums(&self, feed: &FeedId) -> Result<Vec<HourSum>> {
+    pub fn hour_sums(&self, feed: &FeedId, from: i64) -> Result<Vec<HourSum>> {
         let query = "SELECT start_second, end_second, gapless, hours, part_files, part_numbers, manifest_numbers,
                      void_numbers, taken, taken_at, waiting, waiting_since FROM hour_sum WHERE feed = ?1
-                     ORDER BY start_second";
+                     AND start_second >= coalesce((SELECT max(start_second) FROM main.hour_sum
+                     WHERE feed = ?1 AND start_second < ?2), ?2) ORDER BY start_second";
         let time = |nanos: Option<i64>| nanos.map(UtcTime::from_nanos);
-        let rows = self.rows(query, [feed.to_string()], |row| {
+        let rows = self.rows(query, params![feed.to_string(), from], |row| {
             let sum = HourSum {
                 span: Partition { start: row.get(0)?, end: row.get(1)? },
                 is_gapless: row.get(2)?,
@@ -244,12 +245,14 @@ mod tests {
                 ledger.add_hour_sum(&feed, sum).expect("added");
             }
             ledger.add_hour_sum(&other, &sum(7200, 14_400)).expect("added");
-            assert_eq!(ledger.hour_sums(&feed).expect("sums")[1], sum(7200, 14_400));
+            assert_eq!(ledger.hour_sums(&feed, i64::MIN).expect("sums")[1], sum(7200, 14_400));
             ledger.connection.execute_batch("UPDATE main.file SET archive_path = 'x', attempt = 2").expect("no matter");
-            assert_eq!(ledger.hour_sums(&feed).expect("sums").len(), 3);
+            assert_eq!(ledger.hour_sums(&feed, i64::MIN).expect("sums").len(), 3);
             ledger.connection.execute_batch(change).expect(change);
-            assert_eq!(ledger.hour_sums(&feed).expect("sums"), others, "{change}");
-            assert_eq!(ledger.hour_sums(&other).expect("sums").len(), 1, "{change}");
+            assert_eq!(ledger.hour_sums(&feed, i64::MIN).expect("sums"), others, "{change}");
+            assert_eq!(ledger.hour_sums(&other, i64::MIN).expect("sums").len(), 1, "{change}");
+            let behind = |from| ledger.hour_sums(&feed, from).expect("sums").len();
+            assert_eq!([0, 1, 14_400, 14_401].map(behind), [2, 2, 2, 1], "{change}");
         }
         ledger.require_undamaged().expect("whole");
     }

@@ -45,6 +45,11 @@ pub(super) struct Target<'t> {
 }
 
 impl Target<'_> {
+    /// Whether another batch may be begun now.
+    pub(super) fn begins(&self, context: &DeliveryContext) -> bool {
+        !context.stop.load(Ordering::Relaxed) && self.gate.quiet_until().is_none()
+    }
+
     fn deliverable(&self, context: &DeliveryContext, batch: usize, file: &FileToSend) -> FileToDeliver {
         FileToDeliver {
             batch,
@@ -100,7 +105,7 @@ pub(super) fn send_batches(
     let notes = Notes::new(context, target, batches);
     let record = |facts: &[(&FileToDeliver, DeliveryFact)]| notes.record(facts);
     let allow = |file: &FileToDeliver| notes.allow(file);
-    let begins = || !context.stop.load(Ordering::Relaxed) && target.gate.quiet_until().is_none();
+    let begins = || target.begins(context);
     let open = |file: &FileToDeliver| -> std::io::Result<Box<dyn Read>> {
         let row = notes.row_of(file).ok_or(std::io::ErrorKind::NotFound)?;
         context.archive.open_proved(&row.archive_path, row.bytes, row.sha256)

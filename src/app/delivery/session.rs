@@ -17,7 +17,6 @@ use crate::domain::time::Length;
 use crate::ledger::delivery::BatchToSend;
 use crate::remote::{Address, Endpoint, Remote, RemoteEntry, RemoteFault, RemotePath};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// What is remembered of a server's directory from one session to the next.
 #[derive(Debug, Default)]
@@ -91,7 +90,7 @@ pub(super) fn send(
     let batches: Vec<&BatchToSend> = work.iter().flatten().collect();
     let mut left = batches.as_slice();
     while let Some(first) = left.first() {
-        if context.stop.load(Ordering::Relaxed) || gate.quiet_until().is_some() {
+        if !target.begins(context) {
             return Ok(());
         }
         if give_up_elsewhere(context, partner, server, first)? {

@@ -14,7 +14,9 @@ pub(super) struct Sums {
 impl Sums {
     /// Nothing was looked through yet.
     pub const fn new(rows_min: u64) -> Self {
-        Self { rows_min, next: Some((0, i64::MIN)) }
+        let mut sums = Self { rows_min, next: None };
+        sums.begin();
+        sums
     }
 
     /// There are new hours.

@@ -29,7 +29,7 @@ pub fn sum_up(
     rows_min: u64,
 ) -> Result<Option<i64>, LedgerFault> {
     let id = &definition.id;
-    for gap in between(&ledger.hour_sums(id)?) {
+    for gap in between(&ledger.hour_sums(id, from)?) {
         let rest = gap.start.max(from)..gap.end;
         // What lies between two sums was one itself before something changed in it.
         let is_between = gap.start > i64::MIN && gap.end < i64::MAX && rest.start == gap.start;
