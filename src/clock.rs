@@ -6,6 +6,7 @@
 pub mod agreement;
 
 use crate::domain::time::{Length, UtcTime};
+use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
 /// Tells the time and waits.
@@ -56,7 +57,10 @@ impl Clock for SystemClock {
     }
 
     fn boot(&self) -> String {
-        std::fs::read_to_string(BOOT_ID).map(|text| text.trim().to_owned()).unwrap_or_default()
+        // As long as this program lives the machine is not started again.
+        static BOOT: OnceLock<String> = OnceLock::new();
+        let read = || std::fs::read_to_string(BOOT_ID).map(|text| text.trim().to_owned()).unwrap_or_default();
+        BOOT.get_or_init(read).clone()
     }
 
     fn wait(&self, length: Length, wake: &Receiver<()>) -> Waited {

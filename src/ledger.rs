@@ -223,6 +223,8 @@ impl Ledger {
         let fault = |source| LedgerFault::sqlite(path, source);
         let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(fault)?;
         connection.busy_timeout(BUSY_MAX).map_err(fault)?;
+        // Else SQLite compiles a statement again whenever a value was bound to its limit, or to what a partial index names.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(fault)?;
         connection.pragma_update(None, "journal_mode", "wal").map_err(fault)?;
         connection.pragma_update(None, "synchronous", "full").map_err(fault)?;
         connection.pragma_update(None, "foreign_keys", true).map_err(fault)?;

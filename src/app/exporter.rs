@@ -122,6 +122,8 @@ pub struct Exporter {
     pub(super) space: Space,
     /// Sources that a person has paused, as of this turn.
     pub(super) resting: BTreeSet<SourceId>,
+    /// Something happened for which partners' threads may be waiting.
+    pub(super) tell_partners: bool,
     sums: Sums,
     desk: Arc<PickupDesk>,
     mark: StoreMark,

@@ -115,6 +115,7 @@ impl Exporter {
         if !names.is_empty() {
             // An order counts for every record that was accepted before it.
             self.commit_group()?;
+            self.tell_partners = true;
         }
         for name in &names {
             let (path, answer) = (dir.join(format!("{name}.json")), answers(&state).join(format!("{name}.json")));

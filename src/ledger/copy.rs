@@ -120,9 +120,8 @@ impl Ledger {
     /// [`LedgerFault`].
     pub fn untold(&self, after: i64, limit: u32) -> Result<Untold> {
         let after = self.told.map_or(after, |told| told.mark.max(after));
-        // A limit that is bound makes SQLite compile the statement again each time.
-        let query = format!("SELECT id, \"table\", key FROM touched WHERE id > ?1 ORDER BY id LIMIT {limit}");
-        let keys = self.rows(&query, [after], |row| {
+        let query = "SELECT id, \"table\", key FROM touched WHERE id > ?1 ORDER BY id LIMIT ?2";
+        let keys = self.rows(query, params![after, limit], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
         })?;
         let mut found = Untold { mark: after, ..Untold::default() };

@@ -78,13 +78,10 @@ impl Ledger {
     /// # Errors
     /// [`LedgerFault`].
     pub fn batches_to_send(&self, feed: &FeedId, limit: u32) -> Result<Vec<BatchToSend>> {
-        // A limit that is bound makes SQLite compile the statement again each time.
-        let query = format!(
-            "SELECT id, start_second, end_second, revision, state FROM batch
-             WHERE feed = ?1 AND state IN ('sealed', 'delivering', 'held sealed', 'held delivering')
-             ORDER BY id LIMIT {limit}"
-        );
-        let batches = self.rows(&query, [feed.to_string()], |row| {
+        let query = "SELECT id, start_second, end_second, revision, state FROM batch
+                     WHERE feed = ?1 AND state IN ('sealed', 'delivering', 'held sealed', 'held delivering')
+                     ORDER BY id LIMIT ?2";
+        let batches = self.rows(query, params![feed.to_string(), limit], |row| {
             let partition = Partition { start: row.get(1)?, end: row.get(2)? };
             let id = BatchId { feed: feed.clone(), partition, revision: Revision(row.get(3)?) };
             Ok((row.get::<_, i64>(0)?, id, row.get::<_, String>(4)?))

@@ -90,6 +90,7 @@ impl Exporter {
             applied,
             space,
             resting: std::collections::BTreeSet::new(),
+            tell_partners: true,
             sums: Sums::new(world.sum_rows_min),
             desk: Arc::new(desk),
             mark,

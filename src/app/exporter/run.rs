@@ -3,15 +3,17 @@
 use super::{Exporter, panicked};
 use crate::app::delivery::{Until, deliver_partner};
 use crate::app::fault::ExporterFault;
+use crate::clock::Waited;
 use crate::domain::time::{Length, UtcTime};
 use crate::intake::Source;
 use crate::seal::closing::Horizon;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Instant;
 
 /// The ledger follows a stream of single records at intervals: a record that comes while the ledger is synced would wait
 /// for that. What is accepted is durable in the spool, and told to the ledger before an hour is sealed.
-const LAG_MAX: Length = Length::from_nanos(100_000_000);
+const LAG_MAX: Length = Length::from_nanos(250_000_000);
 
 /// A source gets a new turn after this many bytes, so one backlog does not hold up the others.
 const TURN_BYTES: u64 = 64 << 20;
@@ -50,15 +52,21 @@ impl Exporter {
 
     fn run_passes(&mut self, wake: &Receiver<()>, wakers: &[SyncSender<()>]) -> Result<(), ExporterFault> {
         self.group.lag_max = LAG_MAX;
+        let mut told = Instant::now();
         while !self.stop.load(Ordering::Relaxed) {
             let busy = self.turn(TURN_BYTES)?;
-            for waker in wakers {
-                // A partner whose channel is full is awake already.
-                waker.try_send(()).ok();
+            // Each record of a stream is a turn, and no news for them.
+            if std::mem::take(&mut self.tell_partners) || told.elapsed() >= self.config.poll.as_std() {
+                told = Instant::now();
+                for waker in wakers {
+                    // A partner whose channel is full is awake already.
+                    waker.try_send(()).ok();
+                }
             }
             if !busy {
                 self.sum_up_next()?;
-                self.clock.wait(self.lag_left().unwrap_or(self.config.poll).min(self.config.poll), wake);
+                let longest = self.lag_left().unwrap_or(self.config.poll).min(self.config.poll);
+                self.tell_partners = self.clock.wait(longest, wake) == Waited::Elapsed;
             }
         }
         tracing::info!("stopping");
@@ -77,6 +85,7 @@ impl Exporter {
         let sealed = self.seal_in_time(Horizon::Clock)?;
         if sealed.batches > 0 {
             self.sums.begin();
+            self.tell_partners = true;
         }
         let now = self.now();
         if sealed.batches > 0 || self.is_spool_full() || self.is_short() {
