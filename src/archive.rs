@@ -11,10 +11,11 @@ use proved::Proved;
 
 use crate::disk::ahead::ReadAhead;
 use crate::disk::once::ReadOnce;
-use crate::disk::{Disk, DiskRead, SyncPoint, free_name, parent, read_piece};
+use crate::disk::{Disk, DiskRead, SyncPoint, failed_sync, free_name, parent, read_piece};
 use crate::domain::ids::{FeedId, FileName, Sha256Digest};
 use crate::domain::period::Partition;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,6 +40,11 @@ pub enum ArchiveFault {
     #[error("archive: {0} exists with other content")]
     Occupied(PathBuf),
 }
+
+/// Directories in which files got names that may not be durable yet.
+#[derive(Debug, Default)]
+#[must_use = "the names are durable when this is settled"]
+pub struct Placed(BTreeSet<PathBuf>);
 
 /// The archive directory.
 #[derive(Clone)]
@@ -73,11 +79,29 @@ impl Archive {
         self.root.join(path)
     }
 
-    /// Gives a staged, synced file its place. A file that a crash left there is accepted when it has the same bytes.
+    /// Gives a staged, synced file its place, durably. A file that a crash left there is accepted when it has the same
+    /// bytes.
     ///
     /// # Errors
     /// [`ArchiveFault`].
     pub fn adopt(&self, staged: &Path, path: &str, sha256: &Sha256Digest) -> Result<(), ArchiveFault> {
+        let mut placed = Placed::default();
+        self.place(staged, path, sha256, &mut placed)?;
+        self.settle(placed)
+    }
+
+    /// The same for one of several files: their names are durable when `placed` is [settled](Archive::settle). After a
+    /// crash before that each of them lies here or in staging.
+    ///
+    /// # Errors
+    /// [`ArchiveFault`].
+    pub fn place(
+        &self,
+        staged: &Path,
+        path: &str,
+        sha256: &Sha256Digest,
+        placed: &mut Placed,
+    ) -> Result<(), ArchiveFault> {
         let target = self.full_path(path);
         let dir = parent(&target);
         let fault = |operation| disk_fault(operation, &target);
@@ -87,10 +111,24 @@ impl Archive {
                 return Err(ArchiveFault::Occupied(target));
             }
             self.disk.remove(staged).map_err(disk_fault("remove", staged))?;
-            return self.disk.sync_dir(dir, SyncPoint::ArchiveDirectory).map_err(fault("sync"));
+            placed.0.insert(dir.to_owned());
+            return Ok(());
         }
         self.disk.set_read_only(staged).map_err(disk_fault("protect", staged))?;
-        self.disk.publish(staged, &target, SyncPoint::ArchiveDirectory).map_err(fault("publish"))
+        self.disk.rename(staged, &target).map_err(fault("publish"))?;
+        placed.0.extend([dir, parent(staged)].map(Path::to_owned));
+        Ok(())
+    }
+
+    /// Makes the names of files durable that got their places: each directory is synced once.
+    ///
+    /// # Errors
+    /// [`ArchiveFault::Disk`], a [failed sync](crate::disk::is_failed_sync).
+    pub fn settle(&self, placed: Placed) -> Result<(), ArchiveFault> {
+        placed.0.iter().try_for_each(|dir| {
+            let synced = self.disk.sync_dir(dir, SyncPoint::ArchiveDirectory).map_err(failed_sync);
+            synced.map_err(disk_fault("sync", dir))
+        })
     }
 
     /// Keeps bytes that came from somebody else, durably. A file that is there already is accepted when it has the same

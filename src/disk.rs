@@ -136,6 +136,8 @@ pub trait DiskFile: Write + Send {
     fn allocate(&mut self, length: u64) -> io::Result<bool>;
     /// Goes on writing at this byte offset.
     fn seek_to(&mut self, offset: u64) -> io::Result<()>;
+    /// A sync will come soon, and something else before it: the disk may begin with its work.
+    fn sync_comes(&mut self) {}
 }
 
 /// A file open for reading.

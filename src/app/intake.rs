@@ -199,12 +199,10 @@ impl Exporter {
     /// Makes the group durable and records it. When that fails for lack of room all of it is kept for the next try.
     pub(super) fn commit_group(&mut self) -> Result<(), ExporterFault> {
         let durable = self.make_durable()?;
-        let waited = self.group.waits_since.take().is_some();
+        self.group.waits_since = None;
         if self.group.bytes > 0 || self.applied < durable {
-            if waited {
-                self.group.entry.sum_up();
-                self.group.told = self.group.entry.sources.len();
-            }
+            self.group.entry.sum_up();
+            self.group.told = self.group.entry.sources.len();
             self.ledger.lock().apply_intake(durable, &self.group.entry)?;
             let entry = std::mem::take(&mut self.group.entry);
             (self.group.bytes, self.group.told) = (0, 0);

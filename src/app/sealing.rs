@@ -12,7 +12,7 @@ mod set_aside;
 
 use super::exporter::Exporter;
 use super::fault::ExporterFault;
-use crate::archive::{Archive, ArchiveFault};
+use crate::archive::{Archive, ArchiveFault, Placed};
 use crate::domain::batch::{BatchId, BatchPlan, BatchState, HeldFrom, SealedFile};
 use crate::domain::ids::{FeedId, Lsn, Revision, SourceId};
 use crate::domain::period::Partition;
@@ -271,7 +271,7 @@ impl Exporter {
     /// Completes the files of planned batches, archives them and records that.
     fn complete(&mut self, planned: Vec<Planned>, counts: &mut SealCounts) -> Result<(), ExporterFault> {
         let mut sealed: Vec<(BatchId, Vec<SealedFile>)> = Vec::new();
-        let mut chain = BTreeMap::new();
+        let (mut chain, mut placed) = (BTreeMap::new(), Placed::default());
         let mut hours = Vec::new();
         for (job, plan, rendered) in planned {
             let rendered = self.with_facts_in_records(&job, rendered)?;
@@ -280,7 +280,7 @@ impl Exporter {
         let threads = if self.threads { FINISHING_THREADS } else { 1 };
         let finished = finish_hours(self.disk.as_ref(), hours, threads)?;
         for (number, (job, plan, ready)) in finished.into_iter().enumerate() {
-            let mut files = self.adopt(&plan, ready)?;
+            let mut files = self.place(&plan, ready, &mut placed)?;
             if let (Some(file), Some(manifest)) = (&plan.manifest, &job.definition.manifest) {
                 let ledger = self.ledger.lock();
                 let previous = match chain.get(&plan.id.feed) {
@@ -301,13 +301,14 @@ impl Exporter {
                 let path = self.archive.stage().join(format!("{number}.manifest"));
                 let ready = finish_manifest(self.disk.as_ref(), path, &plan, file, &files, &context)?;
                 chain.insert(plan.id.feed.clone(), ready.sealed.sha256);
-                files.extend(self.adopt(&plan, vec![ready])?);
+                files.extend(self.place(&plan, vec![ready], &mut placed)?);
             }
             counts.batches += 1;
             counts.files += files.len() as u64;
             counts.records += plan.parts.iter().map(|part| part.records).sum::<u64>();
             sealed.push((plan.id, files));
         }
+        self.archive.settle(placed)?;
         self.record_sealed(&sealed)
     }
 
@@ -357,17 +358,23 @@ impl Exporter {
         })
     }
 
-    fn adopt(&mut self, plan: &BatchPlan, ready: Vec<ReadyFile>) -> Result<Vec<SealedFile>, ExporterFault> {
+    /// Gives files their places in the archive.
+    fn place(
+        &mut self,
+        plan: &BatchPlan,
+        ready: Vec<ReadyFile>,
+        placed: &mut Placed,
+    ) -> Result<Vec<SealedFile>, ExporterFault> {
         let mut files = Vec::new();
         for ReadyFile { path, mut sealed } in ready {
             sealed.archive_path = Archive::path_of(&plan.id.feed, plan.id.partition, &sealed.name);
-            match self.archive.adopt(&path, &sealed.archive_path, &sealed.sha256) {
+            match self.archive.place(&path, &sealed.archive_path, &sealed.sha256, placed) {
                 // Whatever lies there is not what this plan gives, and no other batch has put it there.
                 Err(ArchiveFault::Occupied(_)) if !self.ledger.lock().knows_archived(&sealed.archive_path)? => {
                     self.set_aside(&sealed.archive_path)?;
-                    self.archive.adopt(&path, &sealed.archive_path, &sealed.sha256)?;
+                    self.archive.place(&path, &sealed.archive_path, &sealed.sha256, placed)?;
                 }
-                adopted => adopted?,
+                done => done?,
             }
             files.push(sealed);
         }

@@ -130,15 +130,19 @@ struct RealFile {
 /// Bytes that come together before the system is asked: less than an hour of a small feed has.
 const WRITE_OUT_BYTES: u64 = 2 << 20;
 
+/// So many bytes are worth it when a sync comes soon.
+const SOON_BYTES: u64 = 256 << 10;
+
 impl RealFile {
     const fn at(file: File, at: u64) -> Self {
         Self { file, at, asked: at }
     }
 
-    /// Asks; what comes of it is the matter of the next sync. Pages that are not written yet stay in memory.
-    fn ask_to_write_out(&mut self) {
+    /// Asks when so much has come together; what comes of it is the matter of the next sync. Pages that are not written
+    /// yet stay in memory.
+    fn ask_to_write_out(&mut self, least: u64) {
         let bytes = self.at.saturating_sub(self.asked);
-        if bytes >= WRITE_OUT_BYTES {
+        if bytes >= least {
             let asked = fadvise(&self.file, self.asked, NonZeroU64::new(bytes), Advice::DontNeed);
             if let Err(error) = asked {
                 tracing::trace!("the system does not write out in advance: {error}");
@@ -152,7 +156,7 @@ impl Write for RealFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.file.write(bytes)?;
         self.at += count as u64;
-        self.ask_to_write_out();
+        self.ask_to_write_out(WRITE_OUT_BYTES);
         Ok(count)
     }
 
@@ -185,6 +189,10 @@ impl DiskFile for RealFile {
         self.file.seek(SeekFrom::Start(offset))?;
         (self.at, self.asked) = (offset, offset);
         Ok(())
+    }
+
+    fn sync_comes(&mut self) {
+        self.ask_to_write_out(SOON_BYTES);
     }
 }
 

@@ -9,6 +9,7 @@ use crate::domain::ids::{FeedId, Lsn, Sha256Digest, SourceId};
 use crate::domain::period::Partition;
 use crate::domain::time::UtcTime;
 use rusqlite::{OptionalExtension, params};
+use std::collections::BTreeMap;
 
 /// The consequences of a group of frames.
 #[derive(Debug, Clone, Default)]
@@ -40,14 +41,12 @@ impl IntakeEntry {
 
     /// The same consequences, said once for each hour, source and input.
     pub fn sum_up(&mut self) {
-        let mut hours: Vec<(FeedId, Option<Partition>, HourCounts)> = Vec::new();
+        let mut hours: BTreeMap<(FeedId, Option<Partition>), HourCounts> = BTreeMap::new();
         for (feed, hour, counts) in self.hours.drain(..) {
-            match hours.iter_mut().find(|(known, at, _)| *at == hour && *known == feed) {
-                Some((_, _, sum)) => *sum = sum.plus(counts),
-                None => hours.push((feed, hour, counts)),
-            }
+            let sum = hours.entry((feed, hour)).or_default();
+            *sum = sum.plus(counts);
         }
-        self.hours = hours;
+        self.hours.extend(hours.into_iter().map(|((feed, hour), sum)| (feed, hour, sum)));
         let mut sources: Vec<SourceRow> = Vec::new();
         for row in self.sources.drain(..) {
             match sources.iter_mut().find(|known| known.source == row.source) {

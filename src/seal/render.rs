@@ -402,6 +402,9 @@ impl HourWriter {
             self.prepare(job, &job.schema);
             self.begin_part(job)?;
         }
+        if let Some(last) = &mut self.open {
+            last.file.end_comes(self.disk.as_ref())?;
+        }
         self.end_part(job);
         Ok(RenderedHour { layout: self.layout, parts: self.parts, rejects: self.rejects, unfit: self.unfit })
     }

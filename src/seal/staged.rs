@@ -103,6 +103,18 @@ impl StagedFile {
         Ok(())
     }
 
+    /// Writes what there is: the file will be ended soon, when others are as far.
+    ///
+    /// # Errors
+    /// [`SealFault::Disk`].
+    pub fn end_comes(&mut self, disk: &dyn Disk) -> Result<(), SealFault> {
+        self.flush(disk)?;
+        if let Some(file) = &mut self.file {
+            file.sync_comes();
+        }
+        Ok(())
+    }
+
     /// Ends the file, durably, and returns its hash and length.
     ///
     /// # Errors
