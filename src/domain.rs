@@ -7,6 +7,7 @@ pub mod batch;
 pub mod counter;
 pub mod delivery;
 pub mod disposition;
+pub mod frames;
 pub mod ids;
 pub mod period;
 pub mod pickup;

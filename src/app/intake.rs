@@ -258,14 +258,14 @@ impl Exporter {
                 for feed in self.feeds.iter_mut().filter(|feed| feed.takes(&batch)) {
                     for (hour, number) in feed.count_hours(&batch) {
                         let found = HourCounts { duplicate: number, ..HourCounts::default() };
-                        self.duplicates.hours.push((feed.id().clone(), hour, found));
+                        self.duplicates.hours.add(feed.id(), hour, found);
                     }
                 }
             }
             Accepted::Finished(finished) => {
                 let mut entry = std::mem::take(&mut self.duplicates);
                 entry.inputs.extend(input_row(&finished));
-                self.group.entry.hours.append(&mut entry.hours);
+                self.group.entry.hours.append(&entry.hours, |_| true);
                 self.group.entry.inputs.append(&mut entry.inputs);
                 self.group.bytes += 1;
             }
@@ -320,7 +320,7 @@ pub(super) fn note(feeds: &mut [FeedHours], accepted: &Accepted, lsn: Lsn, entry
     for (number, feed) in feeds.iter_mut().enumerate().filter(|(_, feed)| feed.takes(batch)) {
         let noted = feed.note(batch, lsn);
         let id = feed.id();
-        entry.hours.extend(noted.counts.into_iter().map(|(hour, counts)| (id.clone(), hour, counts)));
+        noted.counts.into_iter().for_each(|(hour, counts)| entry.hours.add(id, hour, counts));
         shares.extend(noted.shares.into_iter().map(|share| (number, share)));
         for (index, fault, hour) in noted.rejects {
             let row = rejected_row(batch, &source, id, index, fault.to_string(), lsn);

@@ -7,6 +7,7 @@
 use super::definition::{FeedDefinition, LatePolicy};
 use super::router::{FeedRouter, Route, RouteFault};
 use crate::domain::batch::{BatchState, HeldFrom, HourCounts};
+use crate::domain::frames::FrameRuns;
 use crate::domain::ids::{FeedId, Lsn, Revision};
 use crate::domain::period::Partition;
 use crate::domain::time::UtcTime;
@@ -20,8 +21,8 @@ pub struct PendingHour {
     pub partition: Partition,
     /// How many.
     pub records: u64,
-    /// The frames they lie in, ascending.
-    pub lsns: Vec<Lsn>,
+    /// The frames they lie in.
+    pub lsns: FrameRuns,
     /// When the first of them was accepted.
     pub since: UtcTime,
     /// Records near them that could not be decoded: they may have belonged to this hour.
@@ -292,14 +293,12 @@ impl FeedHours {
         let hour = self.pending.entry(partition.start).or_insert_with(|| PendingHour {
             partition,
             records: 0,
-            lsns: Vec::new(),
+            lsns: FrameRuns::default(),
             since: accepted_at,
             suspects: 0,
         });
         hour.records += records;
-        if hour.lsns.last() != Some(&lsn) {
-            hour.lsns.push(lsn);
-        }
+        hour.lsns.push(lsn);
         begins
     }
 
@@ -313,7 +312,7 @@ impl FeedHours {
     /// The first frame that still holds a record of an open hour.
     #[must_use]
     pub fn first_needed(&self) -> Option<Lsn> {
-        self.pending.values().filter_map(|hour| hour.lsns.first().copied()).min()
+        self.pending.values().filter_map(|hour| hour.lsns.first()).min()
     }
 
     /// Notes that a revision of an hour took everything below its cut, or that it is held and has taken nothing.

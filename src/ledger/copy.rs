@@ -338,7 +338,7 @@ mod tests {
         };
         let mut entry = IntakeEntry { positions: vec![position("a"), position("b")], ..IntakeEntry::default() };
         let counts = HourCounts { received: 7, ..HourCounts::default() };
-        entry.hours.push((feed(), Some(Partition { start: 0, end: 3600 }), counts));
+        entry.hours.add(&feed(), Some(Partition { start: 0, end: 3600 }), counts);
         entry.quarantine.push(QuarantineRow {
             source: source.clone(),
             feed: None,

@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 /// The consequences of a group of frames.
 #[derive(Debug, Clone, Default)]
 pub struct IntakeEntry {
-    /// What to add to the counts of hours; no partition: records without a usable time.
-    pub hours: Vec<(FeedId, Option<Partition>, HourCounts)>,
+    /// What to add to the counts of hours.
+    pub hours: HourSums,
     /// New quarantine entries.
     pub quarantine: Vec<QuarantineRow>,
     /// Input files read to their end.
@@ -28,10 +28,53 @@ pub struct IntakeEntry {
     pub retried: Vec<i64>,
 }
 
+/// Counts of the hours of feeds; no partition: records without a usable time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HourSums(BTreeMap<FeedId, BTreeMap<Option<Partition>, HourCounts>>);
+
+impl HourSums {
+    /// Adds to the counts of an hour.
+    pub fn add(&mut self, feed: &FeedId, hour: Option<Partition>, counts: HourCounts) {
+        if !self.0.contains_key(feed) {
+            self.0.insert(feed.clone(), BTreeMap::new());
+        }
+        if let Some(hours) = self.0.get_mut(feed) {
+            let sum = hours.entry(hour).or_default();
+            *sum = sum.plus(counts);
+        }
+    }
+
+    /// Adds the counts of the feeds for which `takes` says so.
+    pub fn append(&mut self, later: &Self, takes: impl Fn(&FeedId) -> bool) {
+        for (feed, hour, counts) in later.iter().filter(|(feed, ..)| takes(feed)) {
+            self.add(feed, hour, counts);
+        }
+    }
+
+    /// True without any count.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The counts of each hour.
+    pub fn iter(&self) -> impl Iterator<Item = (&FeedId, Option<Partition>, HourCounts)> {
+        self.0.iter().flat_map(|(feed, hours)| hours.iter().map(move |(hour, counts)| (feed, *hour, *counts)))
+    }
+}
+
+impl FromIterator<(FeedId, Option<Partition>, HourCounts)> for HourSums {
+    fn from_iter<I: IntoIterator<Item = (FeedId, Option<Partition>, HourCounts)>>(hours: I) -> Self {
+        let mut sums = Self::default();
+        hours.into_iter().for_each(|(feed, hour, counts)| sums.add(&feed, hour, counts));
+        sums
+    }
+}
+
 impl IntakeEntry {
     /// Adds the consequences of later frames.
     pub fn append(&mut self, mut later: Self) {
-        self.hours.append(&mut later.hours);
+        self.hours.append(&later.hours, |_| true);
         self.quarantine.append(&mut later.quarantine);
         self.inputs.append(&mut later.inputs);
         self.positions.append(&mut later.positions);
@@ -39,14 +82,8 @@ impl IntakeEntry {
         self.retried.append(&mut later.retried);
     }
 
-    /// The same consequences, said once for each hour, source and input.
+    /// The same consequences, said once for each source and input.
     pub fn sum_up(&mut self) {
-        let mut hours: BTreeMap<(FeedId, Option<Partition>), HourCounts> = BTreeMap::new();
-        for (feed, hour, counts) in self.hours.drain(..) {
-            let sum = hours.entry((feed, hour)).or_default();
-            *sum = sum.plus(counts);
-        }
-        self.hours.extend(hours.into_iter().map(|((feed, hour), sum)| (feed, hour, sum)));
         let mut sources: Vec<SourceRow> = Vec::new();
         for row in self.sources.drain(..) {
             match sources.iter_mut().find(|known| known.source == row.source) {
@@ -207,9 +244,9 @@ impl Ledger {
     /// [`super::LedgerFault`]; nothing was recorded then.
     pub fn apply_intake(&mut self, applied: Lsn, entry: &IntakeEntry) -> Result<()> {
         self.transact(SyncPoint::LedgerIntake, |t| {
-            for (feed, partition, counts) in &entry.hours {
+            for (feed, partition, counts) in entry.hours.iter() {
                 let (start, end) = partition.map_or((-1, -1), |p| (p.start, p.end));
-                add_counts(t, feed, start, end, *counts)?;
+                add_counts(t, feed, start, end, counts)?;
             }
             for held in &entry.quarantine {
                 insert_quarantine(t, held)?;
@@ -485,7 +522,7 @@ mod tests {
         let at = UtcTime::from_nanos(i64::try_from(number).expect("small"));
         let last_event = (number % 4 > 0).then(|| UtcTime::from_nanos(hour));
         IntakeEntry {
-            hours: vec![(feed, partition, counts)],
+            hours: [(feed, partition, counts)].into_iter().collect(),
             sources: vec![SourceRow {
                 source: source.clone(),
                 records: 1,

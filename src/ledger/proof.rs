@@ -133,7 +133,8 @@ mod tests {
     fn counts(received: u64) -> IntakeEntry {
         let feed = FeedId::parse("huaxin/voice").expect("feed");
         let counts = HourCounts { received, ..HourCounts::default() };
-        IntakeEntry { hours: vec![(feed, Some(Partition { start: 0, end: 3600 }), counts)], ..IntakeEntry::default() }
+        let hours = [(feed, Some(Partition { start: 0, end: 3600 }), counts)].into_iter().collect();
+        IntakeEntry { hours, ..IntakeEntry::default() }
     }
 
     fn filled(dir: &Path) -> Ledger {

@@ -243,7 +243,7 @@ mod tests {
             let pending = PendingHour {
                 partition: hour(*index),
                 records: 1,
-                lsns: vec![Lsn(1)],
+                lsns: [Lsn(1)].into_iter().collect(),
                 since: at(*index * 60),
                 suspects: 0,
             };

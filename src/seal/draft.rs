@@ -322,8 +322,8 @@ impl Draft {
             && Arc::ptr_eq(&job.definition, &self.job.definition);
         let is_whole = self.records == pending.records
             && self.frames == frames.len()
-            && frames.first() == Some(&self.first)
-            && frames.last() == Some(&self.last);
+            && frames.first() == Some(self.first)
+            && frames.last() == Some(self.last);
         is_same_job && is_whole && self.last < job.cut
     }
 }

@@ -8,6 +8,7 @@ use super::staged::{BUFFER_BYTES, StagedFile, StagedPart};
 use super::{SealFault, disk_fault};
 use crate::disk::{Disk, SyncPoint};
 use crate::domain::batch::BatchPlan;
+use crate::domain::frames::FrameRuns;
 use crate::domain::ids::{Lsn, Revision};
 use crate::domain::period::Partition;
 use crate::domain::time::UtcTime;
@@ -41,7 +42,7 @@ pub struct RenderJob {
     /// First LSN whose records do not belong to it any more.
     pub cut: Lsn,
     /// Frames that hold its records; `None` when that is not known and all frames from `from` to `cut` are read.
-    pub lsns: Option<Vec<Lsn>>,
+    pub lsns: Option<FrameRuns>,
     /// Fields of the feed's source, for an hour without records.
     pub schema: Arc<Schema>,
     /// Creation time.
@@ -157,7 +158,7 @@ fn frames(jobs: &[RenderJob]) -> BTreeSet<Lsn> {
     let mut wanted = BTreeSet::new();
     for job in jobs {
         match &job.lsns {
-            Some(lsns) => wanted.extend(lsns.iter().copied().filter(|lsn| *lsn < job.cut)),
+            Some(lsns) => wanted.extend(lsns.iter().filter(|lsn| *lsn < job.cut)),
             None => wanted.extend((job.from.0.max(1)..job.cut.0).map(Lsn)),
         }
     }

@@ -147,7 +147,7 @@ impl Exporter {
             if lsn > self.applied {
                 untold.append(entry);
             } else {
-                untold.hours.extend(entry.hours.into_iter().filter(|(feed, ..)| added.contains(feed)));
+                untold.hours.append(&entry.hours, |feed| added.contains(feed));
                 let of_added = |row: &QuarantineRow| row.feed.as_ref().is_some_and(|feed| added.contains(feed));
                 untold.quarantine.extend(entry.quarantine.into_iter().filter(of_added));
             }

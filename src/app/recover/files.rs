@@ -224,7 +224,7 @@ impl Recovery<'_> {
             source_incomplete: statement.as_ref().is_some_and(|s| s.source_incomplete),
         };
         let mut entry = IntakeEntry::default();
-        entry.hours.push((id.feed.clone(), Some(id.partition), counts));
+        entry.hours.add(&id.feed, Some(id.partition), counts);
         ledger.apply_intake(applied, &entry)?;
         let closed = vec![(id.feed.clone(), id.partition.end)];
         ledger.decide(&Decisions { plans: vec![(plan, Vec::new())], closed, ..Decisions::default() })?;

@@ -8,6 +8,7 @@
 use super::plan::Candidate;
 use crate::app::exporter::Exporter;
 use crate::app::fault::ExporterFault;
+use crate::domain::frames::FrameRuns;
 use crate::domain::time::UtcTime;
 use crate::feed::names;
 use crate::feed::pending::PendingHour;
@@ -73,7 +74,8 @@ impl Exporter {
                         let definition = feed.router.version_at(partition.start);
                         let hour = names::describe(definition, partition);
                         missing.push(format!("{} {hour}: {} of {counted} records", feed.id(), counted - found));
-                        let none = PendingHour { partition, records: 0, lsns: Vec::new(), since: now, suspects: 0 };
+                        let none =
+                            PendingHour { partition, records: 0, lsns: FrameRuns::default(), since: now, suspects: 0 };
                         feed.pending.entry(partition.start).or_insert(none);
                     }
                 }

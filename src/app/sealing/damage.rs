@@ -28,7 +28,7 @@ impl Exporter {
         let mut others = Vec::new();
         let reason = format!("{damage}; `hourdrop spool check` says more");
         for ((index, due), job) in pass.iter().zip(jobs) {
-            if !job.lsns.as_ref().is_none_or(|lsns| lsns.contains(&lsn)) {
+            if !job.lsns.as_ref().is_none_or(|lsns| lsns.contains(lsn)) {
                 others.push((*index, *due));
                 continue;
             }

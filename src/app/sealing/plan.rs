@@ -67,7 +67,7 @@ impl Exporter {
                 revision,
                 from,
                 cut,
-                lsns: Some(pending.map_or_else(Vec::new, |hour| hour.lsns.clone())),
+                lsns: Some(pending.map(|hour| hour.lsns.clone()).unwrap_or_default()),
                 sealed_at: now,
                 sequence_guess: guess,
                 planned: None,

@@ -24,7 +24,7 @@ impl Exporter {
         let oldest = self.feeds.iter().enumerate().filter_map(|(index, feed)| Some((feed.first_needed()?, index)));
         let Some((lsn, index)) = oldest.min() else { return Ok(None) };
         let Some(feed) = self.feeds.get(index) else { return Ok(None) };
-        let Some(hour) = feed.pending.values().find(|hour| hour.lsns.first() == Some(&lsn)) else { return Ok(None) };
+        let Some(hour) = feed.pending.values().find(|hour| hour.lsns.first() == Some(lsn)) else { return Ok(None) };
         let (why, hint) = match self.why_held(feed, hour)? {
             Some(reason) => {
                 (format!("is held: {reason}"), "release it (`hourdrop status` shows how), or raise `spool_max`")

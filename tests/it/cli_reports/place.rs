@@ -187,7 +187,7 @@ impl Place {
         let hint = "put them back, or say that they will not come".to_owned();
         ledger.replace_alarms("switch", &[("HD0406", message, hint)], at).expect("alarm");
         let counts = HourCounts { received: 10, filtered: 0, quarantined: 9, duplicate: 0 };
-        let hours = vec![(feed(), Some(hour(0)), counts)];
+        let hours = [(feed(), Some(hour(0)), counts)].into_iter().collect();
         ledger.apply_intake(Lsn(1), &IntakeEntry { hours, ..IntakeEntry::default() }).expect("intake");
         let held = HeldHour {
             id: BatchId { feed: feed(), partition: hour(0), revision: Revision(0) },
@@ -237,13 +237,15 @@ fn accepted() -> IntakeEntry {
         at: at(1800),
     };
     IntakeEntry {
-        hours: vec![
+        hours: [
             (feed(), Some(hour(0)), counts(3, 1, 0)),
             (feed(), Some(hour(2)), counts(7, 0, 1)),
             (feed(), Some(hour(3)), counts(7, 1, 0)),
             (feed(), Some(hour(4)), counts(4, 0, 0)),
             (feed(), None, counts(1, 0, 1)),
-        ],
+        ]
+        .into_iter()
+        .collect(),
         quarantine: vec![
             quarantined(None, 7, 310, "field `start_time` is no time"),
             quarantined(
