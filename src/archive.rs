@@ -11,6 +11,7 @@ use proved::Proved;
 
 use crate::disk::ahead::ReadAhead;
 use crate::disk::once::ReadOnce;
+use crate::disk::pieces::Piece;
 use crate::disk::{Disk, DiskRead, SyncPoint, failed_sync, free_name, parent, read_piece};
 use crate::domain::ids::{FeedId, FileName, Sha256Digest};
 use crate::domain::period::Partition;
@@ -216,7 +217,7 @@ impl Archive {
         let full = self.full_path(path);
         let mut reader = self.open(path).map_err(disk_fault("open", &full))?;
         let mut hash = Sha256::new();
-        let mut piece = vec![0; 256 << 10];
+        let mut piece = Piece::new();
         loop {
             let count = read_piece(reader.as_mut(), &mut piece).map_err(disk_fault("read", &full))?;
             if count == 0 {

@@ -10,6 +10,7 @@ pub mod ahead;
 pub mod faulty;
 mod names;
 pub mod once;
+pub mod pieces;
 mod real;
 
 pub use names::free_name;

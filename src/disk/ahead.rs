@@ -1,22 +1,19 @@
 //! Reading in a thread of its own: while what was read is on its way to a server or through a decoder, the next piece is
 //! read and hashed. A server on a fast network takes bytes as fast as one processor hashes them.
 
+use super::pieces::Piece;
 use std::io::{self, Read};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
-/// Bytes of a piece.
-const PIECE_BYTES: usize = 256 * 1024;
 /// Pieces that are read and not taken yet.
 const PIECES_AHEAD: usize = 4;
 
 /// Gives what another reader gives, at its pace or faster.
 pub struct ReadAhead {
     /// An empty piece is the end.
-    pieces: Receiver<io::Result<Vec<u8>>>,
-    /// Pieces go back to be filled again.
-    used: SyncSender<Vec<u8>>,
-    piece: Vec<u8>,
+    pieces: Receiver<io::Result<Piece>>,
+    piece: Piece,
     /// How much of `piece` is taken.
     taken: usize,
     is_ended: bool,
@@ -29,23 +26,21 @@ impl ReadAhead {
     /// The system starts no thread.
     pub fn new(mut inner: impl Read + Send + 'static) -> io::Result<Self> {
         let (give, pieces) = sync_channel(PIECES_AHEAD);
-        let (used, empty) = sync_channel::<Vec<u8>>(PIECES_AHEAD + 2);
         let read_all = move || {
             loop {
-                let mut piece = empty.try_recv().unwrap_or_default();
-                piece.resize(PIECE_BYTES, 0);
+                let mut piece = Piece::new();
                 let read = fill(&mut inner, &mut piece).map(|count| {
                     piece.truncate(count);
                     piece
                 });
-                let is_last = read.as_ref().map_or(true, Vec::is_empty);
+                let is_last = read.as_ref().map_or(true, |piece| piece.is_empty());
                 if give.send(read).is_err() || is_last {
                     return;
                 }
             }
         };
         thread::Builder::new().name("read ahead".to_owned()).spawn(read_all)?;
-        Ok(Self { pieces, used, piece: Vec::new(), taken: 0, is_ended: false })
+        Ok(Self { pieces, piece: Piece::default(), taken: 0, is_ended: false })
     }
 }
 
@@ -64,17 +59,16 @@ fn fill(inner: &mut impl Read, piece: &mut [u8]) -> io::Result<usize> {
 }
 
 impl ReadAhead {
-    /// Takes the next piece in exchange for one that is used. An empty one is the end.
+    /// Takes the next piece. An empty one is the end.
     ///
     /// # Errors
     /// What the reader says; after it nothing more is read.
-    pub fn next_piece(&mut self, used: Vec<u8>) -> io::Result<Vec<u8>> {
+    pub fn next_piece(&mut self) -> io::Result<Piece> {
         if self.is_ended {
-            return Ok(Vec::new());
+            return Ok(Piece::default());
         }
         let next = self.pieces.recv().map_err(|_| io::Error::other("its reader has ended"))?;
-        self.is_ended = next.as_ref().map_or(true, Vec::is_empty);
-        drop(self.used.try_send(used));
+        self.is_ended = next.as_ref().map_or(true, |piece| piece.is_empty());
         next
     }
 }
@@ -82,9 +76,9 @@ impl ReadAhead {
 impl Read for ReadAhead {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.taken == self.piece.len() {
-            let used = std::mem::take(&mut self.piece);
             self.taken = 0;
-            self.piece = self.next_piece(used)?;
+            self.piece = Piece::default();
+            self.piece = self.next_piece()?;
         }
         let rest = self.piece.get(self.taken..).unwrap_or_default();
         let count = rest.len().min(buffer.len());
@@ -99,6 +93,7 @@ impl Read for ReadAhead {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::pieces::PIECE_BYTES;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -138,17 +133,17 @@ mod tests {
             assert_eq!(ahead.read_to_end(&mut got).expect("bytes"), length);
             assert!(got == expected);
             assert_eq!(ahead.read(&mut [0; 9]).expect("the end stays"), 0);
-            let (mut pieces, mut piece): (Vec<u8>, Vec<u8>) = Default::default();
+            let mut pieces = Vec::new();
             let mut ahead = ReadAhead::new(steps(length, false)).expect("a thread");
             loop {
-                piece = ahead.next_piece(piece).expect("a piece");
+                let piece = ahead.next_piece().expect("a piece");
                 pieces.extend_from_slice(&piece);
                 if piece.is_empty() {
                     break;
                 }
             }
             assert!(pieces == expected);
-            assert!(ahead.next_piece(piece).expect("the end stays").is_empty());
+            assert!(ahead.next_piece().expect("the end stays").is_empty());
             let mut got = Vec::new();
             let error = ReadAhead::new(steps(length, true)).expect("a thread").read_to_end(&mut got);
             assert_eq!(error.expect_err("as the reader").kind(), io::ErrorKind::InvalidData);

@@ -2,6 +2,7 @@
 
 use super::ReadPosition;
 use crate::disk::ahead::ReadAhead;
+use crate::disk::pieces::{PIECE_BYTES, Piece as FilePiece};
 use crate::domain::ids::{FileKey, Sha256Digest, SourceId};
 use crate::domain::time::UtcTime;
 use crate::format::decode::spec::ReadSpec;
@@ -14,8 +15,6 @@ use sha2::{Digest, Sha256};
 use std::io::{self, Read};
 use std::sync::Arc;
 
-/// Bytes that are read at once; a batch holds about as many.
-pub const PIECE_BYTES: usize = 256 << 10;
 /// An input whose first records all fail is not in the format that the source declares.
 const FIRST_RECORDS: usize = 1000;
 /// Most bytes of lines that a frame refers to: there are more when very many lines are no records.
@@ -42,7 +41,7 @@ pub struct OpenInput {
     hash: RunningHash,
     decoder: Decoder,
     decoded: Decoded,
-    piece: Vec<u8>,
+    piece: FilePiece,
     /// Bytes behind the decoder's position that it has seen already.
     tail: Vec<u8>,
     before: Origin,
@@ -103,7 +102,7 @@ impl OpenInput {
             hash,
             decoder: Decoder::new(format.dialect, format.read),
             decoded: Decoded::new(format.read.schema()),
-            piece: Vec::new(),
+            piece: FilePiece::default(),
             tail: Vec::new(),
             before: Origin::default(),
             prefix_crc: 0,
@@ -176,7 +175,8 @@ impl OpenInput {
         let reader = match &mut self.reader {
             Reader::Here(reader) => reader,
             Reader::Ahead(ahead) => {
-                self.piece = ahead.next_piece(std::mem::take(&mut self.piece))?;
+                self.piece = FilePiece::default();
+                self.piece = ahead.next_piece()?;
                 return Ok(());
             }
         };

@@ -4,9 +4,10 @@
 //! There is no position to go back to: the sender is told how many records are durable (`accepted=N`) and goes on
 //! behind them after a restart.
 
-use super::input::{InputFormat, OpenInput, PIECE_BYTES, Piece};
+use super::input::{InputFormat, OpenInput, Piece};
 use super::{InputHistory, IntakeFault, Source, Step};
 use crate::disk::Disk;
+use crate::disk::pieces::PIECE_BYTES;
 use crate::domain::ids::SourceId;
 use crate::domain::time::UtcTime;
 use crate::format::decode::spec::ReadSpec;

@@ -5,15 +5,13 @@ use super::hashing::HashingSink;
 use super::{
     Abilities, EntryKind, FaultKind, HashSource, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath, SizeSource,
 };
+use crate::disk::pieces::Piece;
 use crate::disk::{Disk, Entry, Kind, SyncPoint, parent};
 use crate::domain::ids::Sha256Digest;
 use crate::domain::time::UtcTime;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Bytes copied at a time.
-const COPY_BYTES: usize = 256 * 1024;
 
 /// A directory of this machine with everything below it. Absolute remote paths start at this directory, too.
 pub struct LocalDirectory {
@@ -55,7 +53,7 @@ impl LocalDirectory {
     ) -> Result<(), RemoteFault> {
         let failed = |error: &io::Error| RemoteFault::io(error, "upload", Outcome::Unknown);
         let mut file = self.disk.create_new(to).map_err(|error| RemoteFault::io(&error, "upload", Outcome::NotDone))?;
-        let mut buffer = vec![0; COPY_BYTES];
+        let mut buffer = Piece::new();
         let mut copied = 0u64;
         loop {
             let count = read_some(body, &mut buffer)?;
@@ -142,7 +140,7 @@ impl Remote for LocalDirectory {
     fn read(&mut self, path: &RemotePath, sink: &mut dyn Write) -> Result<u64, RemoteFault> {
         let failed = |error: &io::Error| RemoteFault::io(error, "read", Outcome::NotDone);
         let mut file = self.disk.open_read(&self.place(path)).map_err(|error| failed(&error))?;
-        let (mut buffer, mut copied) = (vec![0; COPY_BYTES], 0u64);
+        let (mut buffer, mut copied) = (Piece::new(), 0u64);
         loop {
             let count = match file.read(&mut buffer) {
                 Ok(0) => return Ok(copied),

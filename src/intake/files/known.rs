@@ -1,9 +1,9 @@
 //! Whether a file was read before: by name, length and hash, or by device and inode for a log that grows.
 
 use super::{FileSource, HD_CHANGED, HD_KNOWN_CONTENT, KnownContent};
+use crate::disk::pieces::Piece;
 use crate::disk::{Disk, Entry, read_piece};
 use crate::domain::ids::Sha256Digest;
-use crate::intake::input::PIECE_BYTES;
 use crate::intake::{InputHistory, IntakeFault, KnownInput};
 use sha2::{Digest, Sha256};
 use std::io;
@@ -82,7 +82,7 @@ impl FileSource {
 fn hash_of(disk: &dyn Disk, path: &Path) -> io::Result<Sha256Digest> {
     let mut reader = disk.open_read(path)?;
     let mut hash = Sha256::new();
-    let mut piece = vec![0; PIECE_BYTES];
+    let mut piece = Piece::new();
     loop {
         let count = read_piece(reader.as_mut(), &mut piece)?;
         if count == 0 {
