@@ -8,8 +8,8 @@ use std::io;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-/// Pieces that are decoded and not taken yet: as many as are decoded while a group is synced.
-const PIECES_AHEAD: usize = 8;
+/// Pieces that are decoded and not taken yet. More make nothing faster, and each takes memory.
+const PIECES_AHEAD: usize = 4;
 
 /// An input that is being read, here or ahead.
 pub enum Reading {

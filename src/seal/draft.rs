@@ -31,8 +31,8 @@ const COLLECTED_BYTES_MIN: usize = 4 << 10;
 const OPEN_FILES: usize = 112;
 /// A draft with more records than this that cannot be rendered is given up: it holds each of them.
 const REJECTS: usize = 1000;
-/// Batches on their way to a thread: as many as are rendered while a group is synced.
-const BATCHES_AHEAD: usize = 8;
+/// Batches on their way to a thread. More make nothing faster, and each takes memory.
+const BATCHES_AHEAD: usize = 4;
 /// Threads that write drafts.
 const WORKERS: usize = 2;
 

@@ -17,7 +17,7 @@ pub(super) struct BlockMemory {
 
 impl SpareMemory {
     /// Blocks whose memory is kept: as many as are under way between two threads.
-    const BLOCKS_MAX: usize = 16;
+    const BLOCKS_MAX: usize = 12;
 
     pub fn take(&self) -> Option<BlockMemory> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
