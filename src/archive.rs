@@ -126,9 +126,9 @@ impl Archive {
     /// # Errors
     /// [`ArchiveFault::Disk`], a [failed sync](crate::disk::is_failed_sync).
     pub fn settle(&self, placed: Placed) -> Result<(), ArchiveFault> {
-        placed.0.iter().try_for_each(|dir| {
-            let synced = self.disk.sync_dir(dir, SyncPoint::ArchiveDirectory).map_err(failed_sync);
-            synced.map_err(disk_fault("sync", dir))
+        placed.0.into_iter().try_for_each(|dir| {
+            let synced = self.disk.sync_dir(&dir, SyncPoint::ArchiveDirectory).map_err(failed_sync);
+            synced.map_err(disk_fault("sync", &dir))
         })
     }
 

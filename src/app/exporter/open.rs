@@ -25,7 +25,8 @@ use crate::record::accepted::lines::InputReading;
 use crate::seal::draft::Drafts;
 use crate::spool::lost::{KIND_LOST, LostFrames};
 use crate::spool::{OpenSegment, SpoolLimits};
-use std::io::Read;
+use std::io::{self, Read};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 impl Exporter {
@@ -58,12 +59,7 @@ impl Exporter {
         }
         let applied = ledger.applied()?;
         let archive = Archive::new(Arc::clone(&world.disk), config.archive.clone());
-        let (stage, count) = (archive.stage(), config.feeds().count());
-        let drafts = if world.threads {
-            Drafts::beside(&world.disk, &stage, count).map_err(ExporterFault::Start)?
-        } else {
-            Drafts::here(Arc::clone(&world.disk), stage)
-        };
+        let drafts = drafts(world, archive.stage(), config.feeds().count()).map_err(ExporterFault::Start)?;
         let sources = open_sources(&config, input, to_the_end, world)?;
         let mark = StoreMark::of(&id.0);
         let space = Space::new(&world.disk, &config);
@@ -181,6 +177,13 @@ impl Exporter {
         }
         Ok(())
     }
+}
+
+fn drafts(world: &World, stage: PathBuf, feeds: usize) -> io::Result<Drafts> {
+    if world.threads {
+        return Drafts::beside(&world.disk, &stage, feeds);
+    }
+    Ok(Drafts::here(Arc::clone(&world.disk), stage))
 }
 
 fn open_sources(
