@@ -298,7 +298,7 @@ impl FeedHours {
             suspects: 0,
         });
         hour.records += records;
-        hour.lsns.push(lsn);
+        hour.lsns.add(lsn);
         begins
     }
 

@@ -22,7 +22,7 @@ use crate::record::accepted::write_block;
 use crate::record::{Accepted, AcceptedBatch, Origin, Record, RecordBlock, Schema};
 use crate::spool::lost::KIND_LOST;
 use crate::spool::{OpenSegment, Spool};
-use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -140,7 +140,7 @@ pub fn render(
         .collect::<Vec<_>>();
     let (mut open, mut payload) = (OpenSegment::default(), Vec::new());
     let mut reader = FrameReader::default();
-    for lsn in frames(jobs) {
+    for lsn in frames(jobs).iter() {
         let Some(kind) = spool.read(lsn, &mut open, &mut payload)? else { continue };
         progress(1);
         if kind == KIND_LOST {
@@ -153,16 +153,15 @@ pub fn render(
     writers.into_iter().zip(jobs).map(|(writer, job)| writer.end(job)).collect()
 }
 
-/// The frames that any job needs, ascending.
-fn frames(jobs: &[RenderJob]) -> BTreeSet<Lsn> {
-    let mut wanted = BTreeSet::new();
-    for job in jobs {
+/// The frames that any job needs.
+fn frames(jobs: &[RenderJob]) -> FrameRuns {
+    let of_job = |job: &RenderJob| -> Vec<Range<Lsn>> {
         match &job.lsns {
-            Some(lsns) => wanted.extend(lsns.iter().filter(|lsn| *lsn < job.cut)),
-            None => wanted.extend((job.from.0.max(1)..job.cut.0).map(Lsn)),
+            Some(lsns) => lsns.runs().map(|run| run.start..run.end.min(job.cut)).collect(),
+            None => vec![job.from.max(Lsn(1))..job.cut],
         }
-    }
-    wanted
+    };
+    FrameRuns::joined(jobs.iter().flat_map(of_job))
 }
 
 fn render_batch(
