@@ -1,110 +1,16 @@
 //! What intake tells the ledger: one transaction for each group of spool frames, marked with the last LSN in it.
 //! Frames at or below that mark are not told again, so after a crash nothing is counted twice.
 
+mod entry;
+
 use super::quarantine::{insert_quarantine, take_out_of_quarantine};
 use super::{Fact, Ledger, Result, append_fact, ask, run, signed, unsigned};
 use crate::disk::SyncPoint;
 use crate::domain::batch::HourCounts;
 use crate::domain::ids::{FeedId, Lsn, Sha256Digest, SourceId};
-use crate::domain::period::Partition;
 use crate::domain::time::UtcTime;
+pub use entry::{HourSums, IntakeEntry};
 use rusqlite::{OptionalExtension, params};
-use std::collections::BTreeMap;
-
-/// The consequences of a group of frames.
-#[derive(Debug, Clone, Default)]
-pub struct IntakeEntry {
-    /// What to add to the counts of hours.
-    pub hours: HourSums,
-    /// New quarantine entries.
-    pub quarantine: Vec<QuarantineRow>,
-    /// Input files read to their end.
-    pub inputs: Vec<InputRow>,
-    /// How far unfinished inputs were read; the last one of an input counts.
-    pub positions: Vec<PositionRow>,
-    /// What to add to the counts of sources.
-    pub sources: Vec<SourceRow>,
-    /// Quarantine entries that came back as records.
-    pub retried: Vec<i64>,
-}
-
-/// Counts of the hours of feeds; no partition: records without a usable time.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct HourSums(BTreeMap<FeedId, BTreeMap<Option<Partition>, HourCounts>>);
-
-impl HourSums {
-    /// Adds to the counts of an hour.
-    pub fn add(&mut self, feed: &FeedId, hour: Option<Partition>, counts: HourCounts) {
-        if !self.0.contains_key(feed) {
-            self.0.insert(feed.clone(), BTreeMap::new());
-        }
-        if let Some(hours) = self.0.get_mut(feed) {
-            let sum = hours.entry(hour).or_default();
-            *sum = sum.plus(counts);
-        }
-    }
-
-    /// Adds the counts of the feeds for which `takes` says so.
-    pub fn append(&mut self, later: &Self, takes: impl Fn(&FeedId) -> bool) {
-        for (feed, hour, counts) in later.iter().filter(|(feed, ..)| takes(feed)) {
-            self.add(feed, hour, counts);
-        }
-    }
-
-    /// True without any count.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The counts of each hour.
-    pub fn iter(&self) -> impl Iterator<Item = (&FeedId, Option<Partition>, HourCounts)> {
-        self.0.iter().flat_map(|(feed, hours)| hours.iter().map(move |(hour, counts)| (feed, *hour, *counts)))
-    }
-}
-
-impl FromIterator<(FeedId, Option<Partition>, HourCounts)> for HourSums {
-    fn from_iter<I: IntoIterator<Item = (FeedId, Option<Partition>, HourCounts)>>(hours: I) -> Self {
-        let mut sums = Self::default();
-        hours.into_iter().for_each(|(feed, hour, counts)| sums.add(&feed, hour, counts));
-        sums
-    }
-}
-
-impl IntakeEntry {
-    /// Adds the consequences of later frames.
-    pub fn append(&mut self, mut later: Self) {
-        self.hours.append(&later.hours, |_| true);
-        self.quarantine.append(&mut later.quarantine);
-        self.inputs.append(&mut later.inputs);
-        self.positions.append(&mut later.positions);
-        self.sources.append(&mut later.sources);
-        self.retried.append(&mut later.retried);
-    }
-
-    /// The same consequences, said once for each source and input.
-    pub fn sum_up(&mut self) {
-        let mut sources: Vec<SourceRow> = Vec::new();
-        for row in self.sources.drain(..) {
-            match sources.iter_mut().find(|known| known.source == row.source) {
-                Some(sum) => {
-                    (sum.records, sum.rejects) = (sum.records + row.records, sum.rejects + row.rejects);
-                    (sum.last_at, sum.last_event) = (row.last_at.max(sum.last_at), row.last_event.max(sum.last_event));
-                }
-                None => sources.push(row),
-            }
-        }
-        self.sources = sources;
-        let mut positions: Vec<PositionRow> = Vec::new();
-        for row in self.positions.drain(..) {
-            match positions.iter_mut().find(|known| known.source == row.source && known.input == row.input) {
-                Some(known) => *known = row,
-                None => positions.push(row),
-            }
-        }
-        self.positions = positions;
-    }
-}
 
 /// Where a record failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -511,6 +417,7 @@ fn add_source(t: &rusqlite::Transaction<'_>, source: &SourceRow) -> Result<()> {
 mod tests {
     use super::*;
     use crate::domain::ids::Lsn;
+    use crate::domain::period::Partition;
     use proptest::prelude::*;
 
     /// A record of one of two sources and inputs, in one of three hours of one of two feeds, or without a time.

@@ -29,6 +29,9 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// What so many frames meant is summed up: a ledger that was lost may be far behind.
+const UNTOLD_MAX: usize = 1000;
+
 impl Exporter {
     /// Opens the state directory, reads the spool, and finishes what a crash left half done. `input` is standard
     /// input for a source that reads it; `to_the_end` waits for its end.
@@ -142,6 +145,9 @@ impl Exporter {
             intake::note(&mut self.feeds, &accepted, lsn, &mut entry);
             if lsn > self.applied {
                 untold.append(entry);
+                if untold.sources.len() >= UNTOLD_MAX {
+                    untold.sum_up();
+                }
             } else {
                 untold.hours.append(&entry.hours, |feed| added.contains(feed));
                 let of_added = |row: &QuarantineRow| row.feed.as_ref().is_some_and(|feed| added.contains(feed));

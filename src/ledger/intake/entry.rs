@@ -1,0 +1,103 @@
+//! The consequences of frames, collected until the ledger is told.
+
+use super::{InputRow, PositionRow, QuarantineRow, SourceRow};
+use crate::domain::batch::HourCounts;
+use crate::domain::ids::FeedId;
+use crate::domain::period::Partition;
+use std::collections::BTreeMap;
+
+/// The consequences of a group of frames.
+#[derive(Debug, Clone, Default)]
+pub struct IntakeEntry {
+    /// What to add to the counts of hours.
+    pub hours: HourSums,
+    /// New quarantine entries.
+    pub quarantine: Vec<QuarantineRow>,
+    /// Input files read to their end.
+    pub inputs: Vec<InputRow>,
+    /// How far unfinished inputs were read; the last one of an input counts.
+    pub positions: Vec<PositionRow>,
+    /// What to add to the counts of sources.
+    pub sources: Vec<SourceRow>,
+    /// Quarantine entries that came back as records.
+    pub retried: Vec<i64>,
+}
+
+/// Counts of the hours of feeds; no partition: records without a usable time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HourSums(BTreeMap<FeedId, BTreeMap<Option<Partition>, HourCounts>>);
+
+impl HourSums {
+    /// Adds to the counts of an hour.
+    pub fn add(&mut self, feed: &FeedId, hour: Option<Partition>, counts: HourCounts) {
+        if !self.0.contains_key(feed) {
+            self.0.insert(feed.clone(), BTreeMap::new());
+        }
+        if let Some(hours) = self.0.get_mut(feed) {
+            let sum = hours.entry(hour).or_default();
+            *sum = sum.plus(counts);
+        }
+    }
+
+    /// Adds the counts of the feeds for which `takes` says so.
+    pub fn append(&mut self, later: &Self, takes: impl Fn(&FeedId) -> bool) {
+        for (feed, hour, counts) in later.iter().filter(|(feed, ..)| takes(feed)) {
+            self.add(feed, hour, counts);
+        }
+    }
+
+    /// True without any count.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The counts of each hour.
+    pub fn iter(&self) -> impl Iterator<Item = (&FeedId, Option<Partition>, HourCounts)> {
+        self.0.iter().flat_map(|(feed, hours)| hours.iter().map(move |(hour, counts)| (feed, *hour, *counts)))
+    }
+}
+
+impl FromIterator<(FeedId, Option<Partition>, HourCounts)> for HourSums {
+    fn from_iter<I: IntoIterator<Item = (FeedId, Option<Partition>, HourCounts)>>(hours: I) -> Self {
+        let mut sums = Self::default();
+        hours.into_iter().for_each(|(feed, hour, counts)| sums.add(&feed, hour, counts));
+        sums
+    }
+}
+
+impl IntakeEntry {
+    /// Adds the consequences of later frames.
+    pub fn append(&mut self, mut later: Self) {
+        self.hours.append(&later.hours, |_| true);
+        self.quarantine.append(&mut later.quarantine);
+        self.inputs.append(&mut later.inputs);
+        self.positions.append(&mut later.positions);
+        self.sources.append(&mut later.sources);
+        self.retried.append(&mut later.retried);
+    }
+
+    /// The same consequences, said once for each source and, as a rule, input.
+    pub fn sum_up(&mut self) {
+        let mut sources: Vec<SourceRow> = Vec::new();
+        for row in self.sources.drain(..) {
+            match sources.iter_mut().find(|known| known.source == row.source) {
+                Some(sum) => {
+                    (sum.records, sum.rejects) = (sum.records + row.records, sum.rejects + row.rejects);
+                    (sum.last_at, sum.last_event) = (row.last_at.max(sum.last_at), row.last_event.max(sum.last_event));
+                }
+                None => sources.push(row),
+            }
+        }
+        self.sources = sources;
+        let mut positions: Vec<PositionRow> = Vec::new();
+        for row in self.positions.drain(..) {
+            // Those of an input come one after the other; the last one counts in any case.
+            match positions.last_mut() {
+                Some(known) if known.source == row.source && known.input == row.input => *known = row,
+                Some(_) | None => positions.push(row),
+            }
+        }
+        self.positions = positions;
+    }
+}
