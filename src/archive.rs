@@ -42,10 +42,13 @@ pub enum ArchiveFault {
     Occupied(PathBuf),
 }
 
-/// Directories in which files got names that may not be durable yet.
+/// Directories in which files got names, and lost them, that may not be durable yet.
 #[derive(Debug, Default)]
 #[must_use = "the names are durable when this is settled"]
-pub struct Placed(BTreeSet<PathBuf>);
+pub struct Placed {
+    to: BTreeSet<PathBuf>,
+    from: BTreeSet<PathBuf>,
+}
 
 /// The archive directory.
 #[derive(Clone)]
@@ -91,8 +94,8 @@ impl Archive {
         self.settle(placed)
     }
 
-    /// The same for one of several files: their names are durable when `placed` is [settled](Archive::settle). After a
-    /// crash before that each of them lies here or in staging.
+    /// The same for one of several files: their names are durable when `placed` is [settled](Archive::settle). Until then
+    /// a crash may leave each of them here, in staging, or, where a rename is two changes, in both.
     ///
     /// # Errors
     /// [`ArchiveFault`].
@@ -112,21 +115,22 @@ impl Archive {
                 return Err(ArchiveFault::Occupied(target));
             }
             self.disk.remove(staged).map_err(disk_fault("remove", staged))?;
-            placed.0.insert(dir.to_owned());
+            placed.to.insert(dir.to_owned());
             return Ok(());
         }
         self.disk.set_read_only(staged).map_err(disk_fault("protect", staged))?;
         self.disk.rename(staged, &target).map_err(fault("publish"))?;
-        placed.0.extend([dir, parent(staged)].map(Path::to_owned));
+        placed.to.insert(dir.to_owned());
+        placed.from.insert(parent(staged).to_owned());
         Ok(())
     }
 
-    /// Makes the names of files durable that got their places: each directory is synced once.
+    /// Makes the names of files durable that got their places: each directory is synced once, and those they left last.
     ///
     /// # Errors
     /// [`ArchiveFault::Disk`], a [failed sync](crate::disk::is_failed_sync).
     pub fn settle(&self, placed: Placed) -> Result<(), ArchiveFault> {
-        placed.0.into_iter().try_for_each(|dir| {
+        placed.to.into_iter().chain(placed.from).try_for_each(|dir| {
             let synced = self.disk.sync_dir(&dir, SyncPoint::ArchiveDirectory).map_err(failed_sync);
             synced.map_err(disk_fault("sync", &dir))
         })

@@ -319,6 +319,7 @@ impl Exporter {
         let shadows: Vec<FeedId> =
             self.feeds.iter().filter(|feed| feed.definition().shadow).map(|feed| feed.id().clone()).collect();
         self.ledger.lock().seal(sealed, &|feed| shadows.contains(feed), self.now())?;
+        self.tell_partners = true;
         for (id, files) in sealed {
             let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
             let records: u64 = files.iter().filter(|file| file.part.0 > 0).map(|file| file.records).sum();

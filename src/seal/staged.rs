@@ -108,9 +108,13 @@ impl StagedFile {
     /// # Errors
     /// [`SealFault::Disk`].
     pub fn end_comes(&mut self, disk: &dyn Disk) -> Result<(), SealFault> {
+        let was_open = self.is_open();
         self.flush(disk)?;
         if let Some(file) = &mut self.file {
             file.sync_comes();
+        }
+        if !was_open {
+            self.release();
         }
         Ok(())
     }

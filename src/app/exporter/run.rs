@@ -85,7 +85,6 @@ impl Exporter {
         let sealed = self.seal_in_time(Horizon::Clock)?;
         if sealed.batches > 0 {
             self.sums.begin();
-            self.tell_partners = true;
         }
         let now = self.now();
         if sealed.batches > 0 || self.is_spool_full() || self.is_short() {
