@@ -265,7 +265,7 @@ impl Exporter {
             Accepted::Finished(finished) => {
                 let mut entry = std::mem::take(&mut self.duplicates);
                 entry.inputs.extend(input_row(&finished));
-                self.group.entry.hours.append(&entry.hours, |_| true);
+                self.group.entry.hours.append(&entry.hours);
                 self.group.entry.inputs.append(&mut entry.inputs);
                 self.group.bytes += 1;
             }

@@ -14,6 +14,7 @@ use super::exporter::Exporter;
 use super::fault::ExporterFault;
 use crate::archive::{Archive, ArchiveFault, Placed};
 use crate::domain::batch::{BatchId, BatchPlan, BatchState, HeldFrom, SealedFile};
+use crate::domain::frames::FrameRuns;
 use crate::domain::ids::{FeedId, Lsn, Revision, SourceId};
 use crate::domain::period::Partition;
 use crate::domain::time::UtcTime;
@@ -209,7 +210,7 @@ impl Exporter {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
-        let of: u64 = jobs.iter().map(|job| job.lsns.as_ref().map_or(0, |lsns| lsns.len() as u64)).sum();
+        let of: u64 = jobs.iter().map(|job| job.lsns.as_ref().map_or(0, FrameRuns::len)).sum();
         let (progress, mut done) = (Arc::clone(&self.progress), 0);
         let mut told = |frames: u64| {
             done += frames;

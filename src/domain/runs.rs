@@ -14,19 +14,10 @@ impl Runs {
         Self::of(sets.into_iter().flat_map(|set| set.0.iter().copied()).collect())
     }
 
-    /// Sorts pieces and joins those that touch.
-    fn of(mut pieces: Vec<(Sequence, Sequence)>) -> Self {
-        pieces.sort_unstable();
-        let mut runs: Vec<(Sequence, Sequence)> = Vec::new();
-        for (first, last) in pieces {
-            match runs.last_mut() {
-                Some((_, end)) if end.cycle == first.cycle && first.number <= end.number.saturating_add(1) => {
-                    *end = last.max(*end);
-                }
-                _ => runs.push((first, last)),
-            }
-        }
-        Self(runs)
+    fn of(pieces: Vec<(Sequence, Sequence)>) -> Self {
+        let touches =
+            |end: Sequence, first: Sequence| end.cycle == first.cycle && first.number <= end.number.saturating_add(1);
+        Self(join(pieces, touches))
     }
 
     /// Reads what [`Runs`] shows.
@@ -76,6 +67,19 @@ impl Runs {
         };
         pairs.map(gap).sum()
     }
+}
+
+/// Sorts pieces, each its first and its last, and joins those that touch: the end of one and the first of the next.
+pub(super) fn join<T: Ord + Copy>(mut pieces: Vec<(T, T)>, touches: impl Fn(T, T) -> bool) -> Vec<(T, T)> {
+    pieces.sort_unstable();
+    let mut runs: Vec<(T, T)> = Vec::new();
+    for (first, last) in pieces {
+        match runs.last_mut() {
+            Some((_, end)) if touches(*end, first) => *end = last.max(*end),
+            _ => runs.push((first, last)),
+        }
+    }
+    runs
 }
 
 impl FromIterator<Sequence> for Runs {

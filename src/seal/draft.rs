@@ -207,7 +207,7 @@ struct Draft {
     writer: HourWriter,
     first: Lsn,
     last: Lsn,
-    frames: usize,
+    frames: u64,
     records: u64,
 }
 

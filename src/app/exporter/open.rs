@@ -149,7 +149,8 @@ impl Exporter {
                     untold.sum_up();
                 }
             } else {
-                untold.hours.append(&entry.hours, |feed| added.contains(feed));
+                let of_added = entry.hours.iter().filter(|(feed, ..)| added.contains(feed));
+                of_added.for_each(|(feed, hour, counts)| untold.hours.add(feed, hour, counts));
                 let of_added = |row: &QuarantineRow| row.feed.as_ref().is_some_and(|feed| added.contains(feed));
                 untold.quarantine.extend(entry.quarantine.into_iter().filter(of_added));
             }

@@ -39,11 +39,9 @@ impl HourSums {
         }
     }
 
-    /// Adds the counts of the feeds for which `takes` says so.
-    pub fn append(&mut self, later: &Self, takes: impl Fn(&FeedId) -> bool) {
-        for (feed, hour, counts) in later.iter().filter(|(feed, ..)| takes(feed)) {
-            self.add(feed, hour, counts);
-        }
+    /// Adds others.
+    pub fn append(&mut self, later: &Self) {
+        later.iter().for_each(|(feed, hour, counts)| self.add(feed, hour, counts));
     }
 
     /// True without any count.
@@ -69,7 +67,7 @@ impl FromIterator<(FeedId, Option<Partition>, HourCounts)> for HourSums {
 impl IntakeEntry {
     /// Adds the consequences of later frames.
     pub fn append(&mut self, mut later: Self) {
-        self.hours.append(&later.hours, |_| true);
+        self.hours.append(&later.hours);
         self.quarantine.append(&mut later.quarantine);
         self.inputs.append(&mut later.inputs);
         self.positions.append(&mut later.positions);
