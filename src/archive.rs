@@ -10,12 +10,11 @@ mod proved;
 use proved::Proved;
 
 use crate::disk::ahead::ReadAhead;
+use crate::disk::hash::hash_of;
 use crate::disk::once::ReadOnce;
-use crate::disk::pieces::Piece;
-use crate::disk::{Disk, DiskRead, SyncPoint, failed_sync, free_name, parent, read_piece};
+use crate::disk::{Disk, DiskRead, SyncPoint, failed_sync, free_name, parent};
 use crate::domain::ids::{FeedId, FileName, Sha256Digest};
 use crate::domain::period::Partition;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -220,16 +219,7 @@ impl Archive {
     pub fn hash_telling(&self, path: &str, told: &mut dyn FnMut(u64)) -> Result<Sha256Digest, ArchiveFault> {
         let full = self.full_path(path);
         let mut reader = self.open(path).map_err(disk_fault("open", &full))?;
-        let mut hash = Sha256::new();
-        let mut piece = Piece::new();
-        loop {
-            let count = read_piece(reader.as_mut(), &mut piece).map_err(disk_fault("read", &full))?;
-            if count == 0 {
-                return Ok(Sha256Digest(hash.finalize().into()));
-            }
-            hash.update(piece.get(..count).unwrap_or_default());
-            told(count as u64);
-        }
+        hash_of(reader.as_mut(), told).map_err(disk_fault("read", &full))
     }
 
     /// Removes a file whose time is over. One that is gone already is fine.
@@ -255,6 +245,7 @@ mod tests {
     use super::*;
     use crate::disk::RealDisk;
     use crate::disk::faulty::FaultyDisk;
+    use sha2::{Digest, Sha256};
     use std::io::Write;
     use std::sync::atomic::Ordering;
 

@@ -8,6 +8,7 @@
 pub mod ahead;
 #[cfg(test)]
 pub mod faulty;
+pub mod hash;
 mod names;
 pub mod once;
 pub mod pieces;

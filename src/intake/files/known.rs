@@ -1,11 +1,9 @@
 //! Whether a file was read before: by name, length and hash, or by device and inode for a log that grows.
 
 use super::{FileSource, HD_CHANGED, HD_KNOWN_CONTENT, KnownContent};
-use crate::disk::pieces::Piece;
-use crate::disk::{Disk, Entry, read_piece};
+use crate::disk::{Disk, Entry, hash};
 use crate::domain::ids::Sha256Digest;
 use crate::intake::{InputHistory, IntakeFault, KnownInput};
-use sha2::{Digest, Sha256};
 use std::io;
 use std::path::Path;
 
@@ -80,16 +78,7 @@ impl FileSource {
 }
 
 fn hash_of(disk: &dyn Disk, path: &Path) -> io::Result<Sha256Digest> {
-    let mut reader = disk.open_read(path)?;
-    let mut hash = Sha256::new();
-    let mut piece = Piece::new();
-    loop {
-        let count = read_piece(reader.as_mut(), &mut piece)?;
-        if count == 0 {
-            return Ok(Sha256Digest(hash.finalize().into()));
-        }
-        hash.update(piece.get(..count).unwrap_or_default());
-    }
+    hash::hash_of(disk.open_read(path)?.as_mut(), &mut |_| ())
 }
 
 #[cfg(test)]
@@ -97,6 +86,7 @@ mod tests {
     use super::*;
     use crate::disk::RealDisk;
     use crate::disk::faulty::FaultyDisk;
+    use sha2::{Digest, Sha256};
     use std::io::Write;
     use std::sync::atomic::Ordering;
 
