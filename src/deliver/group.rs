@@ -1,24 +1,29 @@
 //! Files that go together: what is to be done with all of them is recorded at once, so that the ledger is not synced
 //! several times for each. Where several sessions upload, a group may hold files of batches that follow each other.
 //!
-//! A group is uploaded and then shown, file by file in its order; with several sessions the next one is uploaded
-//! meanwhile. What is recorded says of each file what may have been
+//! A group is uploaded and then shown, file by file in its order; with several sessions the next ones are begun before.
+//! What is recorded says of each file what may have been
 //! done, as for a file alone: after a crash one that was announced and not begun is found missing under its temporary
 //! name, or not renamed, and goes on from there. When the group ends early while the program lives on, what was announced
 //! and not begun is taken back.
 
 use super::batch::{BatchFault, BatchOutcome, Caller};
 use super::life::{Life, refuse_without_hash};
-use super::parallel::{MoreSessions, upload_parts};
+use super::parallel::{MoreSessions, Uploads, waits};
 use super::{DeliverFault, FileToDeliver, Surroundings, TemporaryPlace};
 use crate::domain::delivery::{Attempt, DeliveryFact, FileState};
 use crate::remote::Remote;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Display;
+use std::ops::Range;
+use std::thread;
 
 /// Renames that are announced together: a file of which one is announced can be in doubt, and is no more simply held or
 /// void.
 const RENAMES: usize = 8;
+
+/// Groups that are begun with several sessions: one that is shown, and others so that nobody waits for it.
+const GROUPS_BEGUN: usize = 3;
 
 /// How large a group may be. One file is always one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,49 +60,90 @@ impl<'a, E: Send + Display> Around<'a, E> {
         session: &mut dyn Remote,
         files: &mut [FileToDeliver],
     ) -> Result<Option<BatchOutcome>, BatchFault<E>> {
-        let (mut group, mut rest) = self.next(session, files)?;
-        self.upload(session, group, |_| Ok(None))?;
-        while !group.is_empty() {
-            let (next, later) = self.next(session, rest)?;
-            let stopped = if self.goes_on_beside(group) {
-                self.upload(session, next, |session| self.show(session, group))?
-            } else {
-                let stopped = self.show(session, group)?;
-                if stopped.is_none() {
-                    self.upload(session, next, |_| Ok(None))?;
+        let uploads = Uploads::new();
+        let (more, caller) = (self.more, self.caller);
+        let helpers = more.left().min(files.iter().filter(|file| waits(file)).count().saturating_sub(1));
+        let done = thread::scope(|scope| {
+            let _ending = uploads.ending();
+            for _ in 0..helpers {
+                scope.spawn(|| uploads.help(more, caller));
+            }
+            self.go_through(session, files, &uploads)
+        });
+        // What other sessions were busy with is at its end, too.
+        put_back(files, uploads.collect());
+        uploads.stopped().map_or(done, Err)
+    }
+
+    /// Begins group after group and shows each when all of it is uploaded. With several sessions some behind the one that
+    /// is shown next are begun already.
+    fn go_through(
+        &mut self,
+        session: &mut dyn Remote,
+        files: &mut [FileToDeliver],
+        uploads: &Uploads<E>,
+    ) -> Result<Option<BatchOutcome>, BatchFault<E>> {
+        let (mut groups, mut end) = (VecDeque::<Range<usize>>::new(), 0);
+        let mut under_way = BTreeSet::new();
+        loop {
+            if let Some(failed) = uploads.stopped() {
+                return Err(failed);
+            }
+            for place in put_back(files, uploads.collect()) {
+                under_way.remove(&place);
+            }
+            let oldest = groups.front().cloned();
+            let goes_on = match &oldest {
+                None => true,
+                Some(oldest) => {
+                    groups.len() < GROUPS_BEGUN
+                        && files.get(oldest.clone()).is_some_and(|group| self.goes_on_beside(group))
                 }
-                stopped
             };
+            if goes_on {
+                let count = self.next(session, files.get(end..).unwrap_or_default())?;
+                let group = end..end + count;
+                if let Some(files) = files.get_mut(group.clone()).filter(|files| !files.is_empty()) {
+                    let begun = self.begin(session, files)?;
+                    under_way.extend(begun.iter().map(|(place, _)| group.start + place));
+                    uploads.add(begun.into_iter().map(|(place, file)| (group.start + place, file)));
+                    end = group.end;
+                    groups.push_back(group);
+                    continue;
+                }
+            }
+            let Some(oldest) = oldest else { return Ok(None) };
+            if under_way.range(oldest.clone()).next().is_some() {
+                uploads.help_once(session, self.caller)?;
+                continue;
+            }
+            groups.pop_front();
+            let stopped = self.show(session, files.get_mut(oldest).unwrap_or_default())?;
             if stopped.is_some() {
                 return Ok(stopped);
             }
-            (group, rest) = (next, later);
         }
-        Ok(None)
     }
 
-    /// The next group, and the files behind it. It is empty when no other batch may be begun.
-    fn next<'f>(
-        &mut self,
-        session: &mut dyn Remote,
-        files: &'f mut [FileToDeliver],
-    ) -> Result<(&'f mut [FileToDeliver], &'f mut [FileToDeliver]), BatchFault<E>> {
+    /// How many files the next group has. None when no other batch may be begun.
+    fn next(&mut self, session: &mut dyn Remote, files: &[FileToDeliver]) -> Result<usize, BatchFault<E>> {
         if let Some(first) = files.iter().find(|file| !file.state.is_delivered())
             && self.listed_before < Some(first.batch)
         {
             if self.listed_before.is_some() && !(self.caller.begins)() {
-                return Ok((&mut [], files));
+                return Ok(0);
             }
             let listing = session.list(&first.directory);
             let listing = listing.map_err(|fault| BatchFault { name: first.name.clone(), fault: fault.into() })?;
             self.listed = listing.into_iter().map(|entry| entry.name).collect();
             self.listed_before = Some(first.batch);
         }
-        Ok(self.split(files))
+        Ok(self.count_together(files))
     }
 
-    /// Cuts the next group off. A file at which the delivery will stop goes alone, so that nothing behind it is begun.
-    fn split<'f>(&self, files: &'f mut [FileToDeliver]) -> (&'f mut [FileToDeliver], &'f mut [FileToDeliver]) {
+    /// How many of the next files make a group. A file at which the delivery will stop goes alone, so that nothing behind
+    /// it is begun.
+    fn count_together(&self, files: &[FileToDeliver]) -> usize {
         let (mut bytes, mut parts, mut batch) = (0_u64, 0, files.first().map_or(0, |file| file.batch));
         let is_uploaded =
             |file: &FileToDeliver| matches!(file.state, FileState::Uploaded { .. } | FileState::Renaming { .. });
@@ -118,15 +164,14 @@ impl<'a, E: Send + Display> Around<'a, E> {
             let may_begin = || !is_next_batch || (self.caller.begins)();
             goes_along && is_alike && !self.will_stop(file) && may_begin()
         });
-        let count = fit.count().max(1).min(files.len());
-        files.split_at_mut(count)
+        fit.count().max(1).min(files.len())
     }
 
     fn will_stop(&self, file: &FileToDeliver) -> bool {
         matches!(file.state, FileState::Held { .. }) || !file.state.is_delivered() && self.is_listed(file)
     }
 
-    /// Whether further sessions upload the next group while the first one shows this one.
+    /// Whether further sessions may upload the next group before this one is shown.
     fn goes_on_beside(&self, group: &[FileToDeliver]) -> bool {
         self.more.left() > 0 && self.limits.files > 1 && !group.iter().any(|file| self.will_stop(file))
     }
@@ -135,13 +180,13 @@ impl<'a, E: Send + Display> Around<'a, E> {
         self.listed.contains(file.name.as_str())
     }
 
-    /// Uploads a group; `meanwhile` is what the first session does before it helps.
-    fn upload(
+    /// Announces a group where that is done for all of it. Gives the files that are uploaded before the first is shown,
+    /// and their places in the group; the others are uploaded one after the other, each shown at once.
+    fn begin(
         &self,
         session: &mut dyn Remote,
         group: &mut [FileToDeliver],
-        meanwhile: impl FnOnce(&mut dyn Remote) -> Result<Option<BatchOutcome>, BatchFault<E>>,
-    ) -> Result<Option<BatchOutcome>, BatchFault<E>> {
+    ) -> Result<Vec<(usize, FileToDeliver)>, BatchFault<E>> {
         // What announces itself is begun at a time that lies far from that of the others.
         let waiting = group.iter().find(|file| upload_intent(file).is_some());
         if let Some(first) = waiting.filter(|_| self.begin_soon(group)) {
@@ -149,7 +194,10 @@ impl<'a, E: Send + Display> Around<'a, E> {
             refused.map_err(|fault| BatchFault { name: first.name.clone(), fault: fault.into() })?;
             announce(group, self.caller, upload_intent)?;
         }
-        upload_parts(session, self.more, group, self.caller, meanwhile)
+        let waiting = group.iter().enumerate().filter(|(_, file)| waits(file));
+        let waiting: Vec<(usize, FileToDeliver)> = waiting.map(|(place, file)| (place, file.clone())).collect();
+        let goes_ahead = waiting.iter().any(|(_, file)| file.is_announced) || waiting.len() > 1 && self.more.left() > 0;
+        Ok(if goes_ahead { waiting } else { Vec::new() })
     }
 
     /// Whether the sessions come to all files of a group soon: each may have a large one first.
@@ -208,6 +256,17 @@ impl<'a, E: Send + Display> Around<'a, E> {
         }
         Ok(None)
     }
+}
+
+/// Puts files that were uploaded back to their places, which it gives.
+fn put_back(files: &mut [FileToDeliver], uploaded: Vec<(usize, FileToDeliver)>) -> Vec<usize> {
+    let places = uploaded.iter().map(|(place, _)| *place).collect();
+    for (place, file) in uploaded {
+        if let Some(slot) = files.get_mut(place) {
+            *slot = file;
+        }
+    }
+    places
 }
 
 /// Records the intents of those files that have one. A single one is left to the file itself.

@@ -1,14 +1,19 @@
-//! Several sessions upload the files of a group at once, under their temporary names. None of them shows a name: that
-//! is left to [`super::deliver_batches`], file by file in their order.
+//! Several sessions upload files at once, under their temporary names. None of them shows a name: that is left to
+//! [`super::deliver_batches`], file by file in their order.
+//!
+//! Whoever delivers puts files in line ([`Uploads::add`]), takes some of them itself, and gets them back with the states
+//! that they came to ([`Uploads::collect`]). Further sessions take one after the other meanwhile. A session that is lost
+//! is done, and its file goes back to whoever delivers, who finds out what became of it.
 
 use super::life::Life;
-use super::{BatchFault, BatchOutcome, Caller, DeliverFault, FileToDeliver, Surroundings, TemporaryPlace};
+use super::{BatchFault, Caller, DeliverFault, FileToDeliver, Surroundings, TemporaryPlace};
 use crate::domain::delivery::{DeliveryFact, FileState};
 use crate::domain::disposition::Disposition;
 use crate::remote::{Remote, RemoteFault};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::collections::VecDeque;
+use std::fmt::Display;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Opens one more session.
 pub type OpenSession<'a> = dyn Fn() -> Result<Box<dyn Remote>, RemoteFault> + Sync + 'a;
@@ -43,126 +48,190 @@ impl<'a> MoreSessions<'a> {
         idle.map_or_else(self.open, Ok)
     }
 
-    fn lost(&self, what: &str, fault: &dyn std::fmt::Display) {
+    fn lost(&self, what: &str, fault: &dyn Display) {
         self.gone.fetch_add(1, Ordering::Relaxed);
         tracing::info!("a further session {what}, the others go on: {fault}");
     }
 }
 
-/// Uploads those files that wait for it, by `first` and more sessions, each next one by whoever is free. The first
-/// does something else before; when that stops, no further upload is begun. A fault of a further session ends that session, and its file is left to whoever delivers the batch. Files have the
-/// state then that they came to.
-///
-/// # Errors
-/// [`BatchFault`] of the first session, or of a record: nothing more is begun, and what was begun is at its end.
-pub(super) fn upload_parts<E: Send + std::fmt::Display>(
-    first: &mut dyn Remote,
-    more: &MoreSessions<'_>,
-    parts: &mut [FileToDeliver],
-    caller: &Caller<'_, E>,
-    before: impl FnOnce(&mut dyn Remote) -> Result<Option<BatchOutcome>, BatchFault<E>>,
-) -> Result<Option<BatchOutcome>, BatchFault<E>> {
-    let count = parts.iter().filter(|file| waits(file)).count();
-    if !parts.iter().any(|file| file.is_announced) && (count < 2 || more.left() == 0) {
-        // One after the other, each shown as soon as it is uploaded.
-        return before(first);
+/// Files to upload, each of which is taken once, and what became of them.
+pub(super) struct Uploads<E> {
+    line: Mutex<Line<E>>,
+    /// A file was added or is done, or nothing more is to be begun.
+    changed: Condvar,
+}
+
+struct Line<E> {
+    /// Files with their places in the delivery.
+    waiting: VecDeque<(usize, FileToDeliver)>,
+    done: Vec<(usize, FileToDeliver)>,
+    /// A further session met what ends the delivery.
+    stopped: Option<BatchFault<E>>,
+    is_over: bool,
+}
+
+impl<E: Display> Uploads<E> {
+    pub(super) const fn new() -> Self {
+        let line = Line { waiting: VecDeque::new(), done: Vec::new(), stopped: None, is_over: false };
+        Self { line: Mutex::new(line), changed: Condvar::new() }
     }
-    let mut stopped = None;
-    let files: Vec<Mutex<&mut FileToDeliver>> = parts.iter_mut().map(Mutex::new).collect();
-    let queue =
-        Queue { files: &files, next: AtomicUsize::new(0), stopped: Mutex::new(None), is_over: AtomicBool::new(false) };
-    thread::scope(|scope| {
-        for _ in 0..more.left().min(count.saturating_sub(1)) {
-            scope.spawn(|| {
-                let mut session = match more.take() {
-                    Ok(session) => session,
-                    Err(fault) => return more.lost("cannot be opened", &fault),
-                };
-                match queue.work(session.as_mut(), caller) {
-                    Ok(()) => more.idle().push(session),
-                    // What is recorded says where the one who delivers goes on.
-                    Err(failed) if failed.fault.disposition() != Disposition::Stop => more.lost("was lost", &failed),
-                    Err(failed) => queue.stop(failed),
+
+    fn line(&self) -> MutexGuard<'_, Line<E>> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'l>(&self, line: MutexGuard<'l, Line<E>>) -> MutexGuard<'l, Line<E>> {
+        self.changed.wait(line).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts files in line.
+    pub(super) fn add(&self, files: impl Iterator<Item = (usize, FileToDeliver)>) {
+        self.line().waiting.extend(files);
+        self.changed.notify_all();
+    }
+
+    /// The files that were uploaded, or tried, since the last call.
+    pub(super) fn collect(&self) -> Vec<(usize, FileToDeliver)> {
+        std::mem::take(&mut self.line().done)
+    }
+
+    /// What a further session met that ends the delivery.
+    pub(super) fn stopped(&self) -> Option<BatchFault<E>> {
+        self.line().stopped.take()
+    }
+
+    /// Uploads the first file in line, or waits until another session is done with one.
+    ///
+    /// # Errors
+    /// [`BatchFault`] when it could not be uploaded; its state is that to which it came.
+    pub(super) fn help_once(&self, session: &mut dyn Remote, caller: &Caller<'_, E>) -> Result<(), BatchFault<E>> {
+        let mut line = self.line();
+        let Some((place, file)) = line.waiting.pop_front() else {
+            while line.done.is_empty() && line.stopped.is_none() {
+                line = self.wait(line);
+            }
+            return Ok(());
+        };
+        drop(line);
+        self.upload(session, place, file, caller)
+    }
+
+    /// Uploads one file after the other in a session of its own, until nothing more is to be begun. It is opened when
+    /// there is more to do than one can.
+    pub(super) fn help(&self, more: &MoreSessions<'_>, caller: &Caller<'_, E>) {
+        let mut line = self.line();
+        while !line.is_over && line.waiting.len() < 2 {
+            line = self.wait(line);
+        }
+        if line.is_over {
+            return;
+        }
+        drop(line);
+        let mut session = match more.take() {
+            Ok(session) => session,
+            Err(fault) => return more.lost("cannot be opened", &fault),
+        };
+        while let Some((place, file)) = self.next() {
+            match self.upload(session.as_mut(), place, file, caller) {
+                Ok(()) => {}
+                // What is recorded says where the one who delivers goes on.
+                Err(failed) if failed.fault.disposition() != Disposition::Stop => {
+                    return more.lost("was lost", &failed);
                 }
-            });
+                Err(failed) => {
+                    let mut line = self.line();
+                    line.stopped.get_or_insert(failed);
+                    line.is_over = true;
+                    self.changed.notify_all();
+                    return;
+                }
+            }
         }
-        let done = before(first).and_then(|done| {
-            stopped = done;
-            if stopped.is_none() { queue.work(first, caller) } else { Ok(()) }
-        });
-        queue.is_over.store(true, Ordering::Relaxed);
-        if let Err(failed) = done {
-            queue.stop(failed);
-        }
-    });
-    let failed = queue.stopped.into_inner().unwrap_or_else(PoisonError::into_inner);
-    failed.map_or(Ok(stopped), Err)
-}
-
-/// The files, of which each is taken once.
-struct Queue<'a, E> {
-    files: &'a [Mutex<&'a mut FileToDeliver>],
-    next: AtomicUsize,
-    stopped: Mutex<Option<BatchFault<E>>>,
-    /// No further one is to be begun.
-    is_over: AtomicBool,
-}
-
-impl<E> Queue<'_, E> {
-    fn stop(&self, failed: BatchFault<E>) {
-        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failed);
+        more.idle().push(session);
     }
 
-    fn is_stopped(&self) -> bool {
-        self.is_over.load(Ordering::Relaxed) || self.stopped.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    /// The next file as soon as there is one.
+    fn next(&self) -> Option<(usize, FileToDeliver)> {
+        let mut line = self.line();
+        while !line.is_over {
+            if let Some(next) = line.waiting.pop_front() {
+                return Some(next);
+            }
+            line = self.wait(line);
+        }
+        None
     }
 
-    /// Uploads one file after the other until there is none left.
-    fn work(&self, session: &mut dyn Remote, caller: &Caller<'_, E>) -> Result<(), BatchFault<E>> {
-        while !self.is_stopped() {
-            let Some(slot) = self.files.get(self.next.fetch_add(1, Ordering::Relaxed)) else { return Ok(()) };
-            let mut file = slot.lock().unwrap_or_else(PoisonError::into_inner);
-            if !waits(&file) {
-                continue;
-            }
-            if file.is_announced
-                && let Err(fault) = (caller.allow)(&file)
-            {
-                return Err(BatchFault { name: file.name.clone(), fault: DeliverFault::Record(fault) });
-            }
-            let begun = file.clone();
-            file.is_announced = false;
-            if let Err(fault) = upload_one(session, &begun, caller, &mut file.state) {
-                return Err(BatchFault { name: begun.name, fault });
-            }
-            file.is_compared = matches!(file.state, FileState::Uploaded { .. });
-        }
-        Ok(())
+    fn upload(
+        &self,
+        session: &mut dyn Remote,
+        place: usize,
+        file: FileToDeliver,
+        caller: &Caller<'_, E>,
+    ) -> Result<(), BatchFault<E>> {
+        let mut taken = Taken { uploads: self, place, file };
+        let done = upload_one(session, &mut taken.file, caller);
+        done.map_err(|fault| BatchFault { name: taken.file.name.clone(), fault })
+    }
+
+    /// Nothing more is begun when this is dropped.
+    pub(super) const fn ending(&self) -> Ending<'_, E> {
+        Ending(self)
+    }
+}
+
+/// A file that a session is busy with: it goes back whatever happens.
+struct Taken<'u, E: Display> {
+    uploads: &'u Uploads<E>,
+    place: usize,
+    file: FileToDeliver,
+}
+
+impl<E: Display> Drop for Taken<'_, E> {
+    fn drop(&mut self) {
+        self.uploads.line().done.push((self.place, self.file.clone()));
+        self.uploads.changed.notify_all();
+    }
+}
+
+/// Ends [`Uploads::help`].
+pub(super) struct Ending<'u, E: Display>(&'u Uploads<E>);
+
+impl<E: Display> Drop for Ending<'_, E> {
+    fn drop(&mut self) {
+        self.0.line().is_over = true;
+        self.0.changed.notify_all();
     }
 }
 
 /// What is uploaded already is for whoever delivers: after a restart it is looked at again.
-fn waits(file: &FileToDeliver) -> bool {
+pub(super) fn waits(file: &FileToDeliver) -> bool {
     matches!(file.state, FileState::Pending { .. } | FileState::Uploading { .. })
         && file.temporary != TemporaryPlace::Nowhere
 }
 
-/// Uploads one file; `state` follows every fact that was recorded.
+/// Uploads one file; its state follows every fact that was recorded.
 fn upload_one<E>(
     session: &mut dyn Remote,
-    file: &FileToDeliver,
+    file: &mut FileToDeliver,
     caller: &Caller<'_, E>,
-    state: &mut FileState,
 ) -> Result<(), DeliverFault<E>> {
-    let mut body = || (caller.open)(file);
+    if file.is_announced {
+        (caller.allow)(file).map_err(DeliverFault::Record)?;
+    }
+    let begun = file.clone();
+    file.is_announced = false;
+    let mut body = || (caller.open)(&begun);
     let mut record = |fact: DeliveryFact| {
-        (caller.record)(&[(file, fact.clone())])?;
-        if let Ok(next) = state.clone().apply(&fact) {
-            *state = next;
+        (caller.record)(&[(&begun, fact.clone())])?;
+        if let Ok(next) = file.state.clone().apply(&fact) {
+            file.state = next;
         }
         Ok(())
     };
     let (mut pause, mut progress) = (|look: u32| (caller.pause)(look), |_bytes: u64| {});
     let mut around = Surroundings { clock: caller.clock, pause: &mut pause, progress: &mut progress };
-    Life::new(session, file, &mut body, &mut record, &mut around).run_to_upload().map(drop)
+    Life::new(session, &begun, &mut body, &mut record, &mut around).run_to_upload()?;
+    file.is_compared = matches!(file.state, FileState::Uploaded { .. });
+    Ok(())
 }

@@ -7,13 +7,16 @@ use hourdrop::clock::SystemClock;
 use hourdrop::deliver::{BatchFault, BatchOutcome, Caller, FileToDeliver, GroupLimits, MoreSessions, deliver_batches};
 use hourdrop::disk::RealDisk;
 use hourdrop::domain::delivery::{DeliveryFact, FileState};
+use hourdrop::remote::local_dir::LocalDirectory;
 use hourdrop::remote::{Deadlines, Remote, RemoteFault, RemotePath};
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fs;
 use std::io::{self, Cursor, Read};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
+use std::time::Duration;
 
 /// The content of a part file: longer ones come first, so that later ones are uploaded earlier.
 fn content(name: &str) -> Vec<u8> {
@@ -49,13 +52,27 @@ fn deliver_all(
     limits: GroupLimits,
     begins: &(dyn Fn() -> bool + Sync),
 ) -> (Result<BatchOutcome, BatchFault<Infallible>>, Facts) {
+    deliver_telling(open, more, files, limits, begins, &|_| ())
+}
+
+/// The same; `opens` is told of each file that is about to be read.
+fn deliver_telling(
+    open: &(dyn Fn() -> Result<Box<dyn Remote>, RemoteFault> + Sync),
+    more: usize,
+    files: Vec<FileToDeliver>,
+    limits: GroupLimits,
+    begins: &(dyn Fn() -> bool + Sync),
+    opens: &(dyn Fn(&str) + Sync),
+) -> (Result<BatchOutcome, BatchFault<Infallible>>, Facts) {
     let facts = Mutex::new(Vec::new());
     let record = |told: &[(&FileToDeliver, DeliveryFact)]| {
         facts.lock().expect("lock").extend(told.iter().map(|(file, fact)| (file.name.to_string(), fact.clone())));
         Ok::<(), Infallible>(())
     };
-    let body =
-        |file: &FileToDeliver| -> io::Result<Box<dyn Read>> { Ok(Box::new(Cursor::new(content(file.name.as_str())))) };
+    let body = |file: &FileToDeliver| -> io::Result<Box<dyn Read>> {
+        opens(file.name.as_str());
+        Ok(Box::new(Cursor::new(content(file.name.as_str()))))
+    };
     let mut session = open().expect("the first session");
     let caller =
         Caller { open: &body, record: &record, allow: &|_| Ok(()), begins, pause: &|_| (), clock: &SystemClock };
@@ -201,6 +218,36 @@ fn files_of_several_batches_are_uploaded_at_once_and_shown_in_their_order() {
         assert!(shown < announced, "{manifest} is announced when its part file is there");
     }
     assert!(place("p02.dat", "upload-verified") < place("p01.dat", "rename-intended"), "{facts:?}");
+}
+
+#[test]
+fn a_file_that_takes_long_keeps_no_other_session_from_the_files_of_later_batches() {
+    let place = tempfile::tempdir().expect("directory");
+    let open = || -> Result<Box<dyn Remote>, RemoteFault> {
+        Ok(Box::new(LocalDirectory::open(place.path(), Arc::new(RealDisk))?))
+    };
+    // The first part file is not read before one of the third group is.
+    let (opened, changed) = (Mutex::new(BTreeSet::new()), Condvar::new());
+    let opens = |name: &str| {
+        let mut opened = opened.lock().expect("lock");
+        opened.insert(name.to_owned());
+        changed.notify_all();
+        if name == "p01.dat" {
+            let is_missing = |opened: &mut BTreeSet<String>| !opened.contains("p05.dat");
+            let waited = changed.wait_timeout_while(opened, Duration::from_secs(20), is_missing).expect("lock");
+            assert!(!waited.1.timed_out(), "the other session waits for it: {:?}", waited.0);
+        }
+    };
+    let files = batches(&RemotePath::parse("/").expect("path"), 12);
+    let names: Vec<String> = files.iter().map(|file| file.name.to_string()).collect();
+    let (done, facts) = deliver_telling(&open, 1, files, LARGE, &|| true, &opens);
+    assert!(matches!(done, Ok(BatchOutcome::Delivered)), "{done:?}");
+    assert_complete(&facts, &names);
+    let shown = facts.iter().filter(|(_, fact)| fact.name() == "rename-confirmed").map(|(name, _)| name);
+    assert!(shown.eq(&names), "{facts:?}");
+    for name in &names {
+        assert!(fs::read(place.path().join(name)).expect("file") == content(name), "{name} has other bytes");
+    }
 }
 
 #[test]
