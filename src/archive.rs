@@ -9,7 +9,6 @@ mod proved;
 
 use proved::Proved;
 
-use crate::disk::ahead::ReadAhead;
 use crate::disk::hash::hash_of;
 use crate::disk::once::ReadOnce;
 use crate::disk::{Disk, DiskRead, SyncPoint, failed_sync, free_name, parent};
@@ -19,9 +18,6 @@ use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Files from this size on are read and proved in a thread of their own while they are sent.
-const AHEAD_FROM_BYTES: u64 = 4 << 20;
 
 /// What can go wrong with the archive.
 #[derive(Debug, thiserror::Error)]
@@ -191,17 +187,12 @@ impl Archive {
     ///
     /// # Errors
     /// What the disk says; [`io::ErrorKind::InvalidData`] when the length is another one.
-    pub fn open_proved(&self, path: &str, bytes: u64, sha256: Sha256Digest) -> io::Result<Box<dyn Read>> {
+    pub fn open_proved(&self, path: &str, bytes: u64, sha256: Sha256Digest) -> io::Result<Box<dyn Read + Send>> {
         let file = self.open(path)?;
         if file.stat()?.bytes != bytes {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it has not the length that was archived"));
         }
-        if bytes >= AHEAD_FROM_BYTES
-            && let Ok(ahead) = ReadAhead::new(Proved::new(ReadOnce::new(self.open(path)?), bytes, sha256))
-        {
-            return Ok(Box::new(ahead));
-        }
-        Ok(Box::new(Proved::new(file, bytes, sha256)))
+        Ok(Box::new(Proved::new(ReadOnce::new(file), bytes, sha256)))
     }
 
     /// Hash of an archived file.

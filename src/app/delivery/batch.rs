@@ -11,6 +11,7 @@ use crate::deliver::{
     BatchFault, BatchOutcome, Caller, DeliverFault, FileToDeliver, GroupLimits, MoreSessions, TemporaryPlace,
     deliver_batches,
 };
+use crate::disk::ahead::ReadAhead;
 use crate::domain::delivery::{Attempt, DeliveryFact, FileState};
 use crate::domain::disposition::Disposition;
 use crate::domain::place;
@@ -28,6 +29,9 @@ const GROUP_FILES: usize = 64;
 /// Bytes of files that one session uploads before it shows the first of them, at most.
 const GROUP_BYTES: u64 = 16 << 20;
 
+/// Larger files are read and proved by a thread of their own, while the pieces before are on their way.
+const AHEAD_FROM_BYTES: u64 = 4 << 20;
+
 /// Where a session sends to, and under which rules.
 pub(super) struct Target<'t> {
     /// The partner.
@@ -42,6 +46,8 @@ pub(super) struct Target<'t> {
     pub gate: &'t Gate<'t>,
     /// Sessions that help to upload.
     pub more: &'t MoreSessions<'t>,
+    /// It is a directory of this machine.
+    pub is_here: bool,
 }
 
 impl Target<'_> {
@@ -108,7 +114,15 @@ pub(super) fn send_batches(
     let begins = || target.begins(context);
     let open = |file: &FileToDeliver| -> std::io::Result<Box<dyn Read>> {
         let row = notes.row_of(file).ok_or(std::io::ErrorKind::NotFound)?;
-        context.archive.open_proved(&row.archive_path, row.bytes, row.sha256)
+        let open = || context.archive.open_proved(&row.archive_path, row.bytes, row.sha256);
+        // Into a directory of this machine sessions write that take turns: a thread more would only wait for them.
+        if row.bytes >= AHEAD_FROM_BYTES
+            && !target.is_here
+            && let Ok(ahead) = ReadAhead::new(open()?)
+        {
+            return Ok(Box::new(ahead));
+        }
+        Ok(open()?)
     };
     let pause = |look: u32| {
         let (never, silent) = std::sync::mpsc::channel::<()>();

@@ -18,6 +18,9 @@ use crate::ledger::delivery::BatchToSend;
 use crate::remote::{Address, Endpoint, Remote, RemoteEntry, RemoteFault, RemotePath};
 use std::sync::Arc;
 
+/// Further sessions for a directory of this machine, at least: each syncs what it has written, and the first one shows.
+const MORE_HERE: usize = 2;
+
 /// What is remembered of a server's directory from one session to the next.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
@@ -82,10 +85,10 @@ pub(super) fn send(
     }
     let temporary = temporary_place(partner, session.as_mut())?;
     let open_more = || open_endpoint(context, partner, &endpoint);
-    // A directory of this machine has room for another session, which uploads while this one syncs and shows.
-    let is_here = matches!(endpoint, Endpoint::LocalDir { .. }) && context.threads;
-    let more = MoreSessions::new(partner.connections.saturating_sub(1).max(usize::from(is_here)), &open_more);
-    let target = Target { partner, server, directory, temporary, gate, more: &more };
+    let is_here = matches!(endpoint, Endpoint::LocalDir { .. });
+    let least = if is_here && context.threads { MORE_HERE } else { 0 };
+    let more = MoreSessions::new(partner.connections.saturating_sub(1).max(least), &open_more);
+    let target = Target { partner, server, directory, temporary, gate, more: &more, is_here };
     sweep(context, partner, server, session.as_mut())?;
     let batches: Vec<&BatchToSend> = work.iter().flatten().collect();
     let mut left = batches.as_slice();
