@@ -140,6 +140,8 @@ pub trait DiskFile: Write + Send {
     fn seek_to(&mut self, offset: u64) -> io::Result<()>;
     /// A sync will come soon, and something else before it: the disk may begin with its work.
     fn sync_comes(&mut self) {}
+    /// Tells the system that what is durable of this file is not read again soon. It may take no notice.
+    fn is_done_with(&mut self) {}
 }
 
 /// A file open for reading.

@@ -194,6 +194,12 @@ impl DiskFile for RealFile {
     fn sync_comes(&mut self) {
         self.ask_to_write_out(SOON_BYTES);
     }
+
+    fn is_done_with(&mut self) {
+        if let Err(error) = fadvise(&self.file, 0, None, Advice::DontNeed) {
+            tracing::trace!("the system keeps in memory what was written: {error}");
+        }
+    }
 }
 
 struct RealRead(File);

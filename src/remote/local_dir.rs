@@ -13,6 +13,10 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Larger files do not stay in the system's memory: many of them would take it from what other programs need, and new
+/// memory is dear on a virtual machine. A partner reads a large file about as fast from a disk.
+const LARGE_BYTES: u64 = 4 << 20;
+
 /// A directory of this machine with everything below it. Absolute remote paths start at this directory, too.
 pub struct LocalDirectory {
     root: PathBuf,
@@ -67,6 +71,9 @@ impl LocalDirectory {
         check_length(copied, bytes)?;
         file.flush().map_err(|error| failed(&error))?;
         file.sync(SyncPoint::LocalDropFile).map_err(|error| failed(&error))?;
+        if copied >= LARGE_BYTES {
+            file.is_done_with();
+        }
         // The rename will be announced for a name that a power cut does not take away.
         self.disk.sync_dir(parent(to), SyncPoint::LocalDropDirectory).map_err(|error| failed(&error))
     }
