@@ -72,7 +72,7 @@ impl<'a, E: Send + Display> Around<'a, E> {
         });
         // What other sessions were busy with is at its end, too.
         put_back(files, uploads.collect());
-        uploads.stopped().map_or(done, Err)
+        uploads.into_stopped().map_or(done, Err)
     }
 
     /// Begins group after group and shows each when all of it is uploaded. With several sessions some behind the one that
@@ -86,20 +86,14 @@ impl<'a, E: Send + Display> Around<'a, E> {
         let (mut groups, mut end) = (VecDeque::<Range<usize>>::new(), 0);
         let mut under_way = BTreeSet::new();
         loop {
-            if let Some(failed) = uploads.stopped() {
-                return Err(failed);
-            }
+            let is_stopped = uploads.is_stopped();
             for place in put_back(files, uploads.collect()) {
                 under_way.remove(&place);
             }
             let oldest = groups.front().cloned();
-            let goes_on = match &oldest {
-                None => true,
-                Some(oldest) => {
-                    groups.len() < GROUPS_BEGUN
-                        && files.get(oldest.clone()).is_some_and(|group| self.goes_on_beside(group))
-                }
-            };
+            let begun = oldest.as_ref().and_then(|oldest| files.get(oldest.start..end));
+            let has_room = groups.len() < GROUPS_BEGUN;
+            let goes_on = !is_stopped && begun.is_none_or(|begun| has_room && self.goes_on_beside(begun));
             if goes_on {
                 let count = self.next(session, files.get(end..).unwrap_or_default())?;
                 let group = end..end + count;
@@ -113,8 +107,15 @@ impl<'a, E: Send + Display> Around<'a, E> {
                 }
             }
             let Some(oldest) = oldest else { return Ok(None) };
-            if under_way.range(oldest.clone()).next().is_some() {
-                uploads.help_once(session, self.caller)?;
+            let bytes_of = |place: &usize| files.get(*place).map(|file| file.bytes);
+            if let Some(largest) = under_way.range(oldest.clone()).filter_map(bytes_of).max() {
+                if is_stopped {
+                    return Ok(None);
+                }
+                // Nobody else shows: a file of a later group must not take much longer than those of this one.
+                let most = largest.saturating_mul(2).max(self.limits.bytes);
+                let takes = |place, file: &FileToDeliver| place < oldest.end || file.bytes <= most;
+                uploads.help_once(session, self.caller, takes)?;
                 continue;
             }
             groups.pop_front();
@@ -171,9 +172,9 @@ impl<'a, E: Send + Display> Around<'a, E> {
         matches!(file.state, FileState::Held { .. }) || !file.state.is_delivered() && self.is_listed(file)
     }
 
-    /// Whether further sessions may upload the next group before this one is shown.
-    fn goes_on_beside(&self, group: &[FileToDeliver]) -> bool {
-        self.more.left() > 0 && self.limits.files > 1 && !group.iter().any(|file| self.will_stop(file))
+    /// Whether further sessions may upload the next group before these files are shown.
+    fn goes_on_beside(&self, begun: &[FileToDeliver]) -> bool {
+        self.more.left() > 0 && self.limits.files > 1 && !begun.iter().any(|file| self.will_stop(file))
     }
 
     fn is_listed(&self, file: &FileToDeliver) -> bool {

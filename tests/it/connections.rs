@@ -13,10 +13,11 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fs;
 use std::io::{self, Cursor, Read};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The content of a part file: longer ones come first, so that later ones are uploaded earlier.
 fn content(name: &str) -> Vec<u8> {
@@ -52,17 +53,17 @@ fn deliver_all(
     limits: GroupLimits,
     begins: &(dyn Fn() -> bool + Sync),
 ) -> (Result<BatchOutcome, BatchFault<Infallible>>, Facts) {
-    deliver_telling(open, more, files, limits, begins, &|_| ())
+    deliver_telling(open, more, files, limits, begins, &|_, _| Ok(()))
 }
 
-/// The same; `opens` is told of each file that is about to be read.
+/// The same; `opens` is told of each file that is about to be read, and of the facts so far.
 fn deliver_telling(
     open: &(dyn Fn() -> Result<Box<dyn Remote>, RemoteFault> + Sync),
     more: usize,
     files: Vec<FileToDeliver>,
     limits: GroupLimits,
     begins: &(dyn Fn() -> bool + Sync),
-    opens: &(dyn Fn(&str) + Sync),
+    opens: &(dyn Fn(&str, &Mutex<Facts>) -> io::Result<()> + Sync),
 ) -> (Result<BatchOutcome, BatchFault<Infallible>>, Facts) {
     let facts = Mutex::new(Vec::new());
     let record = |told: &[(&FileToDeliver, DeliveryFact)]| {
@@ -70,7 +71,7 @@ fn deliver_telling(
         Ok::<(), Infallible>(())
     };
     let body = |file: &FileToDeliver| -> io::Result<Box<dyn Read>> {
-        opens(file.name.as_str());
+        opens(file.name.as_str(), &facts)?;
         Ok(Box::new(Cursor::new(content(file.name.as_str()))))
     };
     let mut session = open().expect("the first session");
@@ -220,15 +221,56 @@ fn files_of_several_batches_are_uploaded_at_once_and_shown_in_their_order() {
     assert!(place("p02.dat", "upload-verified") < place("p01.dat", "rename-intended"), "{facts:?}");
 }
 
+fn local_directory(path: &Path) -> Result<Box<dyn Remote>, RemoteFault> {
+    Ok(Box::new(LocalDirectory::open(path, Arc::new(RealDisk))?))
+}
+
+#[test]
+fn what_is_whole_is_shown_although_a_file_behind_it_cannot_be_read() {
+    for _ in 0..20 {
+        let place = tempfile::tempdir().expect("directory");
+        let whole = ["p01.dat", "m01.txt", "p02.dat", "m02.txt"].map(str::to_owned);
+        let opens = |name: &str, facts: &Mutex<Facts>| {
+            let is_verified = |name: &String| {
+                facts.lock().expect("lock").iter().any(|(file, fact)| file == name && fact.name() == "upload-verified")
+            };
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while name == "p03.dat" && !whole.iter().all(is_verified) {
+                assert!(Instant::now() < deadline, "nobody uploads the files in front");
+                thread::yield_now();
+            }
+            if name == "p03.dat" { Err(io::ErrorKind::NotFound.into()) } else { Ok(()) }
+        };
+        let files = batches(&RemotePath::parse("/").expect("path"), 12);
+        let (done, facts) = deliver_telling(&|| local_directory(place.path()), 1, files, LARGE, &|| true, &opens);
+        assert_eq!(done.expect_err("one cannot be read").name.as_str(), "p03.dat");
+        assert_complete(&facts, &whole);
+        let shown = facts.iter().filter(|(_, fact)| fact.name() == "rename-confirmed");
+        assert_eq!(shown.count(), whole.len(), "nothing behind it is shown: {facts:?}");
+    }
+}
+
+#[test]
+fn nothing_is_begun_behind_a_file_whose_name_is_taken() {
+    let place = tempfile::tempdir().expect("directory");
+    fs::write(place.path().join("p02.dat"), "not ours").expect("written");
+    let files = batches(&RemotePath::parse("/").expect("path"), 12);
+    let (done, facts) = deliver_all(&|| local_directory(place.path()), 1, files, LARGE, &|| true);
+    assert!(matches!(&done, Ok(BatchOutcome::Stopped { name, .. }) if name.as_str() == "p02.dat"), "{done:?}");
+    assert_complete(&facts, &["p01.dat", "m01.txt"].map(str::to_owned));
+    let behind: Vec<_> = facts.iter().filter(|(name, _)| !name.contains("01") && name != "p02.dat").collect();
+    assert!(behind.is_empty(), "{behind:?}");
+    assert_eq!(fs::read(place.path().join("p02.dat")).expect("it is there"), b"not ours");
+    assert_eq!(fs::read_dir(place.path()).expect("directory").count(), 3);
+}
+
 #[test]
 fn a_file_that_takes_long_keeps_no_other_session_from_the_files_of_later_batches() {
     let place = tempfile::tempdir().expect("directory");
-    let open = || -> Result<Box<dyn Remote>, RemoteFault> {
-        Ok(Box::new(LocalDirectory::open(place.path(), Arc::new(RealDisk))?))
-    };
+    let open = || local_directory(place.path());
     // The first part file is not read before one of the third group is.
     let (opened, changed) = (Mutex::new(BTreeSet::new()), Condvar::new());
-    let opens = |name: &str| {
+    let opens = |name: &str, _: &Mutex<Facts>| {
         let mut opened = opened.lock().expect("lock");
         opened.insert(name.to_owned());
         changed.notify_all();
@@ -237,6 +279,7 @@ fn a_file_that_takes_long_keeps_no_other_session_from_the_files_of_later_batches
             let waited = changed.wait_timeout_while(opened, Duration::from_secs(20), is_missing).expect("lock");
             assert!(!waited.1.timed_out(), "the other session waits for it: {:?}", waited.0);
         }
+        Ok(())
     };
     let files = batches(&RemotePath::parse("/").expect("path"), 12);
     let names: Vec<String> = files.iter().map(|file| file.name.to_string()).collect();

@@ -12,7 +12,7 @@ use hourdrop::domain::time::{Length, UtcTime};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::Receiver;
@@ -294,7 +294,11 @@ fn collect(root: &Path, dir: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
             collect(root, &path, found);
         } else {
             let name = path.strip_prefix(root).expect("below the root").display().to_string();
-            found.insert(name, fs::read(&path).expect("read"));
+            match fs::read(&path) {
+                // Renamed since it was listed: it is being delivered.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                content => drop(found.insert(name, content.expect("read"))),
+            }
         }
     }
 }
