@@ -107,15 +107,12 @@ impl<'a, E: Send + Display> Around<'a, E> {
                 }
             }
             let Some(oldest) = oldest else { return Ok(None) };
-            let bytes_of = |place: &usize| files.get(*place).map(|file| file.bytes);
-            if let Some(largest) = under_way.range(oldest.clone()).filter_map(bytes_of).max() {
+            if under_way.range(oldest.clone()).next().is_some() {
                 if is_stopped {
                     return Ok(None);
                 }
-                // Nobody else shows: a file of a later group must not take much longer than those of this one.
-                let most = largest.saturating_mul(2).max(self.limits.bytes);
-                let takes = |place, file: &FileToDeliver| place < oldest.end || file.bytes <= most;
-                uploads.help_once(session, self.caller, takes)?;
+                // Nobody else shows: a file of a later group would keep this one from being shown.
+                uploads.help_once(session, self.caller, oldest.end)?;
                 continue;
             }
             groups.pop_front();

@@ -65,7 +65,7 @@ struct Line<E> {
     /// Files with their places in the delivery.
     waiting: VecDeque<(usize, FileToDeliver)>,
     done: Vec<(usize, FileToDeliver)>,
-    /// A session met what ends the delivery.
+    /// A further session met what ends the delivery.
     stopped: Option<BatchFault<E>>,
     is_over: bool,
 }
@@ -95,29 +95,29 @@ impl<E: Display> Uploads<E> {
         std::mem::take(&mut self.line().done)
     }
 
-    /// Whether a session met what ends the delivery: nothing more is begun, and what is uploaded can still be shown.
+    /// Whether a further session met what ends the delivery: nothing more is begun, and what is whole is still shown.
     pub(super) fn is_stopped(&self) -> bool {
         self.line().stopped.is_some()
     }
 
-    /// What a session met that ends the delivery.
+    /// What a further session met that ends the delivery.
     pub(super) fn into_stopped(self) -> Option<BatchFault<E>> {
         self.line.into_inner().unwrap_or_else(PoisonError::into_inner).stopped
     }
 
-    /// Uploads the first file in line when it is one to be taken, unless another session is done with one before.
+    /// Uploads the first file in line if its place is before `end`, or waits until another session is done with one.
     ///
     /// # Errors
-    /// [`BatchFault`] when the session is of no more use. The file's state is that to which it came.
+    /// [`BatchFault`] when it could not be uploaded; its state is that to which it came.
     pub(super) fn help_once(
         &self,
         session: &mut dyn Remote,
         caller: &Caller<'_, E>,
-        takes: impl Fn(usize, &FileToDeliver) -> bool,
+        end: usize,
     ) -> Result<(), BatchFault<E>> {
         let mut line = self.line();
         while line.done.is_empty() && line.stopped.is_none() {
-            if let Some((place, file)) = line.waiting.pop_front_if(|(place, file)| takes(*place, file)) {
+            if let Some((place, file)) = line.waiting.pop_front_if(|(place, _)| *place < end) {
                 drop(line);
                 return self.upload(session, place, file, caller);
             }
@@ -172,7 +172,6 @@ impl<E: Display> Uploads<E> {
         None
     }
 
-    /// An error is one after which the session is of no more use.
     fn upload(
         &self,
         session: &mut dyn Remote,
@@ -181,17 +180,8 @@ impl<E: Display> Uploads<E> {
         caller: &Caller<'_, E>,
     ) -> Result<(), BatchFault<E>> {
         let mut taken = Taken { uploads: self, place, file };
-        let Err(fault) = upload_one(session, &mut taken.file, caller) else { return Ok(()) };
-        let is_for_all = fault.disposition() == Disposition::Stop;
-        let failed = BatchFault { name: taken.file.name.clone(), fault };
-        if !is_for_all {
-            return Err(failed);
-        }
-        let mut line = self.line();
-        line.stopped.get_or_insert(failed);
-        line.is_over = true;
-        self.changed.notify_all();
-        Ok(())
+        let done = upload_one(session, &mut taken.file, caller);
+        done.map_err(|fault| BatchFault { name: taken.file.name.clone(), fault })
     }
 
     /// Nothing more is begun when this is dropped.

@@ -275,15 +275,15 @@ fn a_file_that_takes_long_keeps_no_other_session_from_the_files_of_later_batches
         opened.insert(name.to_owned());
         changed.notify_all();
         if name == "p01.dat" {
-            let is_missing = |opened: &mut BTreeSet<String>| !opened.contains("p05.dat");
+            let is_missing = |opened: &mut BTreeSet<String>| !opened.contains("p07.dat");
             let waited = changed.wait_timeout_while(opened, Duration::from_secs(20), is_missing).expect("lock");
-            assert!(!waited.1.timed_out(), "the other session waits for it: {:?}", waited.0);
+            assert!(!waited.1.timed_out(), "the other sessions wait for it: {:?}", waited.0);
         }
         Ok(())
     };
     let files = batches(&RemotePath::parse("/").expect("path"), 12);
     let names: Vec<String> = files.iter().map(|file| file.name.to_string()).collect();
-    let (done, facts) = deliver_telling(&open, 1, files, LARGE, &|| true, &opens);
+    let (done, facts) = deliver_telling(&open, 2, files, LARGE, &|| true, &opens);
     assert!(matches!(done, Ok(BatchOutcome::Delivered)), "{done:?}");
     assert_complete(&facts, &names);
     let shown = facts.iter().filter(|(_, fact)| fact.name() == "rename-confirmed").map(|(name, _)| name);
