@@ -61,9 +61,9 @@ use crate::domain::delivery::{Attempt, ContentCheck, DeliveryFact, FileState, Il
 use crate::domain::disposition::Disposition;
 use crate::domain::ids::{FileName, Sha256Digest};
 use crate::remote::path::PathFault;
-use crate::remote::{Remote, RemoteFault, RemotePath};
+use crate::remote::{Body, Remote, RemoteFault, RemotePath};
 use std::fmt;
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 
 /// The mark of one store in temporary names: 8 hexadecimal digits of the store's identity. So two stores that send
@@ -277,7 +277,7 @@ impl<E> DeliverFault<E> {
 pub fn deliver_file<E>(
     session: &mut dyn Remote,
     file: &FileToDeliver,
-    body: &mut dyn FnMut() -> io::Result<Box<dyn Read>>,
+    body: &mut dyn FnMut() -> io::Result<Box<dyn Body>>,
     record: &mut dyn FnMut(DeliveryFact) -> Result<(), E>,
     surroundings: &mut Surroundings<'_>,
 ) -> Result<FileState, DeliverFault<E>> {

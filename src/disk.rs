@@ -123,6 +123,17 @@ pub trait Disk: Send + Sync {
     }
 }
 
+/// Who may do what with a file, where it is not as the system makes it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FileAccess {
+    /// Permission bits, as for `chmod`.
+    pub mode: Option<u32>,
+    /// Number of the user that owns it.
+    pub owner: Option<u32>,
+    /// Number of its group.
+    pub group: Option<u32>,
+}
+
 /// A file open for writing.
 pub trait DiskFile: Write + Send {
     /// Makes everything written so far durable. After an error nothing written since the last success may be
@@ -138,6 +149,13 @@ pub trait DiskFile: Write + Send {
     fn allocate(&mut self, length: u64) -> io::Result<bool>;
     /// Goes on writing at this byte offset.
     fn seek_to(&mut self, offset: u64) -> io::Result<()>;
+    /// Says who may do what with the file; durable with the next sync.
+    ///
+    /// # Errors
+    /// What the system says, above all that only its administrator may give files away.
+    fn set_access(&mut self, _access: &FileAccess) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// A sync will come soon, and something else before it: the disk may begin with its work.
     fn sync_comes(&mut self) {}
     /// Tells the system that what is durable of this file is not read again soon. It may take no notice.

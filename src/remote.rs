@@ -25,7 +25,8 @@ pub use path::RemotePath;
 use crate::domain::ids::Sha256Digest;
 use crate::domain::time::{Length, UtcTime};
 use facts::SessionFacts;
-use std::io::{Read, Write};
+use std::io::{Cursor, Read, Write};
+use std::path::Path;
 use std::time::Duration;
 
 /// A session with a partner's server.
@@ -49,7 +50,7 @@ pub trait Remote: Send {
     fn upload(
         &mut self,
         temporary: &RemotePath,
-        body: &mut dyn Read,
+        body: &mut dyn Body,
         bytes: u64,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), RemoteFault>;
@@ -81,6 +82,19 @@ pub trait Remote: Send {
         Ok(entries.into_iter().find(|entry| entry.name == path.name()).and_then(|entry| entry.modified))
     }
 }
+
+/// What is uploaded.
+pub trait Body: Read {
+    /// The file of this machine that holds these bytes, of which all must be read before it is used instead of them: a
+    /// directory of this machine can give it a second name.
+    fn file(&self) -> Option<&Path> {
+        None
+    }
+}
+
+impl Body for &[u8] {}
+
+impl<T: AsRef<[u8]>> Body for Cursor<T> {}
 
 /// What a server can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -144,7 +144,7 @@ fn partner(job: &Job<'_>, place: &Path) -> String {
                 job.key.display()
             )
         }
-        Endpoint::LocalDir { path } => format!("deliver = \"{}\"", path.display()),
+        Endpoint::LocalDir { path, .. } => format!("deliver = \"{}\"", path.display()),
     }
 }
 

@@ -4,6 +4,7 @@
 //! `formats/` beside the configuration. Secrets are references; their values are read when they are needed.
 
 mod answers;
+mod drop_rule;
 mod endpoints;
 mod partner;
 mod pickup;
@@ -28,6 +29,7 @@ use crate::feed::names;
 use crate::feed::router::check_fit;
 use crate::format::encode::Layout;
 use crate::format::spec::{FormatSpec, read_format};
+use partner::Places;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -195,7 +197,9 @@ fn read_config(path: &Path, root: &Table<'_>, formats: &FormatLibrary, now: UtcT
     let sources = named_tables(root, "source", |table, id| source::read(path, table, id, formats), SourceId::parse);
     let finder = |name: &Placed<String>, problems: &Problems| formats.find(name, problems);
     let of_state = state.clone().unwrap_or_default();
-    let read_partner = |table, id| partner::read(path, &of_state, table, id, &finder);
+    let of_archive = archive.as_ref().map(|(dir, _)| dir.clone()).unwrap_or_default();
+    let places = Places { config: path, state: &of_state, archive: &of_archive };
+    let read_partner = |table, id| partner::read(&places, table, id, &finder);
     let partners = named_tables(root, "partner", read_partner, PartnerId::parse);
     let pickup_server = pickup_server::read(path, root);
     for (key, list) in [("source", sources.is_empty()), ("partner", partners.is_empty())] {

@@ -70,7 +70,7 @@ impl fmt::Debug for PartnerDesk {
 #[must_use]
 pub fn drop_directory(partner: &PartnerConfig) -> Option<&Path> {
     match &partner.address.endpoint {
-        Endpoint::LocalDir { path } => Some(path),
+        Endpoint::LocalDir { path, .. } => Some(path),
         Endpoint::Ftp(_) | Endpoint::Sftp(_) => None,
     }
 }

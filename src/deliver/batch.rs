@@ -6,14 +6,14 @@ use super::{DeliverFault, FileToDeliver};
 use crate::clock::Clock;
 use crate::domain::delivery::{DeliveryFact, FileState};
 use crate::domain::ids::FileName;
-use crate::remote::Remote;
+use crate::remote::{Body, Remote};
 use std::fmt::Display;
-use std::io::{self, Read};
+use std::io;
 
 /// What the files of batches need besides the session; several sessions share it.
 pub struct Caller<'a, E> {
     /// Opens the archived file.
-    pub open: &'a (dyn Fn(&FileToDeliver) -> io::Result<Box<dyn Read>> + Sync),
+    pub open: &'a (dyn Fn(&FileToDeliver) -> io::Result<Box<dyn Body>> + Sync),
     /// Makes facts durable, all of them or none, before the acts that they announce.
     pub record: &'a RecordAll<'a, E>,
     /// Asked before an act that was announced together with others: refuses it when somebody has ordered something else

@@ -8,8 +8,9 @@ pub(super) use content::refuse_without_hash;
 use super::look::{self, Seen, Verdict};
 use super::{DeliverFault, FileToDeliver, InDoubtRule, Surroundings, TemporaryPlace};
 use crate::domain::delivery::{Attempt, DeliveryFact, FileState, Proof, Verified};
-use crate::remote::{FaultKind, Outcome, Remote, RemoteFault, RemotePath};
+use crate::remote::{Body, FaultKind, Outcome, Remote, RemoteFault, RemotePath};
 use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 
 /// How often a size or an ambiguous look is asked for again before it is believed.
@@ -26,14 +27,14 @@ pub(super) struct Life<'a, 's, E> {
     state: FileState,
     /// The content under the temporary name was compared by this process, after the last upload.
     is_compared: bool,
-    body: &'a mut dyn FnMut() -> io::Result<Box<dyn Read>>,
+    body: &'a mut dyn FnMut() -> io::Result<Box<dyn Body>>,
     record: &'a mut dyn FnMut(DeliveryFact) -> Result<(), E>,
     surroundings: &'a mut Surroundings<'s>,
 }
 
 /// Remembers whether what is read was not what was archived.
 struct Watched {
-    inner: Box<dyn Read>,
+    inner: Box<dyn Body>,
     is_damaged: bool,
 }
 
@@ -43,11 +44,17 @@ impl Read for Watched {
     }
 }
 
+impl Body for Watched {
+    fn file(&self) -> Option<&Path> {
+        self.inner.file()
+    }
+}
+
 impl<'a, 's, E> Life<'a, 's, E> {
     pub(super) fn new(
         session: &'a mut dyn Remote,
         file: &'a FileToDeliver,
-        body: &'a mut dyn FnMut() -> io::Result<Box<dyn Read>>,
+        body: &'a mut dyn FnMut() -> io::Result<Box<dyn Body>>,
         record: &'a mut dyn FnMut(DeliveryFact) -> Result<(), E>,
         surroundings: &'a mut Surroundings<'s>,
     ) -> Self {
@@ -176,7 +183,7 @@ impl<'a, 's, E> Life<'a, 's, E> {
 
     /// The archived file, or `None` when it is damaged. It is proved while it is sent; after an attempt that was given
     /// up it is also read once before, for that may have been the reason.
-    fn open_body(&mut self, attempt: Attempt) -> Result<Option<Box<dyn Read>>, DeliverFault<E>> {
+    fn open_body(&mut self, attempt: Attempt) -> Result<Option<Box<dyn Body>>, DeliverFault<E>> {
         let mut open = || match (self.body)() {
             Ok(body) => Ok(Some(body)),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),

@@ -1,6 +1,6 @@
 //! The disk of this machine.
 
-use super::{Disk, DiskFile, DiskRead, Entry, Kind, Stat, SyncPoint, create_dirs};
+use super::{Disk, DiskFile, DiskRead, Entry, FileAccess, Kind, Stat, SyncPoint, create_dirs};
 use rustix::fs::{Advice, fadvise};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -125,6 +125,8 @@ struct RealFile {
     at: u64,
     /// Up to here the system was asked.
     asked: u64,
+    /// More than its content has changed.
+    has_access: bool,
 }
 
 /// Bytes that come together before the system is asked: less than an hour of a small feed has.
@@ -135,7 +137,7 @@ const SOON_BYTES: u64 = 256 << 10;
 
 impl RealFile {
     const fn at(file: File, at: u64) -> Self {
-        Self { file, at, asked: at }
+        Self { file, at, asked: at, has_access: false }
     }
 
     /// Asks when so much has come together; what comes of it is the matter of the next sync. Pages that are not written
@@ -168,7 +170,7 @@ impl Write for RealFile {
 impl DiskFile for RealFile {
     fn sync(&mut self, _point: SyncPoint) -> io::Result<()> {
         self.asked = self.at;
-        self.file.sync_data()
+        if self.has_access { self.file.sync_all() } else { self.file.sync_data() }
     }
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {
@@ -188,6 +190,19 @@ impl DiskFile for RealFile {
     fn seek_to(&mut self, offset: u64) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(offset))?;
         (self.at, self.asked) = (offset, offset);
+        Ok(())
+    }
+
+    fn set_access(&mut self, access: &FileAccess) -> io::Result<()> {
+        use std::os::unix::fs::{PermissionsExt, fchown};
+        if access.owner.is_some() || access.group.is_some() {
+            fchown(&self.file, access.owner, access.group)?;
+            self.has_access = true;
+        }
+        if let Some(mode) = access.mode {
+            self.file.set_permissions(fs::Permissions::from_mode(mode))?;
+            self.has_access = true;
+        }
         Ok(())
     }
 

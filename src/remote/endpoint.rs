@@ -2,7 +2,7 @@
 
 use super::ftp::FtpSession;
 use super::ftp::charset::NameCharset;
-use super::local_dir::LocalDirectory;
+use super::local_dir::{DropRule, LocalDirectory};
 use super::sftp::SftpSession;
 use super::tls::{LearntTls, TlsRules};
 use super::{Deadlines, Remote, RemoteFault, RemotePath};
@@ -31,6 +31,8 @@ pub enum Endpoint {
     LocalDir {
         /// The directory. It must exist: a missing one is rather a file system that is not mounted.
         path: PathBuf,
+        /// How files come there.
+        rule: DropRule,
     },
 }
 
@@ -162,7 +164,7 @@ impl Endpoint {
         match self {
             Self::Ftp(ftp) => Ok(Box::new(FtpSession::open(ftp, deadlines, disk.as_ref())?)),
             Self::Sftp(sftp) => Ok(Box::new(SftpSession::open(sftp, deadlines, disk.as_ref())?)),
-            Self::LocalDir { path } => Ok(Box::new(LocalDirectory::open(path, disk)?)),
+            Self::LocalDir { path, rule } => Ok(Box::new(LocalDirectory::open(path, *rule, disk)?)),
         }
     }
 
@@ -195,7 +197,7 @@ impl Endpoint {
         if !path.starts_with('/') {
             return Err(UrlFault::Scheme);
         }
-        let endpoint = Self::LocalDir { path: PathBuf::from(path) };
+        let endpoint = Self::LocalDir { path: PathBuf::from(path), rule: DropRule::default() };
         Ok(Address { endpoint, directory: RemotePath::login_directory() })
     }
 
@@ -218,7 +220,7 @@ impl Endpoint {
             Self::Ftp(ftp) => Self::Ftp(FtpEndpoint { password, ..ftp }),
             Self::Sftp(sftp) if matches!(sftp.login, SftpLogin::Key(_)) => Self::Sftp(sftp),
             Self::Sftp(sftp) => Self::Sftp(SftpEndpoint { login: SftpLogin::Password(password), ..sftp }),
-            Self::LocalDir { path } => Self::LocalDir { path },
+            Self::LocalDir { .. } => self,
         }
     }
 }
@@ -317,7 +319,7 @@ impl fmt::Display for Endpoint {
                 write!(f, "{scheme}://{}@{}:{}", ftp.user, bracketed(&ftp.host), ftp.port)
             }
             Self::Sftp(sftp) => write!(f, "sftp://{}@{}:{}", sftp.user, bracketed(&sftp.host), sftp.port),
-            Self::LocalDir { path } => write!(f, "file://{}", path.display()),
+            Self::LocalDir { path, .. } => write!(f, "file://{}", path.display()),
         }
     }
 }

@@ -17,7 +17,8 @@ use super::endpoint::FtpEndpoint;
 use super::facts::SessionFacts;
 use super::local_dir::{check_length, read_some};
 use super::{
-    Abilities, Deadlines, FaultKind, HashSource, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath, SizeSource,
+    Abilities, Body, Deadlines, FaultKind, HashSource, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath,
+    SizeSource,
 };
 use crate::disk::Disk;
 use crate::domain::ids::Sha256Digest;
@@ -253,7 +254,7 @@ impl Remote for FtpSession {
     fn upload(
         &mut self,
         temporary: &RemotePath,
-        body: &mut dyn Read,
+        body: &mut dyn Body,
         bytes: u64,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), RemoteFault> {

@@ -1,12 +1,14 @@
-//! A partner's directory on this machine. Files are copied, durable before they are renamed, and never replace one.
+//! A partner's directory on this machine. Files are copied, or get a second name here, are durable before they are
+//! renamed, and never replace one.
 
 use super::facts::SessionFacts;
 use super::hashing::HashingSink;
 use super::{
-    Abilities, EntryKind, FaultKind, HashSource, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath, SizeSource,
+    Abilities, Body, EntryKind, FaultKind, HashSource, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath,
+    SizeSource,
 };
 use crate::disk::pieces::Piece;
-use crate::disk::{Disk, Entry, Kind, SyncPoint, parent};
+use crate::disk::{Disk, Entry, FileAccess, Kind, SyncPoint, parent};
 use crate::domain::ids::Sha256Digest;
 use crate::domain::time::UtcTime;
 use std::io::{self, Read, Write};
@@ -17,9 +19,26 @@ use std::sync::Arc;
 /// memory is dear on a virtual machine. A partner reads a large file about as fast from a disk.
 const LARGE_BYTES: u64 = 4 << 20;
 
+/// How files come into a directory of this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DropRule {
+    /// Their bytes are copied. Who may do what with a file is said before anything is written.
+    Copied(FileAccess),
+    /// A file of this machine gets a second name: nothing is copied, and what is done to the file under one name is seen
+    /// under the other. Bytes that no file holds are copied.
+    Linked,
+}
+
+impl Default for DropRule {
+    fn default() -> Self {
+        Self::Copied(FileAccess::default())
+    }
+}
+
 /// A directory of this machine with everything below it. Absolute remote paths start at this directory, too.
 pub struct LocalDirectory {
     root: PathBuf,
+    rule: DropRule,
     disk: Arc<dyn Disk>,
 }
 
@@ -29,11 +48,11 @@ impl LocalDirectory {
     /// # Errors
     /// [`FaultKind::NotFound`] when it is missing: it is not created, for a missing one is rather a file system that
     /// is not mounted.
-    pub fn open(root: &Path, disk: Arc<dyn Disk>) -> Result<Self, RemoteFault> {
+    pub fn open(root: &Path, rule: DropRule, disk: Arc<dyn Disk>) -> Result<Self, RemoteFault> {
         const OPERATION: &str = "open directory";
         let stat = disk.stat(root).map_err(|error| RemoteFault::io(&error, OPERATION, Outcome::NotDone))?;
         match stat.map(|stat| stat.kind) {
-            Some(Kind::Directory) => Ok(Self { root: root.to_owned(), disk }),
+            Some(Kind::Directory) => Ok(Self { root: root.to_owned(), rule, disk }),
             Some(Kind::File | Kind::Other) => {
                 Err(RemoteFault::because(FaultKind::Denied, OPERATION, Outcome::NotDone, "not a directory"))
             }
@@ -51,32 +70,88 @@ impl LocalDirectory {
     fn copy(
         &self,
         to: &Path,
-        body: &mut dyn Read,
+        body: &mut dyn Body,
         bytes: u64,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), RemoteFault> {
         let failed = |error: &io::Error| RemoteFault::io(error, "upload", Outcome::Unknown);
         let mut file = self.disk.create_new(to).map_err(|error| RemoteFault::io(&error, "upload", Outcome::NotDone))?;
-        let mut buffer = Piece::new();
-        let mut copied = 0u64;
-        loop {
-            let count = read_some(body, &mut buffer)?;
-            if count == 0 {
-                break;
-            }
-            file.write_all(buffer.get(..count).unwrap_or_default()).map_err(|error| failed(&error))?;
-            copied += u64::try_from(count).unwrap_or(0);
-            progress(copied);
+        if let DropRule::Copied(access) = &self.rule
+            && *access != FileAccess::default()
+            && let Err(error) = file.set_access(access)
+        {
+            self.disk.remove(to).map_err(|error| failed(&error))?;
+            return Err(not_given(&error));
         }
-        check_length(copied, bytes)?;
+        read_all(body, bytes, progress, &mut |piece| file.write_all(piece).map_err(|error| failed(&error)))?;
         file.flush().map_err(|error| failed(&error))?;
         file.sync(SyncPoint::LocalDropFile).map_err(|error| failed(&error))?;
-        if copied >= LARGE_BYTES {
+        if bytes >= LARGE_BYTES {
             file.is_done_with();
         }
         // The rename will be announced for a name that a power cut does not take away.
         self.disk.sync_dir(parent(to), SyncPoint::LocalDropDirectory).map_err(|error| failed(&error))
     }
+
+    /// The file is read to its end before it is seen under a second name: that proves it. Its bytes are durable already.
+    fn link(
+        &self,
+        file: &Path,
+        to: &Path,
+        body: &mut dyn Body,
+        bytes: u64,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), RemoteFault> {
+        read_all(body, bytes, progress, &mut |_| Ok(()))?;
+        self.disk.link(file, to).map_err(|error| not_linked(&error))?;
+        let synced = self.disk.sync_dir(parent(to), SyncPoint::LocalDropDirectory);
+        synced.map_err(|error| RemoteFault::io(&error, "link", Outcome::Unknown))
+    }
+}
+
+/// Reads a body, which must be `bytes` long, to its end.
+fn read_all(
+    body: &mut dyn Body,
+    bytes: u64,
+    progress: &mut dyn FnMut(u64),
+    take: &mut dyn FnMut(&[u8]) -> Result<(), RemoteFault>,
+) -> Result<(), RemoteFault> {
+    let (mut buffer, mut copied) = (Piece::new(), 0u64);
+    loop {
+        let count = read_some(body, &mut buffer)?;
+        if count == 0 {
+            return check_length(copied, bytes);
+        }
+        take(buffer.get(..count).unwrap_or_default())?;
+        copied += u64::try_from(count).unwrap_or(0);
+        progress(copied);
+    }
+}
+
+/// Why nobody else got access to a file.
+fn not_given(error: &io::Error) -> RemoteFault {
+    const OPERATION: &str = "set owner, group or mode";
+    if !matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) {
+        return RemoteFault::io(error, OPERATION, Outcome::NotDone);
+    }
+    let cause = format!(
+        "{error}: only root gives files to another user, and others to groups that they are in; change `dropped_files`"
+    );
+    RemoteFault::because(FaultKind::Unsupported, OPERATION, Outcome::NotDone, cause)
+}
+
+/// Why a file got no second name.
+fn not_linked(error: &io::Error) -> RemoteFault {
+    const OPERATION: &str = "link";
+    use io::ErrorKind as Kind;
+    if !matches!(error.kind(), Kind::CrossesDevices | Kind::Unsupported | Kind::PermissionDenied | Kind::TooManyLinks) {
+        return RemoteFault::io(error, OPERATION, Outcome::NotDone);
+    }
+    let cause = format!(
+        "the archived file can have no second name there ({error}): archive and directory must be on one file system; \
+         leave `hard_link` out to have files copied"
+    );
+    RemoteFault::because(FaultKind::Unsupported, OPERATION, Outcome::NotDone, cause)
 }
 
 /// Reads the next piece of a body; 0 at its end.
@@ -137,11 +212,15 @@ impl Remote for LocalDirectory {
     fn upload(
         &mut self,
         temporary: &RemotePath,
-        body: &mut dyn Read,
+        body: &mut dyn Body,
         bytes: u64,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), RemoteFault> {
-        self.copy(&self.place(temporary), body, bytes, progress)
+        let place = self.place(temporary);
+        match (self.rule, body.file().map(Path::to_owned)) {
+            (DropRule::Linked, Some(file)) => self.link(&file, &place, body, bytes, progress),
+            (DropRule::Linked, None) | (DropRule::Copied(_), _) => self.copy(&place, body, bytes, progress),
+        }
     }
 
     fn read(&mut self, path: &RemotePath, sink: &mut dyn Write) -> Result<u64, RemoteFault> {
@@ -299,11 +378,68 @@ mod tests {
         RemotePath::parse(text).expect("path")
     }
 
+    /// A file that can be named.
+    struct Held<'h>(&'h [u8], PathBuf);
+
+    impl Read for Held<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.read(buffer)
+        }
+    }
+
+    impl Body for Held<'_> {
+        fn file(&self) -> Option<&Path> {
+            Some(&self.1)
+        }
+    }
+
+    /// The fault of an upload, and what lies there afterwards.
+    fn refused(disk: Arc<dyn Disk>, rule: DropRule, body: &mut dyn Body) -> (RemoteFault, usize) {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let mut session = LocalDirectory::open(dir.path(), rule, disk).expect("session");
+        let fault = session.upload(&path("a"), body, 5, &mut |_| ()).expect_err("a fault");
+        (fault, std::fs::read_dir(dir.path()).expect("directory").count())
+    }
+
+    #[test]
+    fn what_this_machine_does_not_allow_is_said_and_leaves_nothing_behind() {
+        let no_such_things: Arc<dyn Disk> = Arc::new(ListingDisk(Acts::default()));
+        let mode = DropRule::Copied(FileAccess { mode: Some(0o640), ..FileAccess::default() });
+        let archived = || Held(b"bytes", PathBuf::from("/archived"));
+        for (rule, key) in [(mode, "dropped_files"), (DropRule::Linked, "hard_link")] {
+            let (fault, left) = refused(Arc::clone(&no_such_things), rule, &mut archived());
+            assert_eq!((fault.kind, fault.outcome, left), (FaultKind::Unsupported, Outcome::NotDone, 0));
+            assert!(fault.to_string().contains(key), "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_file_gets_a_second_name_only_when_all_of_it_was_read() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let archived = dir.path().join("archived");
+        RealDisk.create_new(&archived).and_then(|mut file| file.write_all(b"bytes")).expect("write");
+        let real: Arc<dyn Disk> = Arc::new(RealDisk);
+        let (fault, left) = refused(Arc::clone(&real), DropRule::Linked, &mut Held(b"byte", archived.clone()));
+        assert_eq!((fault.kind, left), (FaultKind::Io, 0));
+        let mut session = LocalDirectory::open(dir.path(), DropRule::Linked, real).expect("session");
+        let mut told = 0;
+        session.upload(&path("a"), &mut Held(b"bytes", archived.clone()), 5, &mut |sent| told = sent).expect("upload");
+        session.upload(&path("b"), &mut &b"probe"[..], 5, &mut |_| ()).expect("bytes of no file are copied");
+        let identity = |path: &Path| RealDisk.stat(path).expect("stat").expect("a file").identity;
+        assert_eq!((told, identity(&dir.path().join("a"))), (5, identity(&archived)));
+        let again =
+            session.upload(&path("b"), &mut Held(b"bytes", archived), 5, &mut |_| ()).expect_err("a taken name");
+        assert_eq!((again.kind, again.outcome), (FaultKind::Denied, Outcome::NotDone));
+        assert_eq!(std::fs::read(dir.path().join("b")).expect("read"), b"probe");
+    }
+
     #[test]
     fn bytes_are_durable_before_the_rename_and_both_directories_after_it() {
         let dir = tempfile::tempdir().expect("temporary directory");
         let acts = Acts::default();
-        let mut session = LocalDirectory::open(dir.path(), Arc::new(ListingDisk(Arc::clone(&acts)))).expect("session");
+        let mut session =
+            LocalDirectory::open(dir.path(), DropRule::default(), Arc::new(ListingDisk(Arc::clone(&acts))))
+                .expect("session");
         session.create_dir(&path("tmp")).expect("directory");
         session.create_dir(&path("out")).expect("directory");
         session.upload(&path("tmp/a"), &mut &b"bytes"[..], 5, &mut |_| ()).expect("upload");
@@ -325,7 +461,7 @@ mod tests {
     #[test]
     fn a_missing_root_is_not_created() {
         let dir = tempfile::tempdir().expect("temporary directory");
-        let opened = LocalDirectory::open(&dir.path().join("mount"), Arc::new(RealDisk));
+        let opened = LocalDirectory::open(&dir.path().join("mount"), DropRule::default(), Arc::new(RealDisk));
         assert_eq!(opened.map(|_| ()).map_err(|fault| fault.kind), Err(FaultKind::NotFound));
     }
 }

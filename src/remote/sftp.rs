@@ -12,8 +12,8 @@ mod upload;
 use super::endpoint::SftpEndpoint;
 use super::facts::{SessionFacts, SshFacts};
 use super::{
-    Abilities, Deadlines, EntryKind, FaultKind, HashSource, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath,
-    SizeSource,
+    Abilities, Body, Deadlines, EntryKind, FaultKind, HashSource, Outcome, Remote, RemoteEntry, RemoteFault,
+    RemotePath, SizeSource,
 };
 use crate::disk::Disk;
 use crate::domain::ids::Sha256Digest;
@@ -22,7 +22,7 @@ use connection::Connection;
 use russh_sftp::client::RawSftpSession;
 use russh_sftp::client::error::Error;
 use russh_sftp::protocol::{FileAttributes, StatusCode};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::sync::Arc;
 
 /// A session with an SFTP server.
@@ -137,7 +137,7 @@ impl Remote for SftpSession {
     fn upload(
         &mut self,
         temporary: &RemotePath,
-        body: &mut dyn Read,
+        body: &mut dyn Body,
         bytes: u64,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), RemoteFault> {

@@ -7,12 +7,12 @@ use hourdrop::clock::SystemClock;
 use hourdrop::deliver::{BatchFault, BatchOutcome, Caller, FileToDeliver, GroupLimits, MoreSessions, deliver_batches};
 use hourdrop::disk::RealDisk;
 use hourdrop::domain::delivery::{DeliveryFact, FileState};
-use hourdrop::remote::local_dir::LocalDirectory;
-use hourdrop::remote::{Deadlines, Remote, RemoteFault, RemotePath};
+use hourdrop::remote::local_dir::{DropRule, LocalDirectory};
+use hourdrop::remote::{Body, Deadlines, Remote, RemoteFault, RemotePath};
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fs;
-use std::io::{self, Cursor, Read};
+use std::io::{self, Cursor};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -70,7 +70,7 @@ fn deliver_telling(
         facts.lock().expect("lock").extend(told.iter().map(|(file, fact)| (file.name.to_string(), fact.clone())));
         Ok::<(), Infallible>(())
     };
-    let body = |file: &FileToDeliver| -> io::Result<Box<dyn Read>> {
+    let body = |file: &FileToDeliver| -> io::Result<Box<dyn Body>> {
         opens(file.name.as_str(), &facts)?;
         Ok(Box::new(Cursor::new(content(file.name.as_str()))))
     };
@@ -222,7 +222,7 @@ fn files_of_several_batches_are_uploaded_at_once_and_shown_in_their_order() {
 }
 
 fn local_directory(path: &Path) -> Result<Box<dyn Remote>, RemoteFault> {
-    Ok(Box::new(LocalDirectory::open(path, Arc::new(RealDisk))?))
+    Ok(Box::new(LocalDirectory::open(path, DropRule::default(), Arc::new(RealDisk))?))
 }
 
 #[test]

@@ -7,11 +7,11 @@ use hourdrop::deliver::{
 };
 use hourdrop::domain::delivery::{ContentCheck, DeliveryFact, FileState, Verified};
 use hourdrop::domain::ids::{FileName, Sha256Digest};
-use hourdrop::remote::{FaultKind, Outcome, Remote, RemoteFault, RemotePath};
+use hourdrop::remote::{Body, FaultKind, Outcome, Remote, RemoteFault, RemotePath};
 use sha2::{Digest, Sha256};
 use std::convert::Infallible;
 use std::fmt::Display;
-use std::io::{Cursor, Read};
+use std::io::Cursor;
 
 /// Delivers one file and keeps the facts.
 pub fn deliver(
@@ -20,7 +20,7 @@ pub fn deliver(
     content: &[u8],
 ) -> (Result<FileState, DeliverFault<Infallible>>, Vec<DeliveryFact>) {
     let mut facts = Vec::new();
-    let mut body = || Ok(Box::new(Cursor::new(content.to_vec())) as Box<dyn Read>);
+    let mut body = || Ok(Box::new(Cursor::new(content.to_vec())) as Box<dyn Body>);
     let mut record = |fact| {
         facts.push(fact);
         Ok(())
@@ -40,7 +40,7 @@ pub fn deliver_files<E: Send + Display>(
     record: &RecordAll<'_, E>,
 ) -> Result<BatchOutcome, BatchFault<E>> {
     let no_more = || Err(RemoteFault::new(FaultKind::Busy, "connect", Outcome::NotDone));
-    let open = |file: &FileToDeliver| Ok(Box::new(Cursor::new(content(file.name.as_str()))) as Box<dyn Read>);
+    let open = |file: &FileToDeliver| Ok(Box::new(Cursor::new(content(file.name.as_str()))) as Box<dyn Body>);
     let caller =
         Caller { open: &open, record, allow: &|_| Ok(()), begins: &|| true, pause: &|_| (), clock: &SystemClock };
     let limits = GroupLimits { files: files_at_once, bytes: 1 << 20 };

@@ -6,12 +6,13 @@ use hourdrop::deliver::{BatchOutcome, FileToDeliver, InDoubtRule, TemporaryPlace
 use hourdrop::disk::RealDisk;
 use hourdrop::domain::delivery::{DeliveryFact, FileState};
 use hourdrop::domain::ids::Sha256Digest;
+use hourdrop::remote::local_dir::DropRule;
 use hourdrop::remote::{
-    Abilities, Deadlines, Endpoint, FaultKind, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath,
+    Abilities, Body, Deadlines, Endpoint, FaultKind, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath,
 };
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -77,7 +78,7 @@ impl Remote for Breaking {
     fn upload(
         &mut self,
         temporary: &RemotePath,
-        body: &mut dyn Read,
+        body: &mut dyn Body,
         bytes: u64,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), RemoteFault> {
@@ -137,7 +138,7 @@ impl Ledger {
     /// One run over the whole batch, as far as it comes. True when all is delivered.
     fn run(&self, drop_directory: &Path, stop: Stop) -> bool {
         self.dead.store(false, Ordering::Relaxed);
-        let endpoint = Endpoint::LocalDir { path: drop_directory.to_owned() };
+        let endpoint = Endpoint::LocalDir { path: drop_directory.to_owned(), rule: DropRule::default() };
         let inner = endpoint.connect(&Deadlines::default(), Arc::new(RealDisk)).expect("session");
         let (calls, dead) = (Arc::clone(&self.calls), Arc::clone(&self.dead));
         let mut session = Breaking { inner, stop, calls, broken: false, dead };

@@ -289,7 +289,7 @@ fn desk(config: &Path, disk: Arc<dyn Disk>) -> Result<(Exporter, PartnerDesk), S
     let clock = Arc::new(site::StandingClock(time(NOW)));
     let config = site::load(config, NOW);
     let directory = config.partners[0].address.clone();
-    let hourdrop::remote::Endpoint::LocalDir { path } = directory.endpoint else { panic!("a directory") };
+    let hourdrop::remote::Endpoint::LocalDir { path, .. } = directory.endpoint else { panic!("a directory") };
     let exporter = Exporter::open(config, &World::new(disk, clock, Arc::new(Silent)), None, true);
     let exporter = exporter.map_err(|fault| fault.to_string())?;
     let desk = PartnerDesk::new(exporter.pickup_desk(), PartnerId::parse("huaxin").expect("name"), path);

@@ -70,7 +70,7 @@ fn lines_of(server: &TestServer) -> String {
             let password = "password = { file = \"password\" }";
             format!("deliver = \"sftp://{place}\"\n{password}\nhost_key = {pins:?}\n")
         }
-        Endpoint::LocalDir { path } => format!("deliver = \"{}\"\n", path.join("out").display()),
+        Endpoint::LocalDir { path, .. } => format!("deliver = \"{}\"\n", path.join("out").display()),
     }
 }
 
@@ -89,7 +89,7 @@ fn advice(report: &ProbeReport) -> Vec<(&str, bool)> {
 
 /// Makes the directory of the partner, with a file that is nobody's business.
 fn furnish(server: &TestServer) -> BTreeMap<String, Vec<u8>> {
-    if let Endpoint::LocalDir { path } = &server.endpoint {
+    if let Endpoint::LocalDir { path, .. } = &server.endpoint {
         fs::create_dir(path.join("out")).expect("directory");
     } else {
         let mut session = server.endpoint.connect(&Deadlines::default(), Arc::new(RealDisk)).expect("session");

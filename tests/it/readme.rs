@@ -216,6 +216,7 @@ fn every_configuration_key_is_documented_and_every_documented_key_exists() {
             "src/app/config.rs",
             "src/app/config/source.rs",
             "src/app/config/partner.rs",
+            "src/app/config/drop_rule.rs",
             "src/app/config/schedule.rs",
             "src/app/config/endpoints.rs",
             "src/app/config/pickup.rs",

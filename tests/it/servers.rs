@@ -4,6 +4,7 @@
 use hourdrop::app::config::TlsFiles;
 use hourdrop::domain::ids::Sha256Digest;
 use hourdrop::remote::endpoint::{FtpEndpoint, HostKeys, Protection, SftpEndpoint, SftpLogin, Wire};
+use hourdrop::remote::local_dir::DropRule;
 use hourdrop::remote::tls::{TlsRules, Trust};
 use hourdrop::remote::{Endpoint, RemotePath};
 use hourdrop::serve::{Access, Account, FtpServer, ServerSettings};
@@ -58,7 +59,7 @@ impl TestServer {
         let dir = open_dir();
         Self {
             name: "local directory",
-            endpoint: Endpoint::LocalDir { path: dir.path().to_owned() },
+            endpoint: Endpoint::LocalDir { path: dir.path().to_owned(), rule: DropRule::default() },
             wrong_login: None,
             base: RemotePath::login_directory(),
             files: dir.path().to_owned(),

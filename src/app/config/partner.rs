@@ -5,7 +5,7 @@ use super::pickup::PickupRule;
 use super::pickup_server::{self, PickupLogin};
 use super::secret::{SecretFault, SecretReference};
 use super::server;
-use super::{endpoints, schedule};
+use super::{drop_rule, endpoints, schedule};
 use crate::deliver::InDoubtRule;
 use crate::document::{Placed, Problems, Table, Value};
 use crate::domain::delivery::ContentCheck;
@@ -137,16 +137,27 @@ pub(super) fn label(address: &Address) -> String {
     place::server_label(&address.endpoint.to_string())
 }
 
+/// Where files of this machine are that the settings of a partner lead to.
+pub(super) struct Places<'p> {
+    /// The configuration file, beside which relative paths begin.
+    pub config: &'p Path,
+    /// The state directory.
+    pub state: &'p Path,
+    /// The archive.
+    pub archive: &'p Path,
+}
+
 pub(super) fn read(
-    config: &Path,
-    state: &Path,
+    places: &Places<'_>,
     table: Table<'_>,
     id: PartnerId,
     formats: &FormatFinder<'_>,
 ) -> Option<PartnerConfig> {
+    let &Places { config, state, archive } = places;
     let mut addresses = endpoints::read(config, &table);
     server::read_tls(config, &table, &mut addresses);
     server::read_wire(&table, &mut addresses);
+    drop_rule::read(archive, &table, &mut addresses);
     let formerly = endpoints::read_former(config, &table, &addresses);
     let password = SecretReference::read(config, &table, "password");
     server::read_ssh(config, state, &table, &mut addresses);
@@ -202,7 +213,7 @@ pub(super) fn read(
 /// What is right in itself may be missing on this machine: the directory, the secret.
 fn look_around(table: &Table<'_>, addresses: &[Address], password: Option<&SecretReference>) {
     for address in addresses {
-        let Endpoint::LocalDir { path } = &address.endpoint else { continue };
+        let Endpoint::LocalDir { path, .. } = &address.endpoint else { continue };
         if path.is_dir() {
             continue;
         }

@@ -18,9 +18,10 @@ use crate::domain::place;
 use crate::domain::time::Length;
 use crate::ledger::LedgerFault;
 use crate::ledger::delivery::{BatchToSend, FileToSend};
-use crate::remote::{Remote, RemotePath};
+use crate::remote::{Body, Remote, RemotePath};
 use std::collections::BTreeSet;
 use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -112,17 +113,18 @@ pub(super) fn send_batches(
     let record = |facts: &[(&FileToDeliver, DeliveryFact)]| notes.record(facts);
     let allow = |file: &FileToDeliver| notes.allow(file);
     let begins = || target.begins(context);
-    let open = |file: &FileToDeliver| -> std::io::Result<Box<dyn Read>> {
+    let open = |file: &FileToDeliver| -> std::io::Result<Box<dyn Body>> {
         let row = notes.row_of(file).ok_or(std::io::ErrorKind::NotFound)?;
+        let file = context.archive.full_path(&row.archive_path);
         let open = || context.archive.open_proved(&row.archive_path, row.bytes, row.sha256);
         // Into a directory of this machine sessions write that take turns: a thread more would only wait for them.
         if row.bytes >= AHEAD_FROM_BYTES
             && !target.is_here
             && let Ok(ahead) = ReadAhead::new(open()?)
         {
-            return Ok(Box::new(ahead));
+            return Ok(Box::new(Archived { content: ahead, file }));
         }
-        Ok(open()?)
+        Ok(Box::new(Archived { content: open()?, file }))
     };
     let pause = |look: u32| {
         let (never, silent) = std::sync::mpsc::channel::<()>();
@@ -158,6 +160,24 @@ pub(super) fn send_batches(
         // A person has ordered something else meanwhile, or no file may be begun now.
         Err((_, DeliverFault::Record(LedgerFault::Overtaken { .. }))) => Ok(false),
         Err((name, fault)) => Err(why(context, &BatchFault { name, fault })),
+    }
+}
+
+/// A file of the archive, which is proved while it is read.
+struct Archived<R> {
+    content: R,
+    file: PathBuf,
+}
+
+impl<R: Read> Read for Archived<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.content.read(buffer)
+    }
+}
+
+impl<R: Read> Body for Archived<R> {
+    fn file(&self) -> Option<&Path> {
+        Some(&self.file)
     }
 }
 

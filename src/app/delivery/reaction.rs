@@ -84,7 +84,7 @@ pub(super) const fn reaction_to(kind: Option<FaultKind>) -> Reaction {
             RARELY_SECONDS,
             "HD0210",
             "change the partner's table: `verify = \"read-back\"` where the server states no hashes, `rename = false` where \
-             it cannot rename; nothing is sent until then",
+             it cannot rename; for a directory here what `dropped_files` asks for; nothing is sent until then",
         ),
         FaultKind::Protocol => reaction(
             60,

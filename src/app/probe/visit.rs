@@ -7,7 +7,7 @@ use crate::disk::Disk;
 use crate::domain::ids::Sha256Digest;
 use crate::domain::time::{Length, UtcTime};
 use crate::remote::hashing::HashingSink;
-use crate::remote::{Deadlines, Endpoint, FaultKind, Outcome, Remote, RemoteFault, RemotePath};
+use crate::remote::{Body, Deadlines, Endpoint, FaultKind, Outcome, Remote, RemoteFault, RemotePath};
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -169,7 +169,7 @@ impl Visit {
         self.note(path);
         let begun = Instant::now();
         self.step(|session| {
-            session.upload(path, &mut Pattern(0).take(bytes), bytes, &mut |_| ())?;
+            session.upload(path, &mut Pattern::of(bytes), bytes, &mut |_| ())?;
             Ok(begun.elapsed())
         })
     }
@@ -228,28 +228,43 @@ impl Visit {
 /// The hash of a file of ours of `bytes` bytes.
 pub(super) fn content_hash(bytes: u64) -> Option<Sha256Digest> {
     let mut sink = HashingSink::new(bytes);
-    io::copy(&mut Pattern(0).take(bytes), &mut sink).ok()?;
+    io::copy(&mut Pattern::of(bytes), &mut sink).ok()?;
     Some(sink.finish())
 }
 
 /// All bytes in turn, so that a transfer in text mode would show.
-struct Pattern(u8);
+struct Pattern {
+    next: u8,
+    /// Bytes to its end.
+    left: u64,
+}
+
+impl Pattern {
+    const fn of(bytes: u64) -> Self {
+        Self { next: 0, left: bytes }
+    }
+}
 
 impl Read for Pattern {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        for byte in &mut *buffer {
-            *byte = self.0;
-            self.0 = self.0.wrapping_add(1);
+        let count = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        for byte in buffer.iter_mut().take(count) {
+            *byte = self.next;
+            self.next = self.next.wrapping_add(1);
         }
-        Ok(buffer.len())
+        self.left -= count as u64;
+        Ok(count)
     }
 }
+
+impl Body for Pattern {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock::SystemClock;
     use crate::disk::RealDisk;
+    use crate::remote::local_dir::DropRule;
     use std::io::Write;
 
     #[test]
@@ -258,7 +273,7 @@ mod tests {
         let foreign = dir.path().join("probe-1.tmp");
         std::fs::File::create(&foreign).and_then(|mut file| file.write_all(b"not ours")).expect("write");
         let mut visit = Visit {
-            endpoint: Endpoint::LocalDir { path: dir.path().to_owned() },
+            endpoint: Endpoint::LocalDir { path: dir.path().to_owned(), rule: DropRule::default() },
             deadlines: Deadlines::default(),
             disk: Arc::new(RealDisk),
             clock: Arc::new(SystemClock),

@@ -37,7 +37,7 @@ impl<E> Life<'_, '_, E> {
         };
         let temporary = path.to_shared();
         self.advance(DeliveryFact::UploadIntended { attempt: next.number, temporary, in_place: true })?;
-        let sent = self.session.upload(&path, &mut body, self.file.bytes, self.surroundings.progress);
+        let sent = self.session.upload(&path, body.as_mut(), self.file.bytes, self.surroundings.progress);
         match sent {
             Ok(()) => self.written(&path),
             Err(fault) => self.not_written(&path, fault),

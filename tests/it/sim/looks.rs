@@ -6,10 +6,11 @@ use hourdrop::deliver::FileToDeliver;
 use hourdrop::domain::delivery::{Attempt, FileState, HeldReason};
 use hourdrop::domain::ids::Sha256Digest;
 use hourdrop::remote::{
-    Abilities, EntryKind, FaultKind, HashSource, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath, SizeSource,
+    Abilities, Body, EntryKind, FaultKind, HashSource, Outcome, Remote, RemoteEntry, RemoteFault, RemotePath,
+    SizeSource,
 };
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::Write;
 
 const CONTENT: &[u8] = b"ten bytes.";
 const FINAL: &str = "out/a.dat";
@@ -79,7 +80,7 @@ impl Remote for Session<'_> {
     fn upload(
         &mut self,
         temporary: &RemotePath,
-        body: &mut dyn Read,
+        body: &mut dyn Body,
         _bytes: u64,
         _progress: &mut dyn FnMut(u64),
     ) -> Result<(), RemoteFault> {

@@ -1,0 +1,102 @@
+//! `dropped_files`: who may do what with files in a directory of this machine, or that they are hard links to the archive.
+
+use crate::disk::FileAccess;
+use crate::document::{Placed, Table};
+use crate::remote::local_dir::DropRule;
+use crate::remote::{Address, Endpoint};
+use nix::unistd::{Group, User};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Permission bits: for owner, group and others each read, write and execute.
+const MODE_BITS: u32 = 0o777;
+const OWNER_READS: u32 = 0o400;
+const OTHERS: u32 = 0o007;
+
+/// `dropped_files = { group = "ftp", mode = "0640" }` or `{ hard_link = true }`. It is the same for all directories of a
+/// partner.
+pub(super) fn read(archive: &Path, table: &Table<'_>, addresses: &mut [Address]) {
+    let Some(inner) = table.table("dropped_files") else { return };
+    let owner = inner.text("owner").and_then(|name| {
+        let find = |name: &str| User::from_name(name).map(|user| user.map(|user| user.uid.as_raw()));
+        id_of(&inner, &name, "user", find)
+    });
+    let group = inner.text("group").and_then(|name| {
+        let find = |name: &str| Group::from_name(name).map(|group| group.map(|group| group.gid.as_raw()));
+        id_of(&inner, &name, "group", find)
+    });
+    let mode = inner.text("mode").and_then(|mode| read_mode(&inner, &mode));
+    let is_linked = inner.bool("hard_link").is_some_and(|link| link.value);
+    let others = ["owner", "group", "mode"];
+    if let (true, Some(key)) = (is_linked, others.into_iter().find(|key| inner.has(key))) {
+        let message = format!("`hard_link` and `{key}` exclude each other: the archived file would change, too");
+        let hint =
+            "leave `hard_link` out, or let the partner's account read what the archive's files (mode 0440) allow";
+        inner.problems().add(inner.place_of(key).error_with_hint(message, hint));
+    }
+    let link = inner.place_of("hard_link");
+    inner.finish();
+    let rule = if is_linked { DropRule::Linked } else { DropRule::Copied(FileAccess { mode, owner, group }) };
+    let mut is_used = false;
+    for address in addresses {
+        let Endpoint::LocalDir { path, rule: drop } = &mut address.endpoint else { continue };
+        (*drop, is_used) = (rule, true);
+        if is_linked && lie_apart(archive, path) {
+            let message = format!("{} and the archive are on two file systems", path.display());
+            let hint =
+                "nothing is delivered (HD0210) until both are on one; leave `hard_link` out to have files copied";
+            table.problems().add(link.warning(message, hint));
+        }
+    }
+    if !is_used {
+        let message = "`dropped_files` is for a directory of this machine only";
+        let hint = "on a server the account that logs in owns the files; leave `dropped_files` out";
+        table.problems().add(table.place_of("dropped_files").error_with_hint(message, hint));
+    } else if is_linked {
+        let message = "archive and drop directory share each file: what changes it in one changes it in the other";
+        let hint = "fine for a partner that only reads and deletes; `hourdrop verify` shows when one did more";
+        table.problems().add(link.warning(message, hint));
+    }
+}
+
+/// The number of a user or group, which may be named by it.
+fn id_of(
+    table: &Table<'_>,
+    name: &Placed<String>,
+    kind: &str,
+    find: impl Fn(&str) -> nix::Result<Option<u32>>,
+) -> Option<u32> {
+    if let Ok(number) = name.value.parse() {
+        return Some(number);
+    }
+    let reason = match find(&name.value) {
+        Ok(Some(number)) => return Some(number),
+        Ok(None) => format!("there is no {kind} `{}` on this machine", name.value.escape_debug()),
+        Err(errno) => format!("the {kind} `{}` cannot be looked up: {errno}", name.value.escape_debug()),
+    };
+    table.problems().add(name.place.error_with_hint(reason, format!("write the name of a {kind}, or its number")));
+    None
+}
+
+fn read_mode(table: &Table<'_>, text: &Placed<String>) -> Option<u32> {
+    let is_octal = matches!(text.value.len(), 3 | 4) && text.value.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
+    let mode = if is_octal { u32::from_str_radix(&text.value, 8).ok() } else { None };
+    let Some(mode) = mode.filter(|mode| mode & !MODE_BITS == 0 && mode & OWNER_READS != 0) else {
+        let message = format!("`mode` must be octal as for chmod, and let the owner read: found \"{}\"", text.value);
+        table.problems().add(text.place.error_with_hint(message, "write \"0640\" or \"0660\""));
+        return None;
+    };
+    if mode & OTHERS != 0 {
+        let message = "everybody with an account on this machine gets at the records";
+        let hint = "write \"0640\", and a `group` that the FTP server's account is in";
+        table.problems().add(text.place.warning(message, hint));
+    }
+    Some(mode)
+}
+
+/// Both are there, and a file of one can have no second name in the other.
+fn lie_apart(archive: &Path, directory: &Path) -> bool {
+    let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
+    matches!((device(archive), device(directory)), (Some(archive), Some(directory)) if archive != directory)
+}
