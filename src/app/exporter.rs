@@ -90,8 +90,8 @@ impl World {
 pub(super) struct Group {
     pub bytes: usize,
     pub entry: IntakeEntry,
-    /// How many of its notes about sources were told to who waits for them.
-    pub told: usize,
+    /// What it holds of which source, until it is durable and who waits for it is told.
+    pub unacknowledged: Vec<(String, u64)>,
     /// All of it is durable, and the ledger is told later on purpose: since when, by the time since the machine's start.
     pub waits_since: Option<Length>,
     /// The ledger may follow what was accepted from a stream so much later.

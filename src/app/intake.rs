@@ -122,7 +122,11 @@ impl Exporter {
     pub(super) fn append(&mut self, accepted: Accepted, counts: &mut IntakeCounts) -> Result<u64, ExporterFault> {
         let (lsn, bytes) = self.append_frame(&accepted)?;
         match &accepted {
-            Accepted::Batch(batch) => counts.records += batch.block.len() as u64,
+            Accepted::Batch(batch) => {
+                counts.records += batch.block.len() as u64;
+                let given = given_records(batch) + batch.rejects.len() as u64;
+                self.group.unacknowledged.push((batch.source.clone(), given));
+            }
             Accepted::Finished(_) => counts.inputs += 1,
         }
         let before = self.group.entry.quarantine.len();
@@ -201,11 +205,9 @@ impl Exporter {
         let durable = self.make_durable()?;
         self.group.waits_since = None;
         if self.group.bytes > 0 || self.applied < durable {
-            self.group.entry.sum_up();
-            self.group.told = self.group.entry.sources.len();
             self.ledger.lock().apply_intake(durable, &self.group.entry)?;
             let entry = std::mem::take(&mut self.group.entry);
-            (self.group.bytes, self.group.told) = (0, 0);
+            self.group.bytes = 0;
             self.applied = durable;
             for input in &entry.inputs {
                 tracing::info!(source = %input.source, input = input.name, bytes = input.bytes, records = input.records,
@@ -224,10 +226,9 @@ impl Exporter {
     /// comes before.
     fn make_durable(&mut self) -> Result<Lsn, ExporterFault> {
         let durable = self.spool.sync()?;
-        for source in self.group.entry.sources.iter().skip(self.group.told) {
-            self.progress.accepted(source.source.as_str(), source.records + source.rejects);
+        for (source, records) in self.group.unacknowledged.drain(..) {
+            self.progress.accepted(&source, records);
         }
-        self.group.told = self.group.entry.sources.len();
         Ok(durable)
     }
 
@@ -343,16 +344,15 @@ pub(super) fn note(feeds: &mut [FeedHours], accepted: &Accepted, lsn: Lsn, entry
         at: batch.accepted_at,
     }));
     entry.retried.extend(&batch.retried);
-    entry.sources.push(SourceRow {
+    entry.add_source(SourceRow {
         source: source.clone(),
-        // A record that comes back from quarantine was given by the source before.
-        records: if batch.retried.is_empty() { batch.block.len() as u64 } else { 0 },
+        records: given_records(batch),
         rejects: batch.rejects.len() as u64,
         last_at: batch.accepted_at,
         last_event: feeds.iter().filter_map(|feed| feed.latest.get(&batch.source).copied()).max(),
     });
     if batch.retried.is_empty() {
-        entry.positions.push(PositionRow {
+        entry.set_position(PositionRow {
             source,
             input: batch.input.clone(),
             record: batch.after.record,
@@ -362,6 +362,11 @@ pub(super) fn note(feeds: &mut [FeedHours], accepted: &Accepted, lsn: Lsn, entry
         });
     }
     shares
+}
+
+/// Records that the source gives now: one that comes back from quarantine was given before.
+fn given_records(batch: &AcceptedBatch) -> u64 {
+    if batch.retried.is_empty() { batch.block.len() as u64 } else { 0 }
 }
 
 fn input_row(finished: &InputFinished) -> Option<InputRow> {

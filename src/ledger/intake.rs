@@ -459,14 +459,15 @@ mod tests {
             for is_summed in [false, true] {
                 let path = dir.path().join(format!("{is_summed}.db"));
                 let mut ledger = Ledger::created(&path);
-                let mut entry = IntakeEntry::default();
+                let mut sum = IntakeEntry::default();
                 for record in &records {
-                    entry.append(one_record(*record));
+                    if is_summed {
+                        sum.append(one_record(*record));
+                    } else {
+                        ledger.apply_intake(Lsn(8), &one_record(*record)).expect("applied");
+                    }
                 }
-                if is_summed {
-                    entry.sum_up();
-                }
-                ledger.apply_intake(Lsn(9), &entry).expect("applied");
+                ledger.apply_intake(Lsn(9), &sum).expect("applied");
                 let mut rows = ledger.untold(0, 1000).expect("rows").rows;
                 rows.sort_by_key(ToString::to_string);
                 told.push(rows);

@@ -29,9 +29,6 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What so many frames meant is summed up: a ledger that was lost may be far behind.
-const UNTOLD_MAX: usize = 1000;
-
 impl Exporter {
     /// Opens the state directory, reads the spool, and finishes what a crash left half done. `input` is standard
     /// input for a source that reads it; `to_the_end` waits for its end.
@@ -145,9 +142,6 @@ impl Exporter {
             intake::note(&mut self.feeds, &accepted, lsn, &mut entry);
             if lsn > self.applied {
                 untold.append(entry);
-                if untold.sources.len() >= UNTOLD_MAX {
-                    untold.sum_up();
-                }
             } else {
                 let of_added = entry.hours.iter().filter(|(feed, ..)| added.contains(feed));
                 of_added.for_each(|(feed, hour, counts)| untold.hours.add(feed, hour, counts));

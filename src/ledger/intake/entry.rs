@@ -17,7 +17,7 @@ pub struct IntakeEntry {
     pub inputs: Vec<InputRow>,
     /// How far unfinished inputs were read; the last one of an input counts.
     pub positions: Vec<PositionRow>,
-    /// What to add to the counts of sources.
+    /// What to add to the counts of sources, each of which stands here once.
     pub sources: Vec<SourceRow>,
     /// Quarantine entries that came back as records.
     pub retried: Vec<i64>,
@@ -70,32 +70,27 @@ impl IntakeEntry {
         self.hours.append(&later.hours);
         self.quarantine.append(&mut later.quarantine);
         self.inputs.append(&mut later.inputs);
-        self.positions.append(&mut later.positions);
-        self.sources.append(&mut later.sources);
+        later.positions.into_iter().for_each(|row| self.set_position(row));
+        later.sources.into_iter().for_each(|row| self.add_source(row));
         self.retried.append(&mut later.retried);
     }
 
-    /// The same consequences, said once for each source and, as a rule, input.
-    pub fn sum_up(&mut self) {
-        let mut sources: Vec<SourceRow> = Vec::new();
-        for row in self.sources.drain(..) {
-            match sources.iter_mut().find(|known| known.source == row.source) {
-                Some(sum) => {
-                    (sum.records, sum.rejects) = (sum.records + row.records, sum.rejects + row.rejects);
-                    (sum.last_at, sum.last_event) = (row.last_at.max(sum.last_at), row.last_event.max(sum.last_event));
-                }
-                None => sources.push(row),
+    /// Adds to the counts of a source.
+    pub fn add_source(&mut self, row: SourceRow) {
+        match self.sources.iter_mut().find(|known| known.source == row.source) {
+            Some(sum) => {
+                (sum.records, sum.rejects) = (sum.records + row.records, sum.rejects + row.rejects);
+                (sum.last_at, sum.last_event) = (row.last_at.max(sum.last_at), row.last_event.max(sum.last_event));
             }
+            None => self.sources.push(row),
         }
-        self.sources = sources;
-        let mut positions: Vec<PositionRow> = Vec::new();
-        for row in self.positions.drain(..) {
-            // Those of an input come one after the other; the last one counts in any case.
-            match positions.last_mut() {
-                Some(known) if known.source == row.source && known.input == row.input => *known = row,
-                Some(_) | None => positions.push(row),
-            }
+    }
+
+    /// Says how far an input was read. What was said of it last counts; mostly it is the input that was read before.
+    pub fn set_position(&mut self, row: PositionRow) {
+        match self.positions.last_mut() {
+            Some(known) if known.source == row.source && known.input == row.input => *known = row,
+            Some(_) | None => self.positions.push(row),
         }
-        self.positions = positions;
     }
 }
