@@ -64,6 +64,8 @@ pub struct World {
     /// Work is shared with further threads. Without it everything between a source and the archive happens in one
     /// order, which a simulation needs.
     pub threads: bool,
+    /// A start renders the open hours that it finds, ahead of their end: of no use to an order that ends at once.
+    pub renders_ahead: bool,
     /// Wakes who waits for the next turn, for input that comes by itself.
     pub wake: Option<SyncSender<()>>,
 }
@@ -80,6 +82,7 @@ impl World {
             limits: SpoolLimits::default(),
             sum_rows_min: sum_up::ROWS_MIN,
             threads: false,
+            renders_ahead: true,
             wake: None,
         }
     }

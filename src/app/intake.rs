@@ -163,7 +163,7 @@ impl Exporter {
     }
 
     /// Renders records ahead of the end of their hours.
-    fn draft(&mut self, batch: AcceptedBatch, lsn: Lsn, shares: FeedShares) -> Result<(), ExporterFault> {
+    pub(super) fn draft(&mut self, batch: AcceptedBatch, lsn: Lsn, shares: FeedShares) -> Result<(), ExporterFault> {
         for (index, share) in shares.iter().filter(|(_, share)| share.begins) {
             let Some(feed) = self.feeds.get(*index).filter(|feed| feed.is_open(share.partition)) else { continue };
             let definition = Arc::clone(feed.router.version_at(share.partition.start));

@@ -384,7 +384,8 @@ impl Exporter {
     }
 
     /// Finishes what a crash or a full disk left planned: renders again from the plan, which gives the same bytes. Plans
-    /// of another encoder were refused before, see [`super::store::Store::open`].
+    /// of another encoder were refused before, see [`super::store::Store::open`]. What the last try left in staging is
+    /// cleared before.
     ///
     /// # Errors
     /// [`ExporterFault`].
@@ -395,7 +396,6 @@ impl Exporter {
             self.read_hours_again()?;
             self.note_missing(now)?;
         }
-        self.clear_stage()?;
         let plans = self.ledger.lock().unfinished_plans()?;
         let mut counts = SealCounts::default();
         for pass in plans.chunks(HOURS_IN_A_PASS) {

@@ -151,6 +151,7 @@ impl Exporter {
             return Ok(());
         }
         if self.space.plans_wait {
+            self.clear_stage()?;
             let finished = self.finish_plans()?;
             counts.add(finished);
         }

@@ -236,7 +236,7 @@ fn carry_out(
 /// # Errors
 /// Why it is refused, or what failed.
 pub fn give(context: &Context, config: &Config, order: Order, reason: &str, wait: &Wait) -> Result<Told, Failure> {
-    let world = world(context, config);
+    let world = World { renders_ahead: false, ..world(context, config) };
     let done = |answer| Ok(Told { answer: Some(answer), is_ours: true });
     match Exporter::open(config.clone(), &world, None, false) {
         Ok(mut exporter) => {

@@ -2,8 +2,8 @@
 //!
 //! A draft is a cache. The spool stays the truth: a draft counts only when it holds exactly the frames and the records
 //! that the hour has when it is sealed, by the same definition. Otherwise it is thrown away, and the hour is rendered from
-//! the spool. So it is with hours that were begun before a restart, with formats whose records show facts about their
-//! file, and with a disk that has no room for both.
+//! the spool. So it is with formats whose records show facts about their file, and with a disk that has no room for both.
+//! A start begins the drafts of open hours again, while it reads the spool.
 //!
 //! Drafts are written by threads of their own, each hour by one of them and in the order in which frames were accepted,
 //! or at once where events must have one order ([`Drafts::here`]). Memory is bounded: the more hours there are, the fewer bytes are collected

@@ -1,6 +1,7 @@
 //! Finished input files that the journal keeps instead of copying them: nothing that a partner gets depends on it, and a
 //! file that is written into after it was accepted is damage that is named.
 
+use crate::drafts::{PickyDisk, WILLING, WITHOUT_DRAFTS};
 use crate::site::{MovedClock, Site, call_line, files_in, load, one_feed, time};
 use crate::small_disk::SmallDisk;
 use flate2::Compression;
@@ -80,13 +81,14 @@ impl Run {
 }
 
 /// The archived files of two hours, and whether their input was kept until they were sealed.
-fn archived(then: &str, adopted_bytes_min: u64) -> (BTreeMap<String, Vec<u8>>, bool) {
-    let run = Run::new(then, adopted_bytes_min);
+fn archived(then: &str, adopted_bytes_min: u64, disk: PickyDisk) -> (BTreeMap<String, Vec<u8>>, bool) {
+    let mut run = Run::new(then, adopted_bytes_min);
+    run.disk = Arc::new(disk);
     let mut exporter = run.open();
     for hour in 0..2 {
         run.write(hour);
         while exporter.turn(u64::MAX).expect("a turn") {}
-        // A restart has no drafts: it renders from what the journal has.
+        // A start reads what the journal has, and renders it then or later.
         drop(exporter);
         exporter = run.open();
     }
@@ -101,12 +103,14 @@ fn archived(then: &str, adopted_bytes_min: u64) -> (BTreeMap<String, Vec<u8>>, b
 
 #[test]
 fn files_are_the_same_whether_their_input_was_kept_or_copied() {
-    let (expected, is_kept) = archived("", u64::MAX);
+    let (expected, is_kept) = archived("", u64::MAX, WILLING);
     assert!(!is_kept && expected.len() >= 4, "{:?}", expected.keys());
     for then in ["", "then = \"delete\"", "then = \"move:done\""] {
-        let (files, is_kept) = archived(then, 1);
-        assert!(is_kept, "{then}");
-        assert!(files == expected, "{then}: {:?}", files.keys());
+        for disk in [WILLING, WITHOUT_DRAFTS] {
+            let (files, is_kept) = archived(then, 1, disk);
+            assert!(is_kept, "{then}");
+            assert!(files == expected, "{then}: {:?}", files.keys());
+        }
     }
 }
 

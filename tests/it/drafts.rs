@@ -16,17 +16,19 @@ const SOURCE: &str = "files = \"in\"\nfinished = \"renamed\"";
 
 /// The machine's disk, but for files whose names hold a text.
 #[derive(Clone, Copy)]
-struct PickyDisk {
+pub struct PickyDisk {
     never_read: &'static str,
     never_made: &'static str,
 }
 
 /// A disk that refuses nothing.
-const WILLING: PickyDisk = PickyDisk { never_read: "\0", never_made: "\0" };
+pub const WILLING: PickyDisk = PickyDisk { never_read: "\0", never_made: "\0" };
 /// Nothing can be rendered from the spool.
 const WITHOUT_SPOOL: PickyDisk = PickyDisk { never_read: ".seg", ..WILLING };
+/// The same, but the spool can be read: for a start does.
+const ONLY_DRAFTS: PickyDisk = PickyDisk { never_made: ".stage/0-", ..WILLING };
 /// Nothing can be rendered ahead.
-const WITHOUT_DRAFTS: PickyDisk = PickyDisk { never_made: "draft-", ..WILLING };
+pub const WITHOUT_DRAFTS: PickyDisk = PickyDisk { never_made: "draft-", ..WILLING };
 
 fn refuse(path: &Path, what: &str) -> io::Result<()> {
     if path.to_string_lossy().contains(what) { Err(io::Error::other("refused")) } else { Ok(()) }
@@ -55,6 +57,12 @@ impl Disk for PickyDisk {
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         RealDisk.rename(from, to)
+    }
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealDisk.link(from, to)
+    }
+    fn sync_file(&self, path: &Path, point: SyncPoint) -> io::Result<()> {
+        RealDisk.sync_file(path, point)
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
         RealDisk.remove(path)
@@ -117,9 +125,18 @@ fn an_hour_is_the_same_whether_it_was_rendered_ahead_or_at_its_end() {
         let ahead = archived(HERE, keys);
         assert!(ahead.len() >= 6, "{:?}", ahead.keys());
         let beside = archived(Course { threads: true, ..HERE }, keys);
-        let restarted = archived(Course { disk: WILLING, restarts: true, ..HERE }, keys);
+        let restarts = Course { restarts: true, ..HERE };
+        let restarted = archived(Course { disk: ONLY_DRAFTS, ..restarts }, keys);
+        let restarted_beside = archived(Course { disk: ONLY_DRAFTS, threads: true, ..restarts }, keys);
+        let restarted_at_the_end = archived(Course { disk: WITHOUT_DRAFTS, ..restarts }, keys);
         let at_the_end = archived(Course { disk: WITHOUT_DRAFTS, ..HERE }, keys);
-        for (other, how) in [(beside, "by a thread"), (restarted, "after a restart"), (at_the_end, "without drafts")] {
+        for (other, how) in [
+            (beside, "by a thread"),
+            (restarted, "after restarts"),
+            (restarted_beside, "by a thread after restarts"),
+            (restarted_at_the_end, "without drafts after restarts"),
+            (at_the_end, "without drafts"),
+        ] {
             assert!(ahead == other, "{keys}, {how}: {:?} and {:?}", ahead.keys(), other.keys());
         }
     }

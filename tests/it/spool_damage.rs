@@ -2,6 +2,7 @@
 
 mod recovered;
 
+use crate::drafts::WITHOUT_DRAFTS;
 use crate::site::{FIRST_HOUR, MovedClock, Site, load, release, time};
 use crate::stopping_disk::StoppingDisk;
 use hourdrop::app::exporter::{Exporter, OnceReport, World};
@@ -359,11 +360,12 @@ fn freed_segments_are_not_missed_and_kept_ones_are() {
     assert_eq!(damaged.once().held.is_empty(), lost.is_empty());
 }
 
-/// The same after a restart: nothing of what was accepted before it is rendered yet.
-fn accepted_before_a_restart() -> (Damaged, Arc<MovedClock>, Exporter) {
+/// The same, started again on a disk that has no room for drafts: nothing of it is rendered yet.
+fn accepted_and_not_rendered() -> (Damaged, Arc<MovedClock>, Exporter) {
     let (damaged, clock, exporter) = accepted();
     drop(exporter);
-    let exporter = Exporter::open(load(&damaged.config, NOW), &world(&clock), None, true).expect("an exporter");
+    let world = World { disk: Arc::new(WITHOUT_DRAFTS), ..world(&clock) };
+    let exporter = Exporter::open(load(&damaged.config, NOW), &world, None, true).expect("an exporter");
     (damaged, clock, exporter)
 }
 
@@ -379,7 +381,7 @@ fn cut_within(damaged: &Damaged, number: u64) {
 
 #[test]
 fn a_file_that_ends_early_while_the_program_runs_costs_what_lay_behind() {
-    let (damaged, clock, mut exporter) = accepted_before_a_restart();
+    let (damaged, clock, mut exporter) = accepted_and_not_rendered();
     let (frame, _) = damaged.calls.iter().find(|(_, calls)| calls[0] == "a1-1").expect("a frame");
     cut_within(&damaged, *frame);
     clock.pass(9 * 3600);
@@ -407,7 +409,7 @@ fn a_frame_that_goes_bad_when_its_records_are_rendered_already_costs_nothing() {
 
 #[test]
 fn a_frame_that_goes_bad_while_the_program_runs_holds_its_hours_and_the_others_go_on() {
-    let (damaged, clock, mut exporter) = accepted_before_a_restart();
+    let (damaged, clock, mut exporter) = accepted_and_not_rendered();
     let (frame, calls) = damaged.calls.iter().find(|(_, calls)| calls[0] == "a1-31").expect("a frame");
     damaged.break_frame(*frame, 70);
     clock.pass(9 * 3600);

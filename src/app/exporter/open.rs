@@ -21,6 +21,7 @@ use crate::intake::Source;
 use crate::intake::files::{Adoption, FileSource};
 use crate::intake::stdin::StdinSource;
 use crate::ledger::intake::{IntakeEntry, QuarantineRow};
+use crate::record::Accepted;
 use crate::record::accepted::lines::InputReading;
 use crate::seal::draft::Drafts;
 use crate::spool::lost::{KIND_LOST, LostFrames};
@@ -95,7 +96,9 @@ impl Exporter {
             _lock: lock,
         };
         exporter.tell_of_changed_ledger(ledger_differs)?;
-        exporter.read_spool()?;
+        let cleared = exporter.clear_stage();
+        exporter.without_shortage(cleared.map_err(Into::into))?;
+        exporter.read_spool(world.renders_ahead)?;
         exporter.note_missing(now)?;
         match exporter.finish_plans() {
             Ok(finished) => exporter.finished = finished,
@@ -116,11 +119,12 @@ impl Exporter {
         for (feed, definition) in self.feeds.iter_mut().zip(self.config.feeds()) {
             *feed = feeds::known(&self.ledger.lock(), definition, self.spool.first())?;
         }
-        self.read_spool()
+        self.read_spool(false)
     }
 
-    /// Notes every frame of the spool again; the ledger is told what it has not been told.
-    fn read_spool(&mut self) -> Result<(), ExporterFault> {
+    /// Notes every frame of the spool again; the ledger is told what it has not been told. At a start open hours are
+    /// rendered meanwhile: what is due is sealed as soon as it is read, and what is not needs no second reading.
+    fn read_spool(&mut self, renders_ahead: bool) -> Result<(), ExporterFault> {
         let (mut open, mut payload) = (OpenSegment::default(), Vec::new());
         let (mut untold, mut frames) = (IntakeEntry::default(), FrameReader::default());
         let durable = self.spool.durable();
@@ -139,7 +143,10 @@ impl Exporter {
             }
             let accepted = frames.read(kind, &payload)?;
             let mut entry = IntakeEntry::default();
-            intake::note(&mut self.feeds, &accepted, lsn, &mut entry);
+            let shares = intake::note(&mut self.feeds, &accepted, lsn, &mut entry);
+            if renders_ahead && let Accepted::Batch(batch) = accepted {
+                self.draft(batch, lsn, shares)?;
+            }
             if lsn > self.applied {
                 untold.append(entry);
             } else {
