@@ -5,6 +5,7 @@
 //! that was not read would be taken for the answer to the next command, and could make a file look delivered that is
 //! not. Sessions enforce this themselves: after a fault that leaves the connection in doubt they refuse further work.
 
+pub mod accounts;
 pub mod endpoint;
 pub mod facts;
 pub mod fault;

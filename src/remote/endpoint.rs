@@ -164,7 +164,7 @@ impl Endpoint {
         match self {
             Self::Ftp(ftp) => Ok(Box::new(FtpSession::open(ftp, deadlines, disk.as_ref())?)),
             Self::Sftp(sftp) => Ok(Box::new(SftpSession::open(sftp, deadlines, disk.as_ref())?)),
-            Self::LocalDir { path, rule } => Ok(Box::new(LocalDirectory::open(path, *rule, disk)?)),
+            Self::LocalDir { path, rule } => Ok(Box::new(LocalDirectory::open(path, rule, disk)?)),
         }
     }
 

@@ -1,6 +1,7 @@
 //! A partner's directory on this machine. Files are copied, or get a second name here, are durable before they are
 //! renamed, and never replace one.
 
+use super::accounts;
 use super::facts::SessionFacts;
 use super::hashing::HashingSink;
 use super::{
@@ -11,6 +12,7 @@ use crate::disk::pieces::Piece;
 use crate::disk::{Disk, Entry, FileAccess, Kind, SyncPoint, parent};
 use crate::domain::ids::Sha256Digest;
 use crate::domain::time::UtcTime;
+use rustix::io::Errno;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,11 +21,22 @@ use std::sync::Arc;
 /// memory is dear on a virtual machine. A partner reads a large file about as fast from a disk.
 const LARGE_BYTES: u64 = 4 << 20;
 
+/// Who may do what with files that come into a directory of this machine, where it is not as usual.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DropAccess {
+    /// Permission bits, as for `chmod`.
+    pub mode: Option<u32>,
+    /// Name or number of the user that owns them.
+    pub owner: Option<String>,
+    /// Name or number of their group.
+    pub group: Option<String>,
+}
+
 /// How files come into a directory of this machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DropRule {
     /// Their bytes are copied. Who may do what with a file is said before anything is written.
-    Copied(FileAccess),
+    Copied(DropAccess),
     /// A file of this machine gets a second name: nothing is copied, and what is done to the file under one name is seen
     /// under the other. Bytes that no file holds are copied.
     Linked,
@@ -31,14 +44,15 @@ pub enum DropRule {
 
 impl Default for DropRule {
     fn default() -> Self {
-        Self::Copied(FileAccess::default())
+        Self::Copied(DropAccess::default())
     }
 }
 
 /// A directory of this machine with everything below it. Absolute remote paths start at this directory, too.
 pub struct LocalDirectory {
     root: PathBuf,
-    rule: DropRule,
+    is_linked: bool,
+    access: FileAccess,
     disk: Arc<dyn Disk>,
 }
 
@@ -47,12 +61,16 @@ impl LocalDirectory {
     ///
     /// # Errors
     /// [`FaultKind::NotFound`] when it is missing: it is not created, for a missing one is rather a file system that
-    /// is not mounted.
-    pub fn open(root: &Path, rule: DropRule, disk: Arc<dyn Disk>) -> Result<Self, RemoteFault> {
+    /// is not mounted. [`FaultKind::Unsupported`] when the machine does not know an owner or a group, which may be
+    /// different later.
+    pub fn open(root: &Path, rule: &DropRule, disk: Arc<dyn Disk>) -> Result<Self, RemoteFault> {
         const OPERATION: &str = "open directory";
         let stat = disk.stat(root).map_err(|error| RemoteFault::io(&error, OPERATION, Outcome::NotDone))?;
         match stat.map(|stat| stat.kind) {
-            Some(Kind::Directory) => Ok(Self { root: root.to_owned(), rule, disk }),
+            Some(Kind::Directory) => {
+                let access = access_of(rule)?;
+                Ok(Self { root: root.to_owned(), is_linked: *rule == DropRule::Linked, access, disk })
+            }
             Some(Kind::File | Kind::Other) => {
                 Err(RemoteFault::because(FaultKind::Denied, OPERATION, Outcome::NotDone, "not a directory"))
             }
@@ -76,9 +94,8 @@ impl LocalDirectory {
     ) -> Result<(), RemoteFault> {
         let failed = |error: &io::Error| RemoteFault::io(error, "upload", Outcome::Unknown);
         let mut file = self.disk.create_new(to).map_err(|error| RemoteFault::io(&error, "upload", Outcome::NotDone))?;
-        if let DropRule::Copied(access) = &self.rule
-            && *access != FileAccess::default()
-            && let Err(error) = file.set_access(access)
+        if self.access != FileAccess::default()
+            && let Err(error) = file.set_access(&self.access)
         {
             self.disk.remove(to).map_err(|error| failed(&error))?;
             return Err(not_given(&error));
@@ -128,10 +145,21 @@ fn read_all(
     }
 }
 
+fn access_of(rule: &DropRule) -> Result<FileAccess, RemoteFault> {
+    let DropRule::Copied(DropAccess { mode, owner, group }) = rule else { return Ok(FileAccess::default()) };
+    let unknown = |reason| RemoteFault::because(FaultKind::Unsupported, "open directory", Outcome::NotDone, reason);
+    Ok(FileAccess {
+        mode: *mode,
+        owner: owner.as_deref().map(accounts::user).transpose().map_err(unknown)?,
+        group: group.as_deref().map(accounts::group).transpose().map_err(unknown)?,
+    })
+}
+
 /// Why nobody else got access to a file.
 fn not_given(error: &io::Error) -> RemoteFault {
     const OPERATION: &str = "set owner, group or mode";
-    if !matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) {
+    use io::ErrorKind as Kind;
+    if !matches!(error.kind(), Kind::PermissionDenied | Kind::Unsupported | Kind::InvalidInput) {
         return RemoteFault::io(error, OPERATION, Outcome::NotDone);
     }
     let cause = format!(
@@ -144,12 +172,14 @@ fn not_given(error: &io::Error) -> RemoteFault {
 fn not_linked(error: &io::Error) -> RemoteFault {
     const OPERATION: &str = "link";
     use io::ErrorKind as Kind;
-    if !matches!(error.kind(), Kind::CrossesDevices | Kind::Unsupported | Kind::PermissionDenied | Kind::TooManyLinks) {
+    // EPERM: the file system or the machine's rules have no such links. EACCES is a directory that is closed to us.
+    let is_ruled_out = error.raw_os_error() == Some(Errno::PERM.raw_os_error());
+    if !is_ruled_out && !matches!(error.kind(), Kind::CrossesDevices | Kind::Unsupported | Kind::TooManyLinks) {
         return RemoteFault::io(error, OPERATION, Outcome::NotDone);
     }
     let cause = format!(
-        "the archived file can have no second name there ({error}): archive and directory must be on one file system; \
-         leave `hard_link` out to have files copied"
+        "the archived file can have no second name there ({error}): archive and directory must be on one file system that has \
+         hard links; leave `hard_link` out to have files copied"
     );
     RemoteFault::because(FaultKind::Unsupported, OPERATION, Outcome::NotDone, cause)
 }
@@ -217,9 +247,9 @@ impl Remote for LocalDirectory {
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), RemoteFault> {
         let place = self.place(temporary);
-        match (self.rule, body.file().map(Path::to_owned)) {
-            (DropRule::Linked, Some(file)) => self.link(&file, &place, body, bytes, progress),
-            (DropRule::Linked, None) | (DropRule::Copied(_), _) => self.copy(&place, body, bytes, progress),
+        match body.file().filter(|_| self.is_linked).map(Path::to_owned) {
+            Some(file) => self.link(&file, &place, body, bytes, progress),
+            None => self.copy(&place, body, bytes, progress),
         }
     }
 
@@ -394,7 +424,7 @@ mod tests {
     }
 
     /// The fault of an upload, and what lies there afterwards.
-    fn refused(disk: Arc<dyn Disk>, rule: DropRule, body: &mut dyn Body) -> (RemoteFault, usize) {
+    fn refused(disk: Arc<dyn Disk>, rule: &DropRule, body: &mut dyn Body) -> (RemoteFault, usize) {
         let dir = tempfile::tempdir().expect("temporary directory");
         let mut session = LocalDirectory::open(dir.path(), rule, disk).expect("session");
         let fault = session.upload(&path("a"), body, 5, &mut |_| ()).expect_err("a fault");
@@ -404,9 +434,9 @@ mod tests {
     #[test]
     fn what_this_machine_does_not_allow_is_said_and_leaves_nothing_behind() {
         let no_such_things: Arc<dyn Disk> = Arc::new(ListingDisk(Acts::default()));
-        let mode = DropRule::Copied(FileAccess { mode: Some(0o640), ..FileAccess::default() });
+        let mode = DropRule::Copied(DropAccess { mode: Some(0o640), ..DropAccess::default() });
         let archived = || Held(b"bytes", PathBuf::from("/archived"));
-        for (rule, key) in [(mode, "dropped_files"), (DropRule::Linked, "hard_link")] {
+        for (rule, key) in [(&mode, "dropped_files"), (&DropRule::Linked, "hard_link")] {
             let (fault, left) = refused(Arc::clone(&no_such_things), rule, &mut archived());
             assert_eq!((fault.kind, fault.outcome, left), (FaultKind::Unsupported, Outcome::NotDone, 0));
             assert!(fault.to_string().contains(key), "{fault}");
@@ -419,9 +449,9 @@ mod tests {
         let archived = dir.path().join("archived");
         RealDisk.create_new(&archived).and_then(|mut file| file.write_all(b"bytes")).expect("write");
         let real: Arc<dyn Disk> = Arc::new(RealDisk);
-        let (fault, left) = refused(Arc::clone(&real), DropRule::Linked, &mut Held(b"byte", archived.clone()));
+        let (fault, left) = refused(Arc::clone(&real), &DropRule::Linked, &mut Held(b"byte", archived.clone()));
         assert_eq!((fault.kind, left), (FaultKind::Io, 0));
-        let mut session = LocalDirectory::open(dir.path(), DropRule::Linked, real).expect("session");
+        let mut session = LocalDirectory::open(dir.path(), &DropRule::Linked, real).expect("session");
         let mut told = 0;
         session.upload(&path("a"), &mut Held(b"bytes", archived.clone()), 5, &mut |sent| told = sent).expect("upload");
         session.upload(&path("b"), &mut &b"probe"[..], 5, &mut |_| ()).expect("bytes of no file are copied");
@@ -438,7 +468,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary directory");
         let acts = Acts::default();
         let mut session =
-            LocalDirectory::open(dir.path(), DropRule::default(), Arc::new(ListingDisk(Arc::clone(&acts))))
+            LocalDirectory::open(dir.path(), &DropRule::default(), Arc::new(ListingDisk(Arc::clone(&acts))))
                 .expect("session");
         session.create_dir(&path("tmp")).expect("directory");
         session.create_dir(&path("out")).expect("directory");
@@ -461,7 +491,7 @@ mod tests {
     #[test]
     fn a_missing_root_is_not_created() {
         let dir = tempfile::tempdir().expect("temporary directory");
-        let opened = LocalDirectory::open(&dir.path().join("mount"), DropRule::default(), Arc::new(RealDisk));
+        let opened = LocalDirectory::open(&dir.path().join("mount"), &DropRule::default(), Arc::new(RealDisk));
         assert_eq!(opened.map(|_| ()).map_err(|fault| fault.kind), Err(FaultKind::NotFound));
     }
 }

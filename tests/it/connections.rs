@@ -222,7 +222,7 @@ fn files_of_several_batches_are_uploaded_at_once_and_shown_in_their_order() {
 }
 
 fn local_directory(path: &Path) -> Result<Box<dyn Remote>, RemoteFault> {
-    Ok(Box::new(LocalDirectory::open(path, DropRule::default(), Arc::new(RealDisk))?))
+    Ok(Box::new(LocalDirectory::open(path, &DropRule::default(), Arc::new(RealDisk))?))
 }
 
 #[test]

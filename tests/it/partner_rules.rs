@@ -201,13 +201,32 @@ fn an_archive_on_another_file_system_cannot_be_linked_and_the_alarm_says_so() {
 }
 
 #[test]
+fn an_owner_that_the_machine_does_not_know_stops_deliveries_and_nothing_else() {
+    let site = Site::new();
+    let config = configured(&site, "dropped_files = { owner = \"no such user\", group = \"no such group\" }");
+    let text = fs::read_to_string(&config).expect("configuration");
+    site.configure(&format!("once_deliver_for = \"1s\"\n{text}"));
+    give_calls(&site);
+    let problems = config::load(&config, time(NOW)).expect("a configuration").problems;
+    let said = |text: &str| problems.iter().any(|problem| problem.message == text);
+    assert!(said("there is no user `no such user` on this machine"), "{problems:?}");
+    assert!(said("there is no group `no such group` on this machine"), "{problems:?}");
+    let report = once(&config, NOW);
+    let codes: Vec<&str> = report.alarms.iter().map(|alarm| alarm.code.as_str()).collect();
+    assert_eq!((codes, site.dropped("huaxin", "").len()), (vec!["HD0210"], 0));
+    let ours = fs::metadata(site.path("")).expect("directory");
+    let (owner, group) = (ours.uid().to_string(), ours.gid().to_string());
+    site.configure(&text.replace("no such user", &owner).replace("no such group", &group));
+    assert_eq!(once(&config, NOW).exit_code(), 0);
+    assert_eq!(site.dropped("huaxin", "").len(), 4);
+}
+
+#[test]
 fn dropped_files_that_make_no_sense_are_refused_with_what_to_write() {
     let wrong = [
         ("{ mode = \"0888\" }", "`mode` must be octal"),
         ("{ mode = \"4755\" }", "`mode` must be octal"),
         ("{ mode = \"0040\" }", "let the owner read"),
-        ("{ owner = \"no such user\" }", "there is no user `no such user`"),
-        ("{ group = \"no such group\" }", "there is no group `no such group`"),
         ("{ hard_link = true, mode = \"0640\" }", "`hard_link` and `mode` exclude each other"),
         ("{ modus = \"0640\" }", "modus"),
     ];

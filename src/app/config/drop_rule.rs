@@ -1,10 +1,8 @@
 //! `dropped_files`: who may do what with files in a directory of this machine, or that they are hard links to the archive.
 
-use crate::disk::FileAccess;
 use crate::document::{Placed, Table};
-use crate::remote::local_dir::DropRule;
-use crate::remote::{Address, Endpoint};
-use nix::unistd::{Group, User};
+use crate::remote::local_dir::{DropAccess, DropRule};
+use crate::remote::{Address, Endpoint, accounts};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -18,14 +16,8 @@ const OTHERS: u32 = 0o007;
 /// partner.
 pub(super) fn read(archive: &Path, table: &Table<'_>, addresses: &mut [Address]) {
     let Some(inner) = table.table("dropped_files") else { return };
-    let owner = inner.text("owner").and_then(|name| {
-        let find = |name: &str| User::from_name(name).map(|user| user.map(|user| user.uid.as_raw()));
-        id_of(&inner, &name, "user", find)
-    });
-    let group = inner.text("group").and_then(|name| {
-        let find = |name: &str| Group::from_name(name).map(|group| group.map(|group| group.gid.as_raw()));
-        id_of(&inner, &name, "group", find)
-    });
+    let owner = inner.text("owner").map(|name| known(&inner, name, "user", accounts::user));
+    let group = inner.text("group").map(|name| known(&inner, name, "group", accounts::group));
     let mode = inner.text("mode").and_then(|mode| read_mode(&inner, &mode));
     let is_linked = inner.bool("hard_link").is_some_and(|link| link.value);
     let others = ["owner", "group", "mode"];
@@ -37,11 +29,11 @@ pub(super) fn read(archive: &Path, table: &Table<'_>, addresses: &mut [Address])
     }
     let link = inner.place_of("hard_link");
     inner.finish();
-    let rule = if is_linked { DropRule::Linked } else { DropRule::Copied(FileAccess { mode, owner, group }) };
+    let rule = if is_linked { DropRule::Linked } else { DropRule::Copied(DropAccess { mode, owner, group }) };
     let mut is_used = false;
     for address in addresses {
         let Endpoint::LocalDir { path, rule: drop } = &mut address.endpoint else { continue };
-        (*drop, is_used) = (rule, true);
+        (*drop, is_used) = (rule.clone(), true);
         if is_linked && lie_apart(archive, path) {
             let message = format!("{} and the archive are on two file systems", path.display());
             let hint =
@@ -60,23 +52,14 @@ pub(super) fn read(archive: &Path, table: &Table<'_>, addresses: &mut [Address])
     }
 }
 
-/// The number of a user or group, which may be named by it.
-fn id_of(
-    table: &Table<'_>,
-    name: &Placed<String>,
-    kind: &str,
-    find: impl Fn(&str) -> nix::Result<Option<u32>>,
-) -> Option<u32> {
-    if let Ok(number) = name.value.parse() {
-        return Some(number);
+/// A user or group, which may be missing on this machine now.
+fn known(table: &Table<'_>, name: Placed<String>, kind: &str, find: impl Fn(&str) -> Result<u32, String>) -> String {
+    if let Err(reason) = find(&name.value) {
+        let hint =
+            format!("write the name of a {kind}, or its number; nothing is delivered (HD0210) while it is unknown");
+        table.problems().add(name.place.warning(reason, hint));
     }
-    let reason = match find(&name.value) {
-        Ok(Some(number)) => return Some(number),
-        Ok(None) => format!("there is no {kind} `{}` on this machine", name.value.escape_debug()),
-        Err(errno) => format!("the {kind} `{}` cannot be looked up: {errno}", name.value.escape_debug()),
-    };
-    table.problems().add(name.place.error_with_hint(reason, format!("write the name of a {kind}, or its number")));
-    None
+    name.value
 }
 
 fn read_mode(table: &Table<'_>, text: &Placed<String>) -> Option<u32> {

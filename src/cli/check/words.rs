@@ -4,7 +4,6 @@ use super::fields;
 use crate::app::config::{Config, PartnerConfig, Retention, SecretReference, SourceConfig, SourceKind};
 use crate::cli::table::grouped;
 use crate::cli::times::Face;
-use crate::disk::FileAccess;
 use crate::domain::counter::{CounterReset, CounterRule};
 use crate::domain::delivery::ContentCheck;
 use crate::feed::definition::{AfterWait, CloseRule, EmptyPolicy, FeedDefinition, LatePolicy};
@@ -13,9 +12,8 @@ use crate::format::spec::FormatSpec;
 use crate::intake::files::{FinishedRule, KnownContent, ThenRule};
 use crate::remote::Endpoint;
 use crate::remote::endpoint::{DataConnections, FtpEndpoint, HostKeys, Protection, SftpLogin};
-use crate::remote::local_dir::DropRule;
+use crate::remote::local_dir::{DropAccess, DropRule};
 use crate::remote::tls::{TlsVersion, Trust};
-use nix::unistd::{Gid, Group, Uid, User};
 use std::net::IpAddr;
 
 /// Topic and statement, in the order of a record's way.
@@ -278,7 +276,7 @@ fn delivers(partner: &PartnerConfig, feed: &FeedDefinition) -> String {
             let (directory, from) = (directory(partner), leaves_from(sftp.bind));
             format!("to {directory} on sftp://{}@{}{port} ({keys}{key}){from}", sftp.user, sftp.host)
         }
-        Endpoint::LocalDir { path, rule } => format!("to the directory {}{}", path.display(), dropped(*rule)),
+        Endpoint::LocalDir { path, rule } => format!("to the directory {}{}", path.display(), dropped(rule)),
     };
     let password = partner.password.as_ref().map(|reference| match reference {
         SecretReference::Env(name) => format!(", password from the variable {name}"),
@@ -314,18 +312,12 @@ fn delivers(partner: &PartnerConfig, feed: &FeedDefinition) -> String {
 }
 
 /// How files come into a directory of this machine.
-fn dropped(rule: DropRule) -> String {
-    let DropRule::Copied(FileAccess { mode, owner, group }) = rule else {
+fn dropped(rule: &DropRule) -> String {
+    let DropRule::Copied(DropAccess { mode, owner, group }) = rule else {
         return " as hard links to the archive".to_owned();
     };
-    let owner = owner.map(|id| {
-        let user = User::from_uid(Uid::from_raw(id)).ok().flatten();
-        format!(", owner {}", user.map_or_else(|| id.to_string(), |user| user.name))
-    });
-    let group = group.map(|id| {
-        let group = Group::from_gid(Gid::from_raw(id)).ok().flatten();
-        format!(", group {}", group.map_or_else(|| id.to_string(), |group| group.name))
-    });
+    let owner = owner.as_ref().map(|name| format!(", owner {name}"));
+    let group = group.as_ref().map(|name| format!(", group {name}"));
     let mode = mode.map(|bits| format!(", mode {bits:04o}"));
     [owner, group, mode].into_iter().flatten().collect()
 }
