@@ -179,10 +179,8 @@ impl Exporter {
             Work::Sealing => &mut self.space.sealing,
         };
         waits.get_or_insert_with(|| fault.to_string());
-        if work == Work::Sealing {
-            let cleared = self.clear_stage();
-            self.without_shortage(cleared.map_err(Into::into))?;
-        }
+        let cleared = self.clear_stage();
+        self.without_shortage(cleared.map_err(Into::into))?;
         let given = self.lies_beside_state(&place)? && self.space.reserve.give()?;
         if given || work == Work::Reading {
             let committed = self.commit_group();

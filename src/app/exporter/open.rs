@@ -9,11 +9,12 @@ use crate::app::fault::ExporterFault;
 use crate::app::pickup_desk::PickupDesk;
 use crate::app::sealing::SealCounts;
 use crate::app::shared_ledger::SharedLedger;
-use crate::app::space::{Space, Work};
+use crate::app::space::{Space, Work, lacks_room};
 use crate::app::store::Store;
 use crate::app::{feeds, intake};
 use crate::archive::Archive;
 use crate::deliver::StoreMark;
+use crate::disk::room;
 use crate::domain::ids::Lsn;
 use crate::domain::time::UtcTime;
 use crate::format::decode::frames::FrameReader;
@@ -29,6 +30,9 @@ use crate::spool::{OpenSegment, SpoolLimits};
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// A start renders ahead as long as so many bytes are free on the archive's file system.
+const START_ROOM_BYTES: u64 = 256 << 20;
 
 impl Exporter {
     /// Opens the state directory, reads the spool, and finishes what a crash left half done. `input` is standard
@@ -98,7 +102,7 @@ impl Exporter {
         exporter.tell_of_changed_ledger(ledger_differs)?;
         let cleared = exporter.clear_stage();
         exporter.without_shortage(cleared.map_err(Into::into))?;
-        exporter.read_spool(world.renders_ahead)?;
+        exporter.read_spool_first(world.renders_ahead)?;
         exporter.note_missing(now)?;
         match exporter.finish_plans() {
             Ok(finished) => exporter.finished = finished,
@@ -122,9 +126,30 @@ impl Exporter {
         self.read_spool(false)
     }
 
+    /// Drafts must not take the room that the ledger needs: then they are thrown away, and the spool is read without them.
+    fn read_spool_first(&mut self, renders_ahead: bool) -> Result<(), ExporterFault> {
+        match self.read_spool(renders_ahead) {
+            Err(fault) if renders_ahead && lacks_room(self.disk.as_ref(), &self.config.state, &fault).is_some() => {
+                let cleared = self.clear_stage();
+                self.without_shortage(cleared.map_err(Into::into))?;
+                self.read_hours_again()
+            }
+            done => done,
+        }
+    }
+
+    /// Whether drafts may go on; otherwise there are none any more.
+    fn leaves_room(&mut self) -> bool {
+        let is_enough = room(&self.config.archive).is_ok_and(|room| room.free_bytes >= START_ROOM_BYTES);
+        if !is_enough {
+            self.drafts.clear();
+        }
+        is_enough
+    }
+
     /// Notes every frame of the spool again; the ledger is told what it has not been told. At a start open hours are
     /// rendered meanwhile: what is due is sealed as soon as it is read, and what is not needs no second reading.
-    fn read_spool(&mut self, renders_ahead: bool) -> Result<(), ExporterFault> {
+    fn read_spool(&mut self, mut renders_ahead: bool) -> Result<(), ExporterFault> {
         let (mut open, mut payload) = (OpenSegment::default(), Vec::new());
         let (mut untold, mut frames) = (IntakeEntry::default(), FrameReader::default());
         let durable = self.spool.durable();
@@ -144,6 +169,7 @@ impl Exporter {
             let accepted = frames.read(kind, &payload)?;
             let mut entry = IntakeEntry::default();
             let shares = intake::note(&mut self.feeds, &accepted, lsn, &mut entry);
+            renders_ahead = renders_ahead && self.leaves_room();
             if renders_ahead && let Accepted::Batch(batch) = accepted {
                 self.draft(batch, lsn, shares)?;
             }

@@ -26,8 +26,11 @@ impl Exporter {
         if self.lost.is_empty() {
             return Ok(false);
         }
-        self.clear_stage()?;
         let plans = self.ledger.lock().unfinished_plans()?;
+        if plans.is_empty() {
+            return Ok(false);
+        }
+        self.clear_stage()?;
         let mut decisions = Decisions::default();
         for pass in plans.chunks(HOURS_IN_A_PASS) {
             let jobs = pass.iter().map(|plan| self.job_of(plan)).collect::<Result<Vec<_>, _>>()?;
