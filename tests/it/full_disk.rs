@@ -1,7 +1,8 @@
 //! Without room nothing is lost and nothing is sent twice: a full disk, a full spool, and a sync that fails.
 
 use crate::site::{
-    FIRST_HOUR, Site, StandingClock, call_line, delivered_calls, eventually, load, once, one_feed, release, time, world,
+    FIRST_HOUR, Site, StandingClock, call_line, delivered_calls, eventually, files_in, load, once, one_feed, release,
+    time, world,
 };
 use crate::small_disk::SmallDisk;
 use hourdrop::app::exporter::{Exporter, OnceReport, World};
@@ -9,6 +10,7 @@ use hourdrop::app::fault::ExporterFault;
 use hourdrop::app::progress::Silent;
 use hourdrop::clock::{Clock, Waited};
 use hourdrop::disk::RealDisk;
+use hourdrop::domain::ids::SourceId;
 use hourdrop::domain::period::Partition;
 use hourdrop::domain::time::{Length, UtcTime};
 use hourdrop::ledger::Ledger;
@@ -363,6 +365,31 @@ fn uploads_go_on_while_reading_waits_and_reading_goes_on_by_itself() {
     assert_eq!(once(&config, NOW).exit_code(), 0);
     assert_eq!(all_calls(&site), ["a", "b"]);
     site.assert_archive_is_what_was_dropped(&["huaxin"]);
+}
+
+#[test]
+fn what_is_rendered_ahead_gives_way_to_reading() {
+    let site = Site::new();
+    fs::create_dir_all(site.path("in")).expect("directory");
+    let config = one_feed(&site, SOURCE, "grace = \"1d\"", "forever");
+    let text = fs::read_to_string(&config).expect("configuration");
+    let config = site.configure(&format!("reserve = \"0\"\n{text}"));
+    many(&site, "in/1.log", 5000);
+    let disk = small_disk(&site);
+    disk.account().capacity = 64 << 20;
+    let mut exporter = Exporter::open(load(&config, NOW), &world_on(&disk, standing()), None, false).expect("exporter");
+    exporter.turn(u64::MAX).expect("a turn");
+    let staged = || files_in(&site.path("archive/.stage")).into_values().map(|bytes| bytes.len()).sum::<usize>();
+    assert!(staged() > 100_000, "the hour is rendered ahead");
+    disk.account().fill();
+    many(&site, "in/2.log", 2000);
+    exporter.turn(u64::MAX).expect("a turn");
+    assert!(disk.account().refused > 0 && staged() == 0, "it is thrown away");
+    exporter.turn(u64::MAX).expect("a turn");
+    assert_eq!(codes(&site), Vec::<String>::new(), "there is room again");
+    let ledger = Ledger::open_read_only(&site.path("state/ledger.db")).expect("ledger");
+    let source = SourceId::parse("switch").expect("source");
+    assert_eq!(ledger.source_row(&source).expect("row").expect("the source").records, 7000);
 }
 
 #[test]
