@@ -382,14 +382,15 @@ fn what_is_rendered_ahead_gives_way_to_reading() {
     let staged = || files_in(&site.path("archive/.stage")).into_values().map(|bytes| bytes.len()).sum::<usize>();
     assert!(staged() > 100_000, "the hour is rendered ahead");
     disk.account().fill();
-    many(&site, "in/2.log", 2000);
+    // Too little to be written to the draft: it is the spool that has no room.
+    site.write("in/2.log", call_line(2, "b"));
     exporter.turn(u64::MAX).expect("a turn");
     assert!(disk.account().refused > 0 && staged() == 0, "it is thrown away");
     exporter.turn(u64::MAX).expect("a turn");
     assert_eq!(codes(&site), Vec::<String>::new(), "there is room again");
     let ledger = Ledger::open_read_only(&site.path("state/ledger.db")).expect("ledger");
     let source = SourceId::parse("switch").expect("source");
-    assert_eq!(ledger.source_row(&source).expect("row").expect("the source").records, 7000);
+    assert_eq!(ledger.source_row(&source).expect("row").expect("the source").records, 5001);
 }
 
 #[test]
