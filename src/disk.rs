@@ -270,6 +270,12 @@ pub fn room(path: &Path) -> io::Result<Room> {
     Ok(Room { free_bytes: bytes(found.f_bavail), bytes: bytes(found.f_blocks) })
 }
 
+/// Number of the file system that holds `path`; `None` when nothing is there.
+#[must_use]
+pub fn file_system(path: &Path) -> Option<u64> {
+    RealDisk.stat(path).ok().flatten().map(|stat| stat.identity.0)
+}
+
 /// How a disk that can `make` one directory, and tell whether one `is_empty`, does what [`Disk::create_dir_all`]
 /// promises.
 ///

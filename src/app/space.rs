@@ -20,7 +20,7 @@ use super::fault::ExporterFault;
 use super::intake::IntakeCounts;
 use super::sealing::SealCounts;
 use crate::archive::ArchiveFault;
-use crate::disk::{Disk, RealDisk, Room, room};
+use crate::disk::{Disk, RealDisk, Room, file_system, room};
 use crate::domain::time::{Length, UtcTime};
 use crate::intake::Source;
 use crate::seal::closing::Horizon;
@@ -179,14 +179,19 @@ impl Exporter {
             Work::Sealing => &mut self.space.sealing,
         };
         waits.get_or_insert_with(|| fault.to_string());
-        let cleared = self.clear_stage();
-        self.without_shortage(cleared.map_err(Into::into))?;
+        self.clear_stage_if_possible()?;
         let given = self.lies_beside_state(&place)? && self.space.reserve.give()?;
         if given || work == Work::Reading {
             let committed = self.commit_group();
             self.without_shortage(committed)?;
         }
         Ok(given)
+    }
+
+    /// Throws everything in staging away, as far as a full disk lets it.
+    pub(super) fn clear_stage_if_possible(&mut self) -> Result<(), ExporterFault> {
+        let cleared = self.clear_stage();
+        self.without_shortage(cleared.map_err(Into::into))
     }
 
     /// A result, when what it lacks is not just room.
@@ -281,8 +286,8 @@ pub struct RoomReport {
 /// Looks at the spool and the file systems, beside a running instance.
 #[must_use]
 pub fn room_report(config: &Config) -> RoomReport {
-    let device = |path: &Path| RealDisk.stat(path).ok().flatten().map(|stat| stat.identity.0);
-    let is_other = device(&config.archive).is_some() && device(&config.archive) != device(&config.state);
+    let of_archive = file_system(&config.archive);
+    let is_other = of_archive.is_some() && of_archive != file_system(&config.state);
     RoomReport {
         spool_bytes: crate::spool::usage::used_bytes(&RealDisk, &config.state.join("journal")).unwrap_or_default(),
         spool_max: config.spool_max,

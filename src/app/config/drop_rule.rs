@@ -1,10 +1,9 @@
 //! `dropped_files`: who may do what with files in a directory of this machine, or that they are hard links to the archive.
 
+use crate::disk::file_system;
 use crate::document::{Placed, Table};
 use crate::remote::local_dir::{DropAccess, DropRule};
 use crate::remote::{Address, Endpoint, accounts};
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Permission bits: for owner, group and others each read, write and execute.
@@ -34,7 +33,8 @@ pub(super) fn read(archive: &Path, table: &Table<'_>, addresses: &mut [Address])
     for address in addresses {
         let Endpoint::LocalDir { path, rule: drop } = &mut address.endpoint else { continue };
         (*drop, is_used) = (rule.clone(), true);
-        if is_linked && lie_apart(archive, path) {
+        let file_systems = (file_system(archive), file_system(path));
+        if is_linked && matches!(file_systems, (Some(archive), Some(drop)) if archive != drop) {
             let message = format!("{} and the archive are on two file systems", path.display());
             let hint =
                 "nothing is delivered (HD0210) until both are on one; leave `hard_link` out to have files copied";
@@ -76,10 +76,4 @@ fn read_mode(table: &Table<'_>, text: &Placed<String>) -> Option<u32> {
         table.problems().add(text.place.warning(message, hint));
     }
     Some(mode)
-}
-
-/// Both are there, and a file of one can have no second name in the other.
-fn lie_apart(archive: &Path, directory: &Path) -> bool {
-    let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
-    matches!((device(archive), device(directory)), (Some(archive), Some(directory)) if archive != directory)
 }

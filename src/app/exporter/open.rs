@@ -100,8 +100,7 @@ impl Exporter {
             _lock: lock,
         };
         exporter.tell_of_changed_ledger(ledger_differs)?;
-        let cleared = exporter.clear_stage();
-        exporter.without_shortage(cleared.map_err(Into::into))?;
+        exporter.clear_stage_if_possible()?;
         exporter.read_spool_first(world.renders_ahead)?;
         exporter.note_missing(now)?;
         match exporter.finish_plans() {
@@ -130,8 +129,7 @@ impl Exporter {
     fn read_spool_first(&mut self, renders_ahead: bool) -> Result<(), ExporterFault> {
         match self.read_spool(renders_ahead) {
             Err(fault) if renders_ahead && lacks_room(self.disk.as_ref(), &self.config.state, &fault).is_some() => {
-                let cleared = self.clear_stage();
-                self.without_shortage(cleared.map_err(Into::into))?;
+                self.clear_stage_if_possible()?;
                 self.read_hours_again()
             }
             done => done,
