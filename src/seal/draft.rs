@@ -31,8 +31,9 @@ const COLLECTED_BYTES_MIN: usize = 4 << 10;
 const OPEN_FILES: usize = 112;
 /// A draft with more records than this that cannot be rendered is given up: it holds each of them.
 const REJECTS: usize = 1000;
-/// Batches on their way to a thread. More make nothing faster, and each takes memory.
-const BATCHES_AHEAD: usize = 4;
+/// Batches on their way to a thread: as many as come within a time slice or two of a processor, so that neither the decoder
+/// nor this thread waits for the other while it could work. Each takes memory, about 1.5 MB.
+const BATCHES_AHEAD: usize = 12;
 /// Threads that write drafts.
 const WORKERS: usize = 2;
 
