@@ -5,12 +5,13 @@
 //! that was visible has been read: no hour closes before that moment has passed its end.
 
 mod ahead;
+mod content;
 pub mod files;
 pub mod input;
 pub mod stdin;
 
 use crate::disk::Disk;
-use crate::domain::ids::{Sha256Digest, SourceId};
+use crate::domain::ids::{HashedBy, InputHash, SourceId};
 use crate::domain::time::UtcTime;
 use crate::record::{Accepted, Origin};
 use std::io;
@@ -109,7 +110,7 @@ pub struct KnownInput {
     /// Time of its last change.
     pub modified_nanos: i64,
     /// Hash of its bytes.
-    pub sha256: Sha256Digest,
+    pub hash: InputHash,
 }
 
 /// How far an input was read that was not finished.
@@ -128,7 +129,8 @@ pub trait InputHistory {
     /// # Errors
     /// A message when it cannot be looked up; the same holds for the other questions.
     fn finished(&self, source: &SourceId, name: &str) -> Result<Option<KnownInput>, String>;
-    /// A finished input with this content, whatever its name. `sha256` is asked for only when the length is known.
+    /// A finished input with this content, whatever its name. `hash` is asked for only when the length is known, and by the
+    /// ways in which inputs of that length were hashed.
     ///
     /// # Errors
     /// As above.
@@ -136,7 +138,7 @@ pub trait InputHistory {
         &self,
         source: &SourceId,
         bytes: u64,
-        sha256: &mut dyn FnMut() -> io::Result<Sha256Digest>,
+        hash: &mut dyn FnMut(HashedBy) -> io::Result<InputHash>,
     ) -> Result<Option<KnownInput>, String>;
     /// How far an unfinished input was read.
     ///

@@ -42,7 +42,7 @@ use std::time::Duration;
 const SCHEMA: &str = include_str!("ledger/schema.sql");
 /// How long a statement waits for another program that reads or writes the ledger.
 const BUSY_MAX: Duration = Duration::from_secs(30);
-const SCHEMA_VERSION: &str = "4";
+const SCHEMA_VERSION: &str = "5";
 
 /// What can go wrong with the ledger.
 #[derive(Debug, thiserror::Error)]

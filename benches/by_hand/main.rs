@@ -22,7 +22,6 @@ mod line;
 
 use hours::{Hours, copy_proved};
 use line::Lines;
-use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -71,7 +70,7 @@ fn main() -> io::Result<()> {
 
 /// Reads the input and gives pieces of whole lines.
 fn read(mut input: File, hashes: bool, give: &SyncSender<Vec<u8>>, used: &Receiver<Vec<u8>>) -> io::Result<()> {
-    let (mut hash, mut rest, mut is_first) = (Sha256::new(), Vec::new(), true);
+    let (mut hash, mut rest, mut is_first) = (blake3::Hasher::new(), Vec::new(), true);
     loop {
         let mut piece = used.try_recv().unwrap_or_default();
         piece.clear();

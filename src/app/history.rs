@@ -1,6 +1,6 @@
 //! What intake asks about earlier input, answered by the ledger.
 
-use crate::domain::ids::{Sha256Digest, SourceId};
+use crate::domain::ids::{HashedBy, InputHash, SourceId};
 use crate::intake::{InputHistory, KnownInput, ReadPosition};
 use crate::ledger::Ledger;
 use crate::ledger::intake::InputRow;
@@ -11,8 +11,8 @@ use std::io;
 pub struct LedgerHistory<'a>(pub &'a Ledger);
 
 fn known(row: InputRow) -> KnownInput {
-    let InputRow { name, bytes, modified_nanos, sha256, .. } = row;
-    KnownInput { name, bytes, modified_nanos, sha256 }
+    let InputRow { name, bytes, modified_nanos, hash, .. } = row;
+    KnownInput { name, bytes, modified_nanos, hash }
 }
 
 impl InputHistory for LedgerHistory<'_> {
@@ -24,13 +24,16 @@ impl InputHistory for LedgerHistory<'_> {
         &self,
         source: &SourceId,
         bytes: u64,
-        sha256: &mut dyn FnMut() -> io::Result<Sha256Digest>,
+        hash: &mut dyn FnMut(HashedBy) -> io::Result<InputHash>,
     ) -> Result<Option<KnownInput>, String> {
-        if !self.0.has_input_of(source, bytes).map_err(|fault| fault.to_string())? {
-            return Ok(None);
+        for by in self.0.hashes_of(source, bytes).map_err(|fault| fault.to_string())? {
+            let hash = hash(by).map_err(|error| error.to_string())?;
+            let found = self.0.input_with_content(source, bytes, &hash).map_err(|fault| fault.to_string())?;
+            if found.is_some() {
+                return Ok(found.map(known));
+            }
         }
-        let sha256 = sha256().map_err(|error| error.to_string())?;
-        self.0.input_with_content(source, bytes, &sha256).map(|row| row.map(known)).map_err(|fault| fault.to_string())
+        Ok(None)
     }
 
     fn position(&self, source: &SourceId, name: &str) -> Result<Option<ReadPosition>, String> {

@@ -10,7 +10,7 @@ use crate::feed::pending::FeedHours;
 use crate::intake::{IntakeFault, Step};
 use crate::ledger::intake::{InputRow, IntakeEntry, PositionRow, QuarantineRow, QuarantineStage, SourceRow};
 use crate::record::accepted::lines::{InputLines, KIND_LINES};
-use crate::record::accepted::{KIND_BATCH, KIND_FINISHED, write_block};
+use crate::record::accepted::{KIND_BATCH, write_block};
 use crate::record::{Accepted, AcceptedBatch, InputFinished, RecordBlock};
 use crate::seal::draft::FeedShares;
 use crate::seal::render::RenderJob;
@@ -156,7 +156,7 @@ impl Exporter {
             }
             Accepted::Finished(finished) => {
                 finished.write(&mut self.payload);
-                KIND_FINISHED
+                finished.kind()
             }
         };
         Ok((self.spool.append(kind, &self.payload)?, 0))
@@ -375,7 +375,7 @@ fn input_row(finished: &InputFinished) -> Option<InputRow> {
         name: finished.input.clone(),
         bytes: finished.bytes,
         modified_nanos: finished.modified_nanos,
-        sha256: finished.sha256,
+        hash: finished.hash,
         records: finished.records,
         rejects: finished.rejects,
         at: finished.accepted_at,

@@ -196,7 +196,7 @@ impl HourSheet<'_> {
                 "source": input.source,
                 "name": input.name,
                 "bytes": input.bytes,
-                "sha256": input.sha256,
+                "hash": input.hash.map(|hash| hash.to_string()),
                 "records": input.records,
                 "rejects": input.rejects,
                 "read_at": face.iso(input.at.seconds()),
@@ -343,11 +343,11 @@ fn evidence(word: &str) -> &'static str {
 }
 
 fn input_text(face: Face, input: &InputRead) -> String {
-    let InputRead { name, bytes, sha256, records, rejects, at, .. } = input;
+    let InputRead { name, bytes, hash, records, rejects, at, .. } = input;
     let rejects = if *rejects > 0 { format!(" and {} rejected", grouped(*rejects)) } else { String::new() };
-    let hash: String = sha256.chars().take(12).collect();
+    let hash = hash.map_or_else(|| "no hash".to_owned(), |hash| format!("{} {:.12}", hash.by.word(), hash.digits()));
     format!(
-        "{name}: {}{rejects}, {}, sha256 {hash}, read {}",
+        "{name}: {}{rejects}, {}, {hash}, read {}",
         counted(*records, "record"),
         counted(*bytes, "byte"),
         face.second(*at)

@@ -206,6 +206,58 @@ impl fmt::Display for Sha256Digest {
     }
 }
 
+/// How an input was hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HashedBy {
+    /// BLAKE3 with 256 bits: as hard to forge as SHA-256, in a third of the time.
+    Blake3,
+    /// SHA-256, by releases before.
+    Sha256,
+}
+
+/// Hash of an input's bytes, by which it is known again. Printed as `blake3:` or `sha256:` and 64 lower-case hexadecimal
+/// digits. It says what was read; what is delivered has a [`Sha256Digest`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct InputHash {
+    /// How.
+    pub by: HashedBy,
+    /// Its bytes.
+    pub digest: [u8; 32],
+}
+
+impl InputHash {
+    /// Parses what it is printed as.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (word, digits) = text.split_once(':')?;
+        let by = [HashedBy::Blake3, HashedBy::Sha256].into_iter().find(|by| by.word() == word)?;
+        Sha256Digest::parse(digits).map(|Sha256Digest(digest)| Self { by, digest })
+    }
+
+    /// Its hexadecimal digits.
+    #[must_use]
+    pub fn digits(&self) -> String {
+        Sha256Digest(self.digest).to_string()
+    }
+}
+
+impl HashedBy {
+    /// Its name.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Blake3 => "blake3",
+            Self::Sha256 => "sha256",
+        }
+    }
+}
+
+impl fmt::Display for InputHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.by.word(), self.digits())
+    }
+}
+
 /// What a file is, whatever it is called: its file system and its number there. A name may lead to another file later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileKey {
@@ -260,6 +312,18 @@ mod tests {
         let digest = Sha256Digest([0xab; 32]);
         assert_eq!(Sha256Digest::parse(&digest.to_string()), Some(digest));
         assert_eq!(Sha256Digest::parse("ab"), None);
+    }
+
+    #[test]
+    fn hashes_of_inputs_print_and_parse() {
+        for by in [HashedBy::Blake3, HashedBy::Sha256] {
+            let hash = InputHash { by, digest: [0xab; 32] };
+            assert_eq!(InputHash::parse(&hash.to_string()), Some(hash));
+        }
+        let digits = "ab".repeat(32);
+        for bad in [digits.clone(), format!("md5:{digits}"), format!("blake3:{}", &digits[1..]), "blake3:".to_owned()] {
+            assert_eq!(InputHash::parse(&bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! One input on its way through a decoder: bytes in pieces of 256 KiB, batches out, with the position behind each.
 
 use super::ReadPosition;
+use super::content::{HashingReader, RunningHash};
 use crate::disk::ahead::ReadAhead;
 use crate::disk::pieces::{PIECE_BYTES, Piece as FilePiece};
-use crate::domain::ids::{FileKey, Sha256Digest, SourceId};
+use crate::domain::ids::{FileKey, SourceId};
 use crate::domain::time::UtcTime;
 use crate::format::decode::spec::ReadSpec;
 use crate::format::decode::{Decoded, Decoder, Position};
@@ -11,7 +12,6 @@ use crate::format::dialect::Dialect;
 use crate::record::accepted::lines::{InputLines, InputReading};
 use crate::record::{AcceptedBatch, InputFinished, Origin};
 use flate2::read::MultiGzDecoder;
-use sha2::{Digest, Sha256};
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -265,7 +265,7 @@ impl OpenInput {
             input: self.name.clone(),
             bytes,
             modified_nanos,
-            sha256: self.hash.digest(),
+            hash: self.hash.hash(),
             records: self.records,
             rejects: self.rejects,
             accepted_at: now,
@@ -346,39 +346,6 @@ fn note_head(decoder: &Decoder, head: &mut Vec<u8>, bytes: &[u8]) {
         if !trial.needs_head() {
             return;
         }
-    }
-}
-
-#[derive(Clone, Default)]
-struct RunningHash(Arc<std::sync::Mutex<Sha256>>);
-
-impl RunningHash {
-    fn update(&self, bytes: &[u8]) {
-        match self.0.lock() {
-            Ok(mut hash) => hash.update(bytes),
-            Err(poisoned) => poisoned.into_inner().update(bytes),
-        }
-    }
-
-    fn digest(&self) -> Sha256Digest {
-        let hash = match self.0.lock() {
-            Ok(hash) => hash.clone(),
-            Err(poisoned) => poisoned.into_inner().clone(),
-        };
-        Sha256Digest(hash.finalize().into())
-    }
-}
-
-struct HashingReader {
-    inner: Box<dyn Read + Send>,
-    hash: RunningHash,
-}
-
-impl Read for HashingReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.hash.update(buffer.get(..count).unwrap_or_default());
-        Ok(count)
     }
 }
 

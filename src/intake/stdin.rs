@@ -200,6 +200,7 @@ impl Source for StdinSource {
 mod tests {
     use super::*;
     use crate::document::{Document, Problems};
+    use crate::domain::ids::{HashedBy, InputHash};
     use crate::format::spec::read_format;
     use crate::intake::{InputHistory, KnownInput, ReadPosition};
 
@@ -213,7 +214,7 @@ mod tests {
             &self,
             _: &SourceId,
             _: u64,
-            _: &mut dyn FnMut() -> io::Result<crate::domain::ids::Sha256Digest>,
+            _: &mut dyn FnMut(HashedBy) -> io::Result<InputHash>,
         ) -> Result<Option<KnownInput>, String> {
             Ok(None)
         }

@@ -308,7 +308,7 @@ fn cell(value: &Value) -> Result<Cell> {
 mod tests {
     use super::*;
     use crate::domain::batch::HourCounts;
-    use crate::domain::ids::{FeedId, Lsn, Sha256Digest, SourceId};
+    use crate::domain::ids::{FeedId, HashedBy, InputHash, Lsn, SourceId};
     use crate::domain::period::Partition;
     use crate::domain::time::UtcTime;
     use crate::ledger::batches::StoredDefinition;
@@ -361,7 +361,7 @@ mod tests {
             name: "a".to_owned(),
             bytes: 10,
             modified_nanos: -1,
-            sha256: Sha256Digest([1; 32]),
+            hash: InputHash { by: HashedBy::Blake3, digest: [1; 32] },
             records: 7,
             rejects: 1,
             at: UtcTime::from_nanos(9),

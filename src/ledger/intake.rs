@@ -7,7 +7,7 @@ use super::quarantine::{insert_quarantine, take_out_of_quarantine};
 use super::{Fact, Ledger, Result, append_fact, ask, run, signed, unsigned};
 use crate::disk::SyncPoint;
 use crate::domain::batch::HourCounts;
-use crate::domain::ids::{FeedId, Lsn, Sha256Digest, SourceId};
+use crate::domain::ids::{FeedId, HashedBy, InputHash, Lsn, Sha256Digest, SourceId};
 use crate::domain::time::UtcTime;
 pub use entry::{HourSums, IntakeEntry};
 use rusqlite::{OptionalExtension, params};
@@ -78,7 +78,7 @@ pub struct InputRow {
     /// Time of its last change in nanoseconds since the epoch.
     pub modified_nanos: i64,
     /// Hash of its bytes.
-    pub sha256: Sha256Digest,
+    pub hash: InputHash,
     /// Records accepted from it.
     pub records: u64,
     /// Records that could not be decoded.
@@ -188,21 +188,23 @@ impl Ledger {
     ///
     /// # Errors
     /// [`super::LedgerFault`].
-    pub fn input_with_content(&self, source: &SourceId, bytes: u64, sha256: &Sha256Digest) -> Result<Option<InputRow>> {
+    pub fn input_with_content(&self, source: &SourceId, bytes: u64, hash: &InputHash) -> Result<Option<InputRow>> {
         let query = "SELECT name, bytes, modified, sha256, records, rejects, at FROM input
                      WHERE source = ?1 AND sha256 = ?2 AND bytes = ?3 LIMIT 1";
-        let (sha256, bytes) = (sha256.to_string(), signed(bytes)?);
+        let (hash, bytes) = (written(hash), signed(bytes)?);
         let read = |row: &rusqlite::Row<'_>| read_input(source, row);
-        self.check(ask(&self.connection, query, params![source.as_str(), sha256, bytes], read).optional())
+        self.check(ask(&self.connection, query, params![source.as_str(), hash, bytes], read).optional())
     }
 
-    /// True when an input of this source had that length: only then can its content be known.
+    /// How inputs of this source and length were hashed: when there are none, no content of that length is known.
     ///
     /// # Errors
     /// [`super::LedgerFault`].
-    pub fn has_input_of(&self, source: &SourceId, bytes: u64) -> Result<bool> {
-        let query = "SELECT EXISTS (SELECT 1 FROM input WHERE source = ?1 AND bytes = ?2)";
-        self.check(ask(&self.connection, query, params![source.as_str(), signed(bytes)?], |row| row.get(0)))
+    pub fn hashes_of(&self, source: &SourceId, bytes: u64) -> Result<Vec<HashedBy>> {
+        let query = "SELECT DISTINCT instr(sha256, ':') > 0 FROM input WHERE source = ?1 AND bytes = ?2";
+        self.rows(query, params![source.as_str(), signed(bytes)?], |row| {
+            Ok(if row.get(0)? { HashedBy::Blake3 } else { HashedBy::Sha256 })
+        })
     }
 
     /// True when anything was ever counted for this feed.
@@ -346,6 +348,20 @@ impl Ledger {
     }
 }
 
+/// A hash as it stands in the column `sha256`: digits alone by SHA-256, since that was the only one.
+fn written(hash: &InputHash) -> String {
+    match hash.by {
+        HashedBy::Blake3 => hash.to_string(),
+        HashedBy::Sha256 => hash.digits(),
+    }
+}
+
+/// Reads what [`written`] wrote.
+pub(super) fn read_hash(text: &str) -> Option<InputHash> {
+    InputHash::parse(text)
+        .or_else(|| Sha256Digest::parse(text).map(|Sha256Digest(digest)| InputHash { by: HashedBy::Sha256, digest }))
+}
+
 fn read_input(source: &SourceId, row: &rusqlite::Row<'_>) -> rusqlite::Result<InputRow> {
     let hash: String = row.get(3)?;
     Ok(InputRow {
@@ -353,7 +369,7 @@ fn read_input(source: &SourceId, row: &rusqlite::Row<'_>) -> rusqlite::Result<In
         name: row.get(0)?,
         bytes: unsigned(row.get(1)?),
         modified_nanos: row.get(2)?,
-        sha256: Sha256Digest::parse(&hash).unwrap_or(Sha256Digest([0; 32])),
+        hash: read_hash(&hash).unwrap_or(InputHash { by: HashedBy::Sha256, digest: [0; 32] }),
         records: unsigned(row.get(4)?),
         rejects: unsigned(row.get(5)?),
         at: UtcTime::from_nanos(row.get(6)?),
@@ -383,12 +399,12 @@ fn insert_input(t: &rusqlite::Transaction<'_>, input: &InputRow) -> Result<()> {
     let insert = "INSERT INTO main.input (source, name, bytes, modified, sha256, records, rejects, at)
                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let (records, rejects) = (signed(input.records)?, signed(input.rejects)?);
-    let (bytes, sha256) = (signed(input.bytes)?, input.sha256.to_string());
+    let (bytes, hash) = (signed(input.bytes)?, written(&input.hash));
     let source = input.source.as_str();
-    let values = params![source, input.name, bytes, input.modified_nanos, sha256, records, rejects, input.at.nanos()];
+    let values = params![source, input.name, bytes, input.modified_nanos, hash, records, rejects, input.at.nanos()];
     run(t, insert, values)?;
     let detail =
-        format!("{} bytes, {} records, {} rejected, sha256 {sha256}", input.bytes, input.records, input.rejects);
+        format!("{} bytes, {} records, {} rejected, {}", input.bytes, input.records, input.rejects, input.hash);
     let subject = format!("{source} {}", input.name);
     append_fact(t, Fact { at: input.at, kind: "input read", subject: &subject, detail: &detail })
 }

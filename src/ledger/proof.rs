@@ -123,7 +123,7 @@ mod tests {
     use super::*;
     use crate::disk::{RealDisk, SyncPoint};
     use crate::domain::batch::HourCounts;
-    use crate::domain::ids::{FeedId, Lsn, Sha256Digest, SourceId};
+    use crate::domain::ids::{FeedId, HashedBy, InputHash, Lsn, SourceId};
     use crate::domain::period::Partition;
     use crate::domain::time::UtcTime;
     use crate::ledger::intake::{InputRow, IntakeEntry};
@@ -222,19 +222,20 @@ mod tests {
         let dir = tempfile::tempdir().expect("directory");
         let mut ledger = filled(dir.path());
         let source = SourceId::parse("switch").expect("source");
+        let of = |digest| InputHash { by: HashedBy::Blake3, digest: [digest; 32] };
         let input = |name: &str, hash| InputRow {
             source: source.clone(),
             name: name.to_owned(),
             bytes: 5,
             modified_nanos: 1,
-            sha256: Sha256Digest([hash; 32]),
+            hash: of(hash),
             records: 1,
             rejects: 0,
             at: UtcTime::from_nanos(2),
         };
         let entry = IntakeEntry { inputs: vec![input("a", 1), input("b", 2)], ..IntakeEntry::default() };
         ledger.apply_intake(Lsn(2), &entry).expect("intake");
-        let with = |hash| ledger.input_with_content(&source, 5, &Sha256Digest([hash; 32])).expect("a query");
+        let with = |hash| ledger.input_with_content(&source, 5, &of(hash)).expect("a query");
         assert_eq!(with(2).map(|row| row.name).as_deref(), Some("b"));
         assert_eq!(with(3), None);
     }

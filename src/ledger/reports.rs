@@ -2,12 +2,13 @@
 
 use super::batches::parse_state;
 use super::batches::rows::{read_sequence, read_totals};
+use super::intake::read_hash;
 use super::pickup::read_pickup;
 use super::{Ledger, LedgerFault, Result, unsigned};
 use crate::domain::answer::Verdict;
 use crate::domain::batch::{BatchState, HourCounts};
 use crate::domain::counter::Sequence;
-use crate::domain::ids::{FeedId, Lsn, PartNumber, Revision, SourceId};
+use crate::domain::ids::{FeedId, InputHash, Lsn, PartNumber, Revision, SourceId};
 use crate::domain::period::Partition;
 use crate::domain::pickup::Pickup;
 use crate::domain::time::UtcTime;
@@ -146,8 +147,8 @@ pub struct InputRead {
     pub name: String,
     /// Its length.
     pub bytes: u64,
-    /// Hash of its bytes.
-    pub sha256: String,
+    /// Hash of its bytes; `None` when the ledger holds something else there.
+    pub hash: Option<InputHash>,
     /// Records accepted.
     pub records: u64,
     /// Records that could not be decoded.
@@ -398,7 +399,7 @@ impl Ledger {
                 source: row.get(0)?,
                 name: row.get(1)?,
                 bytes: unsigned(row.get(2)?),
-                sha256: row.get(3)?,
+                hash: read_hash(&row.get::<_, String>(3)?),
                 records: unsigned(row.get(4)?),
                 rejects: unsigned(row.get(5)?),
                 at: UtcTime::from_nanos(row.get(6)?),

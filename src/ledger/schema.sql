@@ -181,6 +181,7 @@ CREATE TABLE look (                     -- the last whole listing of each partne
   "check" INTEGER NOT NULL AS (row_check('look', partner, at)) STORED
 ) WITHOUT ROWID;
 
+-- `sha256` of inputs is what they are known by: digits of SHA-256 alone, or since schema 5 "blake3:" and digits.
 CREATE TABLE input (                    -- input files that were read to their end
   id       INTEGER PRIMARY KEY,
   source   TEXT NOT NULL,
@@ -323,8 +324,9 @@ SELECT b.feed, datetime(b.start_second, 'unixepoch') || 'Z' AS hour_utc, b.start
 FROM file f JOIN batch b ON b.id = f.batch LEFT JOIN pickup p ON p.file = f.id;
 
 CREATE VIEW v_inputs AS
-SELECT source, name, bytes, sha256, records, rejects,
-       strftime('%Y-%m-%dT%H:%M:%SZ', at / 1000000000, 'unixepoch') AS read_utc
+SELECT source, name, bytes, CASE WHEN instr(sha256, ':') = 0 THEN sha256 END AS sha256, records, rejects,
+       strftime('%Y-%m-%dT%H:%M:%SZ', at / 1000000000, 'unixepoch') AS read_utc,
+       CASE WHEN instr(sha256, ':') = 0 THEN 'sha256:' || sha256 ELSE sha256 END AS hash
 FROM input;
 
 CREATE VIEW v_quarantine AS

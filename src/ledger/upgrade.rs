@@ -8,7 +8,7 @@ use crate::disk::SyncPoint;
 use rusqlite::Connection;
 
 /// Schemas that lack nothing but what can be added.
-const READABLE: [&str; 2] = ["2", "3"];
+const READABLE: [&str; 3] = ["2", "3", "4"];
 
 /// True for a ledger of a release before that this program can read.
 pub(super) fn is_readable(schema: &str) -> bool {

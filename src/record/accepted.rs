@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! kind 1, batch     source  input  before(3)  after(3)  prefix crc  accepted_at  only_feed  retried  head  rejects  block
-//! kind 2, finished  source  input  bytes  modified  sha256  records  rejects  accepted_at
+//! kind 4, finished  source  input  bytes  modified  blake3  records  rejects  accepted_at
+//! kind 2, finished  the same with sha256, by releases before
 //! kind 3, lines     see [`lines`]
 //! ```
 //! Numbers are LEB128 varints (signed ones zigzag), texts and byte strings carry their length in front.
@@ -11,15 +12,17 @@
 pub mod lines;
 
 use super::block::{FieldKind, Origin, RecordBlock, Schema, SchemaField};
-use crate::domain::ids::Sha256Digest;
+use crate::domain::ids::{HashedBy, InputHash};
 use crate::domain::time::UtcTime;
 use lines::InputLines;
 use std::sync::Arc;
 
 /// Frame kind of [`AcceptedBatch`].
 pub const KIND_BATCH: u8 = 1;
-/// Frame kind of [`InputFinished`].
-pub const KIND_FINISHED: u8 = 2;
+/// Frame kind of [`InputFinished`] with a hash by SHA-256.
+pub const KIND_FINISHED_SHA256: u8 = 2;
+/// Frame kind of [`InputFinished`] with a hash by BLAKE3.
+pub const KIND_FINISHED: u8 = 4;
 
 /// A record that could not be decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +76,7 @@ pub struct InputFinished {
     /// Time of its last change, nanoseconds since the epoch.
     pub modified_nanos: i64,
     /// Hash of its bytes.
-    pub sha256: Sha256Digest,
+    pub hash: InputHash,
     /// Records accepted from it.
     pub records: u64,
     /// Records that could not be decoded.
@@ -130,13 +133,22 @@ impl AcceptedBatch {
 }
 
 impl InputFinished {
+    /// The kind of its frame.
+    #[must_use]
+    pub const fn kind(&self) -> u8 {
+        match self.hash.by {
+            HashedBy::Blake3 => KIND_FINISHED,
+            HashedBy::Sha256 => KIND_FINISHED_SHA256,
+        }
+    }
+
     /// Appends the frame payload.
     pub fn write(&self, out: &mut Vec<u8>) {
         put_bytes(out, self.source.as_bytes());
         put_bytes(out, self.input.as_bytes());
         put_number(out, self.bytes);
         put_signed(out, self.modified_nanos);
-        out.extend_from_slice(&self.sha256.0);
+        out.extend_from_slice(&self.hash.digest);
         put_number(out, self.records);
         put_number(out, self.rejects);
         put_signed(out, self.accepted_at.nanos());
@@ -152,7 +164,8 @@ impl Accepted {
         let mut reader = Reader { bytes: payload, at: 0 };
         match kind {
             KIND_BATCH => reader.batch().map(Self::Batch),
-            KIND_FINISHED => reader.finished().map(Self::Finished),
+            KIND_FINISHED => reader.finished(HashedBy::Blake3).map(Self::Finished),
+            KIND_FINISHED_SHA256 => reader.finished(HashedBy::Sha256).map(Self::Finished),
             _ => Err(UnreadableFrame { what: "a known frame kind", at: 0 }),
         }
     }
@@ -314,13 +327,14 @@ impl<'a> Reader<'a> {
         Ok(AcceptedBatch { only_feed, retried, head, rejects, block: self.block()?, ..place })
     }
 
-    fn finished(&mut self) -> Result<InputFinished, UnreadableFrame> {
+    fn finished(&mut self, by: HashedBy) -> Result<InputFinished, UnreadableFrame> {
         let (source, input) = (self.text("a source")?, self.text("an input")?);
         let (bytes, modified_nanos) = (self.number("a length")?, self.signed("a time")?);
-        let sha256 = self.take(32, "a hash")?.try_into().map(Sha256Digest).map_err(|_| self.fault("a hash"))?;
+        let digest = self.take(32, "a hash")?.try_into().map_err(|_| self.fault("a hash"))?;
+        let hash = InputHash { by, digest };
         let (records, rejects) = (self.number("a count")?, self.number("a count")?);
         let accepted_at = self.time()?;
-        Ok(InputFinished { source, input, bytes, modified_nanos, sha256, records, rejects, accepted_at })
+        Ok(InputFinished { source, input, bytes, modified_nanos, hash, records, rejects, accepted_at })
     }
 
     fn block(&mut self) -> Result<RecordBlock, UnreadableFrame> {
@@ -401,19 +415,22 @@ mod tests {
         let mut payload = Vec::new();
         batch.write(&mut payload);
         assert_eq!(Accepted::read(KIND_BATCH, &payload), Ok(Accepted::Batch(batch)));
-        let finished = InputFinished {
-            source: "switch".to_owned(),
-            input: "a".to_owned(),
-            bytes: u64::MAX,
-            modified_nanos: -1,
-            sha256: Sha256Digest([7; 32]),
-            records: 1,
-            rejects: 2,
-            accepted_at: UtcTime::from_nanos(9),
-        };
-        payload.clear();
-        finished.write(&mut payload);
-        assert_eq!(Accepted::read(KIND_FINISHED, &payload), Ok(Accepted::Finished(finished)));
+        for (by, kind) in [(HashedBy::Blake3, 4), (HashedBy::Sha256, 2)] {
+            let finished = InputFinished {
+                source: "switch".to_owned(),
+                input: "a".to_owned(),
+                bytes: u64::MAX,
+                modified_nanos: -1,
+                hash: InputHash { by, digest: [7; 32] },
+                records: 1,
+                rejects: 2,
+                accepted_at: UtcTime::from_nanos(9),
+            };
+            payload.clear();
+            finished.write(&mut payload);
+            assert_eq!(finished.kind(), kind);
+            assert_eq!(Accepted::read(kind, &payload), Ok(Accepted::Finished(finished)));
+        }
     }
 
     #[test]

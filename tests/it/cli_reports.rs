@@ -274,7 +274,7 @@ fn everything_about_an_hour_and_about_a_file_is_shown() {
         "archive/huaxin/voice/2024110310_00/HX_2024110310_04712.dat, 200 bytes\n",
         "duration 391053\n",
         "reply-and-size: the server confirmed the rename and states the right size\n",
-        "a.log: 21 records and 1 rejected, 2,000 bytes, sha256 ",
+        "a.log: 21 records and 1 rejected, 2,000 bytes, blake3 ",
         "planned r0: lsn 1 to 3, HX_2024110310_04712.dat",
     ] {
         assert!(said.out.contains(part), "{part:?} is missing in\n{}", said.out);

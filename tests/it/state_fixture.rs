@@ -98,6 +98,37 @@ fn assert_it_goes_on(site: &Site, name: &str) {
     found.sort();
     assert_eq!(found.join(""), "abcde", "{name}");
     site.assert_archive_is_what_was_dropped(&["huaxin"]);
+    assert_nothing_is_read_twice(site, name);
+}
+
+/// What was read is known again, by whichever release and hash.
+fn assert_nothing_is_read_twice(site: &Site, name: &str) {
+    for number in [1, 3] {
+        fs::copy(site.path(&format!("done/{number}.log")), site.path(&format!("in/copy-{number}.log"))).expect("copy");
+    }
+    assert!(pass(site, Arc::new(RealDisk), "2024-11-03T08:40:00Z"), "{name}");
+    let ledger = rusqlite::Connection::open(site.path("state/ledger.db")).expect("ledger");
+    let query =
+        "SELECT count(*), count(*) FILTER (WHERE message LIKE '%content of%'), (SELECT count(*) FROM input) FROM alarm";
+    let counts = ledger.query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    assert_eq!(counts.expect("counts"), (2, 2, 3), "{name}: an alarm for each, and no other input");
+    for number in [1, 3] {
+        fs::remove_file(site.path(&format!("in/copy-{number}.log"))).expect("remove");
+        let renamed = format!("done/{number}.log");
+        fs::copy(site.path(&renamed), site.path(&format!("in/{number}.log"))).expect("copy");
+    }
+    assert!(pass(site, Arc::new(RealDisk), "2024-11-03T08:50:00Z"), "{name}");
+    let inputs: i64 = ledger.query_row("SELECT count(*) FROM input", [], |row| row.get(0)).expect("a count");
+    assert_eq!(inputs, 3, "{name}: the same files under the same names");
+}
+
+/// How inputs were hashed, in the order in which they were read.
+fn hashes(site: &Site) -> Vec<String> {
+    let ledger = rusqlite::Connection::open(site.path("state/ledger.db")).expect("ledger");
+    let query = "SELECT substr(hash, 1, 6) FROM v_inputs ORDER BY name";
+    let mut statement = ledger.prepare(query).expect("a view");
+    let hashes = statement.query_map([], |row| row.get(0)).expect("rows").collect::<Result<_, _>>();
+    hashes.expect("hashes")
 }
 
 #[test]
@@ -118,6 +149,9 @@ fn state_directories_of_every_release_are_opened_and_finished() {
             let site = Site::new();
             copy(&path, &site);
             assert_it_goes_on(&site, &name);
+            if name == "state-0.1" {
+                assert_eq!(hashes(&site), ["sha256", "sha256", "blake3"]);
+            }
         }
     }
     assert!(found > 0, "there is one of this release");

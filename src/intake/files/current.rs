@@ -117,7 +117,7 @@ impl FileSource {
             name: finished.input.clone(),
             bytes: finished.bytes,
             modified_nanos: finished.modified_nanos,
-            sha256: finished.sha256,
+            hash: finished.hash,
         });
         let finished = Accepted::Finished(finished);
         Ok(Some(if duplicate { Step::Duplicate(finished) } else { Step::Accepted(finished) }))

@@ -1,11 +1,10 @@
 //! Whether a file was read before: by name, length and hash, or by device and inode for a log that grows.
 
 use super::{FileSource, HD_CHANGED, HD_KNOWN_CONTENT, KnownContent};
-use crate::disk::{Disk, Entry, hash};
-use crate::domain::ids::Sha256Digest;
+use crate::disk::{Disk, Entry};
+use crate::domain::ids::{HashedBy, InputHash};
+use crate::intake::content::hash_of;
 use crate::intake::{InputHistory, IntakeFault, KnownInput};
-use std::io;
-use std::path::Path;
 
 /// What is known about a file.
 pub(super) enum Known {
@@ -26,7 +25,10 @@ impl FileSource {
         let known = history.finished(&self.id, &name).map_err(self.history_fault())?;
         let same = match known.filter(|known| known.bytes == entry.stat.bytes) {
             None => false,
-            Some(known) => hash_of(disk, &entry.path).map_err(self.fault("read", &entry.path))? == known.sha256,
+            Some(known) => {
+                let found = hash_of(disk, &entry.path, known.hash.by).map_err(self.fault("read", &entry.path))?;
+                found == known.hash
+            }
         };
         if !same {
             self.logs.name(entry);
@@ -43,26 +45,26 @@ impl FileSource {
         name: &str,
     ) -> Result<Known, IntakeFault> {
         let (bytes, path) = (entry.stat.bytes, &entry.path);
-        let mut hash = None;
-        let mut sha256 = || match hash {
-            Some(known) => Ok(known),
-            None => hash_of(disk, path).inspect(|found| hash = Some(*found)),
+        let mut hashes: Vec<InputHash> = Vec::new();
+        let mut hash = |by: HashedBy| match hashes.iter().find(|hash| hash.by == by) {
+            Some(known) => Ok(*known),
+            None => hash_of(disk, path, by).inspect(|found| hashes.push(*found)),
         };
         if let Some(known) = history.finished(&self.id, name).map_err(self.history_fault())? {
             let same_length = known.bytes == bytes;
             if same_length && known.modified_nanos == entry.stat.modified_nanos {
                 return Ok(Known::Same);
             }
-            if same_length && sha256().map_err(self.fault("read", path))? == known.sha256 {
+            if same_length && hash(known.hash.by).map_err(self.fault("read", path))? == known.hash {
                 return Ok(Known::Same);
             }
             let message = format!("{name} was read before and has other content now");
             let hint = "rename it, or set changed_content = \"read\" or \"skip\" for this source".to_owned();
             return Ok(Known::Other(self.rules.changed_content, HD_CHANGED, message, hint));
         }
-        let mut found = history.with_content(&self.id, bytes, &mut sha256).map_err(self.history_fault())?;
+        let mut found = history.with_content(&self.id, bytes, &mut hash).map_err(self.history_fault())?;
         for known in self.unrecorded.iter().filter(|known| known.bytes == bytes) {
-            if found.is_none() && sha256().map_err(self.fault("read", path))? == known.sha256 {
+            if found.is_none() && hash(known.hash.by).map_err(self.fault("read", path))? == known.hash {
                 found = Some(known.clone());
             }
         }
@@ -74,29 +76,5 @@ impl FileSource {
                 Known::Other(self.rules.known_content, HD_KNOWN_CONTENT, message, hint)
             }
         })
-    }
-}
-
-fn hash_of(disk: &dyn Disk, path: &Path) -> io::Result<Sha256Digest> {
-    hash::hash_of(disk.open_read(path)?.as_mut(), &mut |_| ())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::disk::RealDisk;
-    use crate::disk::faulty::FaultyDisk;
-    use sha2::{Digest, Sha256};
-    use std::io::Write;
-    use std::sync::atomic::Ordering;
-
-    #[test]
-    fn a_signal_while_a_file_is_compared_is_no_fault_of_its_source() {
-        let dir = tempfile::tempdir().expect("directory");
-        let path = dir.path().join("a");
-        RealDisk.create_new(&path).expect("file").write_all(b"records").expect("content");
-        let disk = FaultyDisk::default();
-        disk.0.interrupted_reads.store(true, Ordering::Relaxed);
-        assert_eq!(hash_of(&disk, &path).expect("a hash"), Sha256Digest(Sha256::digest(b"records").into()));
     }
 }

@@ -3,7 +3,7 @@
 use hourdrop::disk::RealDisk;
 use hourdrop::domain::batch::{BatchId, BatchPlan, HourCounts, PlannedFile, SealedFile};
 use hourdrop::domain::counter::{CounterState, Sequence};
-use hourdrop::domain::ids::{FeedId, FileName, Lsn, PartNumber, Revision, Sha256Digest, SourceId};
+use hourdrop::domain::ids::{FeedId, FileName, HashedBy, InputHash, Lsn, PartNumber, Revision, Sha256Digest, SourceId};
 use hourdrop::domain::period::Partition;
 use hourdrop::domain::time::UtcTime;
 use hourdrop::ledger::Ledger;
@@ -260,7 +260,7 @@ fn accepted() -> IntakeEntry {
             name: "a.log".to_owned(),
             bytes: 2000,
             modified_nanos: 0,
-            sha256: Sha256Digest([0x12; 32]),
+            hash: InputHash { by: HashedBy::Blake3, digest: [0x12; 32] },
             records: 21,
             rejects: 1,
             at: at(1900),
