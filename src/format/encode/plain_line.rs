@@ -47,7 +47,9 @@ impl LineChecker {
     /// The marks in these bytes, when there is nothing in them that cannot be copied.
     #[inline]
     fn marks_in(self, parts: &[[u8; STEP]]) -> Option<usize> {
-        let [mark, delete, first, second] = [self.mark, DELETE, self.protected[0], self.protected[1]].map(u8x16::splat);
+        // One by one: `map` of an array is a call for each line.
+        let (mark, delete) = (u8x16::splat(self.mark), u8x16::splat(DELETE));
+        let (first, second) = (u8x16::splat(self.protected[0]), u8x16::splat(self.protected[1]));
         let (controls, last) = (u8x16::splat(CONTROLS), u8x16::splat(self.last));
         let (mut found, mut stopped) = (u8x16::ZERO, u8x16::ZERO);
         for part in parts {
