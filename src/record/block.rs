@@ -129,9 +129,11 @@ impl RecordBlock {
     pub fn another(&mut self) -> Self {
         let spare = Arc::clone(self.spare.get_or_insert_default());
         let BlockMemory { mut arena, mut spans, mut origins } = spare.take().unwrap_or_default();
-        arena.reserve(self.arena.len());
-        spans.reserve(self.spans.len());
-        origins.reserve(self.origins.len());
+        // Blocks of a source are much alike: a little more than this one holds, or those that are longer would double theirs.
+        let room = |held: usize| held + held / 8;
+        arena.reserve_exact(room(self.arena.len()));
+        spans.reserve_exact(room(self.spans.len()));
+        origins.reserve_exact(room(self.origins.len()));
         Self { schema: Arc::clone(&self.schema), arena, spans, origins, complete: 0, spare: Some(spare) }
     }
 

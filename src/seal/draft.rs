@@ -32,7 +32,7 @@ const OPEN_FILES: usize = 112;
 /// A draft with more records than this that cannot be rendered is given up: it holds each of them.
 const REJECTS: usize = 1000;
 /// Batches on their way to a thread: as many as come within a time slice or two of a processor, so that neither the decoder
-/// nor this thread waits for the other while it could work. Each takes memory, about 1.5 MB.
+/// nor this thread waits for the other while it could work. Each takes memory, about 0.6 MB.
 const BATCHES_AHEAD: usize = 12;
 /// Threads that write drafts.
 const WORKERS: usize = 2;

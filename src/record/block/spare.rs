@@ -16,8 +16,8 @@ pub(super) struct BlockMemory {
 }
 
 impl SpareMemory {
-    /// Blocks whose memory is kept: as many as are under way between two threads.
-    const BLOCKS_MAX: usize = 12;
+    /// Blocks whose memory is kept: as many as are under way between decoder and drafts.
+    const BLOCKS_MAX: usize = 20;
 
     pub fn take(&self) -> Option<BlockMemory> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
