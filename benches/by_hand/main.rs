@@ -7,7 +7,7 @@
 //! ```
 //! It reads the call records that `benches/stages` writes and leaves `OUT/out/CDR_YYYYMMDDHH.txt` with its manifest and
 //! `OUT/archive/CDR_YYYYMMDDHH.txt`, synced, as `benches/kit/hourdrop-a` does, in the order that hourdrop keeps: the input
-//! is hashed, all of an hour is durable in the archive before the partner's file is begun, and that file is read
+//! is hashed (BLAKE3), all of an hour is durable in the archive before the partner's file is begun, and that file is read
 //! from the archive and proved against its hash. With `--at-once` the input is not hashed and both files are written at
 //! the same time, from what is in memory: nobody could say then that the archive holds what was sent.
 #![expect(
