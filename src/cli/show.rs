@@ -10,6 +10,7 @@ use crate::app::config::Config;
 use crate::app::report::FeedBook;
 use crate::app::report::hours::{Hour, hours, lines};
 use crate::domain::delivery::{ABSENCE, Verified};
+use crate::domain::ids::HashedBy;
 use crate::domain::pickup::{PickupState, Taken};
 use crate::domain::time::UtcTime;
 use crate::ledger::Ledger;
@@ -197,6 +198,7 @@ impl HourSheet<'_> {
                 "name": input.name,
                 "bytes": input.bytes,
                 "hash": input.hash.map(|hash| hash.to_string()),
+                "sha256": input.hash.filter(|hash| hash.by == HashedBy::Sha256).map(|hash| hash.digits()),
                 "records": input.records,
                 "rejects": input.rejects,
                 "read_at": face.iso(input.at.seconds()),

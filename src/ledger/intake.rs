@@ -201,10 +201,17 @@ impl Ledger {
     /// # Errors
     /// [`super::LedgerFault`].
     pub fn hashes_of(&self, source: &SourceId, bytes: u64) -> Result<Vec<HashedBy>> {
-        let query = "SELECT DISTINCT instr(sha256, ':') > 0 FROM input WHERE source = ?1 AND bytes = ?2";
-        self.rows(query, params![source.as_str(), signed(bytes)?], |row| {
-            Ok(if row.get(0)? { HashedBy::Blake3 } else { HashedBy::Sha256 })
-        })
+        let mut found = Vec::new();
+        for (by, ranges) in HASHES_OF {
+            for range in ranges {
+                let query = format!("SELECT EXISTS ({OF_LENGTH} AND {range})");
+                let values = params![source.as_str(), signed(bytes)?];
+                if !found.contains(&by) && self.check(ask(&self.connection, &query, values, |row| row.get(0)))? {
+                    found.push(by);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// True when anything was ever counted for this feed.
@@ -347,6 +354,13 @@ impl Ledger {
         self.check(rows.collect())
     }
 }
+
+pub(super) const OF_LENGTH: &str = "SELECT 1 FROM input WHERE source = ?1 AND bytes = ?2";
+/// Where hashes stand among others in the column `sha256`: `blake3:` begins with what no hexadecimal digits begin with.
+pub(super) const HASHES_OF: [(HashedBy, &[&str]); 2] = [
+    (HashedBy::Blake3, &["sha256 >= 'blake3:' AND sha256 < 'blake3;'"]),
+    (HashedBy::Sha256, &["sha256 < 'blake3:'", "sha256 >= 'blake3;'"]),
+];
 
 /// A hash as it stands in the column `sha256`: digits alone by SHA-256, since that was the only one.
 fn written(hash: &InputHash) -> String {

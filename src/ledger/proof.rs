@@ -120,6 +120,7 @@ fn plain(sql: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::intake::{HASHES_OF, OF_LENGTH};
     use super::*;
     use crate::disk::{RealDisk, SyncPoint};
     use crate::domain::batch::HourCounts;
@@ -257,12 +258,17 @@ mod tests {
             ("SELECT value FROM store WHERE key = 'a'", "SEARCH t USING PRIMARY KEY"),
             ("SELECT received FROM hour WHERE feed = 'a' AND start_second = 0", "SEARCH t USING PRIMARY KEY"),
             ("SELECT sha256 FROM input WHERE source = 'a' AND name = 'b' ORDER BY id DESC LIMIT 1", "input_name"),
-            ("SELECT 1 FROM input WHERE source = 'a' AND bytes = 1", "input_bytes"),
+            ("SELECT name FROM input WHERE source = 'a' AND sha256 = 'b' AND bytes = 1 LIMIT 1", "input_content"),
             ("SELECT record FROM position WHERE source = 'a' AND input = 'b'", "SEARCH t USING PRIMARY KEY"),
             ("SELECT code FROM alarm WHERE subject = 'a'", "SEARCH t USING PRIMARY KEY"),
             ("SELECT count(*) FROM quarantine WHERE feed = 'a' AND start_second = 0", "quarantine_hour"),
         ];
-        for (query, index) in queries {
+        let ranges = HASHES_OF.into_iter().flat_map(|(_, ranges)| ranges);
+        let of_length: Vec<String> =
+            ranges.map(|range| format!("{OF_LENGTH} AND {range}").replace("?1", "'a'").replace("?2", "1")).collect();
+        let of_length =
+            of_length.iter().map(|query| (query.as_str(), "input_content (source=? AND bytes=? AND sha256"));
+        for (query, index) in queries.into_iter().chain(of_length) {
             let plan = ledger.rows(&format!("EXPLAIN QUERY PLAN {query}"), [], |row| row.get::<_, String>(3));
             let plan = plan.expect("plan").join("; ");
             assert!(plan.contains(index) && !plan.contains("SCAN"), "{query}: {plan}");

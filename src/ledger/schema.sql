@@ -197,6 +197,7 @@ CREATE TABLE input (                    -- input files that were read to their e
 );
 CREATE INDEX input_name ON input (source, name);
 CREATE INDEX input_bytes ON input (source, bytes);
+CREATE INDEX input_content ON input (source, bytes, sha256);
 
 CREATE TABLE position (                 -- how far inputs were read that are not finished
   source     TEXT NOT NULL,

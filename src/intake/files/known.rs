@@ -62,13 +62,16 @@ impl FileSource {
             let hint = "rename it, or set changed_content = \"read\" or \"skip\" for this source".to_owned();
             return Ok(Known::Other(self.rules.changed_content, HD_CHANGED, message, hint));
         }
+        if bytes == 0 {
+            return Ok(Known::New);
+        }
         let mut found = history.with_content(&self.id, bytes, &mut hash).map_err(self.history_fault())?;
         for known in self.unrecorded.iter().filter(|known| known.bytes == bytes) {
             if found.is_none() && hash(known.hash.by).map_err(self.fault("read", path))? == known.hash {
                 found = Some(known.clone());
             }
         }
-        Ok(match found.filter(|_| bytes > 0) {
+        Ok(match found {
             None => Known::New,
             Some(KnownInput { name: before, .. }) => {
                 let message = format!("{name} has the content of {before}, which was read before");
