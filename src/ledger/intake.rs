@@ -202,13 +202,11 @@ impl Ledger {
     /// [`super::LedgerFault`].
     pub fn hashes_of(&self, source: &SourceId, bytes: u64) -> Result<Vec<HashedBy>> {
         let mut found = Vec::new();
-        for (by, ranges) in HASHES_OF {
-            for range in ranges {
-                let query = format!("SELECT EXISTS ({OF_LENGTH} AND {range})");
-                let values = params![source.as_str(), signed(bytes)?];
-                if !found.contains(&by) && self.check(ask(&self.connection, &query, values, |row| row.get(0)))? {
-                    found.push(by);
-                }
+        for (by, range) in HASHES_OF {
+            let query = format!("SELECT EXISTS ({OF_LENGTH} AND {range})");
+            let values = params![source.as_str(), signed(bytes)?];
+            if !found.contains(&by) && self.check(ask(&self.connection, &query, values, |row| row.get(0)))? {
+                found.push(by);
             }
         }
         Ok(found)
@@ -355,11 +353,14 @@ impl Ledger {
     }
 }
 
+/// Inputs of a source with a length.
 pub(super) const OF_LENGTH: &str = "SELECT 1 FROM input WHERE source = ?1 AND bytes = ?2";
-/// Where hashes stand among others in the column `sha256`: `blake3:` begins with what no hexadecimal digits begin with.
-pub(super) const HASHES_OF: [(HashedBy, &[&str]); 2] = [
-    (HashedBy::Blake3, &["sha256 >= 'blake3:' AND sha256 < 'blake3;'"]),
-    (HashedBy::Sha256, &["sha256 < 'blake3:'", "sha256 >= 'blake3;'"]),
+/// Where hashes stand in the order of the column `sha256`, each range one look into the index: `blake3:` begins with what
+/// no hexadecimal digits begin with.
+pub(super) const HASHES_OF: [(HashedBy, &str); 3] = [
+    (HashedBy::Blake3, "sha256 >= 'blake3:' AND sha256 < 'blake3;'"),
+    (HashedBy::Sha256, "sha256 < 'blake3:'"),
+    (HashedBy::Sha256, "sha256 >= 'blake3;'"),
 ];
 
 /// A hash as it stands in the column `sha256`: digits alone by SHA-256, since that was the only one.

@@ -263,9 +263,8 @@ mod tests {
             ("SELECT code FROM alarm WHERE subject = 'a'", "SEARCH t USING PRIMARY KEY"),
             ("SELECT count(*) FROM quarantine WHERE feed = 'a' AND start_second = 0", "quarantine_hour"),
         ];
-        let ranges = HASHES_OF.into_iter().flat_map(|(_, ranges)| ranges);
-        let of_length: Vec<String> =
-            ranges.map(|range| format!("{OF_LENGTH} AND {range}").replace("?1", "'a'").replace("?2", "1")).collect();
+        let of_length =
+            HASHES_OF.map(|(_, range)| format!("{OF_LENGTH} AND {range}").replace("?1", "'a'").replace("?2", "1"));
         let of_length =
             of_length.iter().map(|query| (query.as_str(), "input_content (source=? AND bytes=? AND sha256"));
         for (query, index) in queries.into_iter().chain(of_length) {

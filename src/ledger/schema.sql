@@ -196,7 +196,6 @@ CREATE TABLE input (                    -- input files that were read to their e
     at)) STORED
 );
 CREATE INDEX input_name ON input (source, name);
-CREATE INDEX input_bytes ON input (source, bytes);
 CREATE INDEX input_content ON input (source, bytes, sha256);
 
 CREATE TABLE position (                 -- how far inputs were read that are not finished

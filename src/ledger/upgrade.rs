@@ -1,5 +1,6 @@
 //! Ledgers of releases before. A new release adds tables, indexes and columns of views, and leaves everything else as it
-//! is (new rows may hold what older programs do not know, and so they read no newer schema), so what an older ledger lacks is made when it is opened to work with, and stood in for when it is only read.
+//! is, so what an older ledger lacks is made when it is opened to work with, and stood in for when it is only read. Rows
+//! keep their meaning; new ones may hold what an older program does not know, which therefore reads no newer schema.
 
 use super::checked_rows::CheckedTable;
 use super::model::{Object, model, objects};
