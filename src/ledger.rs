@@ -156,12 +156,12 @@ impl LedgerFault {
 }
 
 impl Ledger {
-    /// Creates a ledger that must not exist yet.
+    /// Creates a ledger that must not exist yet, durably.
     ///
     /// # Errors
     /// [`LedgerFault`] when SQLite refuses or the file exists.
     pub fn create(path: &Path, store: &str) -> Result<()> {
-        let ledger = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        let ledger = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE, "off")?;
         ledger.check(ledger.connection.execute_batch(&format!(
             "BEGIN;{SCHEMA}{}{}",
             copy::triggers(),
@@ -177,10 +177,12 @@ impl Ledger {
         // Whoever gives the file its final name gives it without its log: everything must be in the file, and closing
         // would not say so.
         let moved = ledger.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
-        match ledger.check(moved)? {
-            0 => Ok(()),
-            _ => Err(LedgerFault::Row("the new ledger could not be written to its file".to_owned())),
+        if ledger.check(moved)? != 0 {
+            return Err(LedgerFault::Row("the new ledger could not be written to its file".to_owned()));
         }
+        // Nobody looks at it before: one sync is enough.
+        let refused = |source| LedgerFault::Refused { operation: "sync", path: path.to_owned(), source };
+        RealDisk.sync_file(path, SyncPoint::LedgerOther).map_err(refused)
     }
 
     /// Opens an existing ledger for reading and writing. SQLite drops without a word what it cannot read of its log,
@@ -190,7 +192,7 @@ impl Ledger {
     /// [`LedgerFault`] when SQLite refuses, the schema is another one, or the log is damaged.
     pub fn open(disk: Arc<dyn Disk>, path: &Path) -> Result<Self> {
         wal::check(disk.as_ref(), path)?;
-        let ledger = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let ledger = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, "full")?;
         let mut ledger = Self { disk, ..ledger };
         ledger.upgrade()?;
         ledger.with_known_schema()
@@ -211,7 +213,7 @@ impl Ledger {
     /// As [`Ledger::open`].
     pub fn open_read_only(path: &Path) -> Result<Self> {
         // A reader of a WAL database needs the -shm file, so the file is opened for writing and writing is forbidden.
-        let ledger = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let ledger = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, "full")?;
         // What lies in SQLite's log is brought into the file by those who write, who look at the log before.
         ledger.check(ledger.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true))?;
         let ledger = ledger.with_known_schema()?;
@@ -219,14 +221,15 @@ impl Ledger {
         Ok(ledger)
     }
 
-    fn connect(path: &Path, flags: OpenFlags) -> Result<Self> {
+    fn connect(path: &Path, flags: OpenFlags, synchronous: &str) -> Result<Self> {
         let fault = |source| LedgerFault::sqlite(path, source);
         let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(fault)?;
         connection.busy_timeout(BUSY_MAX).map_err(fault)?;
         // Else SQLite compiles a statement again whenever a value was bound to its limit, or to what a partial index names.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(fault)?;
+        // First of all: a new file is made one with a log by a write.
+        connection.pragma_update(None, "synchronous", synchronous).map_err(fault)?;
         connection.pragma_update(None, "journal_mode", "wal").map_err(fault)?;
-        connection.pragma_update(None, "synchronous", "full").map_err(fault)?;
         connection.pragma_update(None, "foreign_keys", true).map_err(fault)?;
         connection.pragma_update(None, "temp_store", "memory").map_err(fault)?;
         connection.set_prepared_statement_cache_capacity(256);

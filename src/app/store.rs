@@ -277,7 +277,8 @@ pub(super) fn remove_if_there(disk: &dyn Disk, path: &Path) -> Result<(), StoreF
 fn open_ledger(disk: &Arc<dyn Disk>, dir: &Path, id: StoreId, beside: &Beside) -> Result<(Ledger, bool), StoreFault> {
     let path = dir.join("ledger.db");
     let inconsistent = |what: String| StoreFault::Inconsistent { dir: dir.to_owned(), what };
-    if disk.stat(&path).map_err(disk_fault("look at", &path))?.is_none() {
+    let is_new = disk.stat(&path).map_err(disk_fault("look at", &path))?.is_none();
+    if is_new {
         refuse_lost_ledger(disk.as_ref(), dir, beside)?;
         // A start that died may have left the name STORE_ID without making it durable: a ledger without it is refused.
         disk.sync_dir(dir, SyncPoint::StateFile).map_err(disk_fault("sync", dir))?;
@@ -291,7 +292,7 @@ fn open_ledger(disk: &Arc<dyn Disk>, dir: &Path, id: StoreId, beside: &Beside) -
     }
     let stopped = clean_stop::look(disk.as_ref(), dir)?;
     let ledger = Ledger::open(Arc::clone(disk), &path)?;
-    if stopped != clean_stop::Found::AsLeft {
+    if stopped != clean_stop::Found::AsLeft && !is_new {
         ledger.require_undamaged()?;
     }
     let found = ledger.store_id()?;

@@ -30,6 +30,9 @@ const DAMAGED: &str = "damaged row: ";
 /// Arguments of `intact` in front of the columns: table, places of the key, stored check.
 const BEFORE_COLUMNS: usize = 3;
 
+/// How SQLite's `table_xinfo` marks a column that is computed when its row is written.
+const STORED: i64 = 3;
+
 /// A table whose rows have a check.
 pub(super) struct CheckedTable {
     pub name: String,
@@ -78,24 +81,25 @@ pub(super) fn front(connection: &Connection, tables: &[CheckedTable]) -> rusqlit
 
 /// Every table that has checks, by name.
 pub(super) fn checked_tables(connection: &Connection) -> rusqlite::Result<Vec<CheckedTable>> {
-    let query = "SELECT t.name, c.name, c.pk FROM main.sqlite_schema t JOIN pragma_table_info(t.name, 'main') c
-                 WHERE t.type = 'table' AND EXISTS (SELECT 1 FROM pragma_table_xinfo(t.name, 'main') x
-                 WHERE x.name = 'check' AND x.hidden = 3) ORDER BY t.name, c.cid";
+    let mut names = connection.prepare("SELECT name FROM main.sqlite_schema WHERE type = 'table' ORDER BY name")?;
     let mut tables: Vec<CheckedTable> = Vec::new();
-    let mut statement = connection.prepare(query)?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let (name, column, key): (String, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        if tables.last().is_none_or(|table| table.name != name) {
-            tables.push(CheckedTable { name, columns: Vec::new(), key: Vec::new() });
-        }
-        if let Some(table) = tables.last_mut() {
+    for name in names.query_map([], |row| row.get::<_, String>(0))? {
+        let mut table = CheckedTable { name: name?, columns: Vec::new(), key: Vec::new() };
+        let mut is_checked = false;
+        connection.pragma(Some("main"), "table_xinfo", &table.name, |row| {
+            let (column, key, hidden): (String, i64, i64) = (row.get("name")?, row.get("pk")?, row.get("hidden")?);
+            if hidden == STORED {
+                is_checked |= column == "check";
+                return Ok(());
+            }
             if key > 0 {
                 table.key.push(table.columns.len());
             }
             // A name such as `table` is a word of SQL, too.
             table.columns.push(format!("\"{column}\""));
-        }
+            Ok(())
+        })?;
+        tables.extend(is_checked.then_some(table));
     }
     Ok(tables)
 }
