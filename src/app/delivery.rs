@@ -28,9 +28,10 @@ use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::deliver::StoreMark;
 use crate::disk::Disk;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use crate::domain::time::Length;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// What every partner's thread works with.
@@ -56,15 +57,44 @@ pub struct DeliveryContext {
     pub threads: bool,
     /// Set when everything is to stop.
     pub stop: Arc<AtomicBool>,
+    /// Set when whoever seals met a fault that nothing may go on after.
+    pub given_up: Arc<AtomicBool>,
 }
+
+impl DeliveryContext {
+    /// Nothing more may be begun.
+    fn ends(&self) -> bool {
+        [&self.stop, &self.given_up].into_iter().any(|flag| flag.load(Ordering::Relaxed))
+    }
+}
+
+/// Until when delivering may go on; not set yet while more may be sealed.
+pub type Deadline = OnceLock<Instant>;
 
 /// How long a thread goes on.
 #[derive(Debug, Clone, Copy)]
-pub enum Until {
-    /// Until everything is delivered, at most until then.
-    Delivered(Instant),
+pub enum Until<'d> {
+    /// Until everything is delivered, at most until then. Before the deadline is set there may be more: whoever seals
+    /// it, and sets the deadline, wakes the thread.
+    Delivered(&'d Deadline),
     /// Until it is told to stop.
     Stopped,
+}
+
+impl Until<'_> {
+    /// Nothing more will be sealed than there is, or it ends where nothing is left to do anyway.
+    fn is_all_there(self) -> bool {
+        match self {
+            Self::Delivered(deadline) => deadline.get().is_some(),
+            Self::Stopped => true,
+        }
+    }
+
+    /// True when there is no time for so long a wait.
+    fn comes_within(self, wait: Length) -> bool {
+        let Self::Delivered(deadline) = self else { return false };
+        deadline.get().is_some_and(|deadline| Instant::now() + wait.as_std() >= *deadline)
+    }
 }
 
 /// How a partner's delivery ended.
@@ -85,7 +115,7 @@ pub struct PartnerOutcome {
 pub fn deliver_partner(
     context: &DeliveryContext,
     partner: &PartnerConfig,
-    until: Until,
+    until: Until<'_>,
     wake: &Receiver<()>,
 ) -> PartnerOutcome {
     sender::Sender::new(context, partner, until, wake).run()

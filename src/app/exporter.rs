@@ -7,15 +7,16 @@
 //! nothing has to be locked between them. Each partner has a thread of its own for deliveries. With [`World::threads`]
 //! large files are decoded ahead, and hours are rendered while their records are accepted, by threads that decide nothing.
 
+mod once;
 mod open;
 mod run;
 mod stop;
 mod sums;
 
-use super::answers::{cannot_look, is_about_answer};
+use super::answers::cannot_look;
 use super::clock_watch::ClockWatch;
 use super::config::Config;
-use super::delivery::{DeliveryContext, PartnerOutcome, Until, deliver_partner};
+use super::delivery::{DeliveryContext, PartnerOutcome};
 use super::fault::ExporterFault;
 use super::intake::IntakeCounts;
 use super::pickup_desk::PickupDesk;
@@ -35,15 +36,13 @@ use crate::domain::time::Length;
 use crate::feed::pending::FeedHours;
 use crate::intake::Source;
 use crate::ledger::intake::{Alarm, IntakeEntry};
-use crate::seal::closing::Horizon;
 use crate::seal::draft::Drafts;
 use crate::spool::lost::LostFrames;
 use crate::spool::{Spool, SpoolLimits};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::time::Instant;
+use std::sync::mpsc::SyncSender;
 use sums::Sums;
 
 /// The world the exporter works in.
@@ -125,8 +124,10 @@ pub struct Exporter {
     pub(super) space: Space,
     /// Sources that a person has paused, as of this turn.
     pub(super) resting: BTreeSet<SourceId>,
-    /// Something happened for which partners' threads may be waiting.
+    /// Partners' threads may be waiting for something that happened.
     pub(super) tell_partners: bool,
+    /// Wake partners' threads.
+    pub(super) wakers: Vec<SyncSender<()>>,
     sums: Sums,
     desk: Arc<PickupDesk>,
     mark: StoreMark,
@@ -178,59 +179,12 @@ impl OnceReport {
 }
 
 impl Exporter {
-    /// One pass: reads all input there is, evaluates closing once, seals, and delivers for `once_deliver_for`.
-    ///
-    /// # Errors
-    /// [`ExporterFault`]; the next pass goes on where this one stopped.
-    pub fn once(mut self) -> Result<OnceReport, ExporterFault> {
-        let known = self.ledger.lock().alarms()?;
-        self.requests_in_time()?;
-        let mut read = IntakeCounts::default();
-        let mut sealed = std::mem::take(&mut self.finished);
-        loop {
-            read.add(self.read_in_time(u64::MAX)?);
-            sealed.add(self.seal_in_time(Horizon::LastRecord)?);
-            self.free_room()?;
-            // When the spool was full and sealing has made room there is more to read.
-            if !self.space.cut_short || self.is_spool_full() || self.is_short() {
-                break;
-            }
+    /// Tells the partners' threads that something happened.
+    pub(super) fn wake_partners(&self) {
+        for waker in &self.wakers {
+            // A partner whose channel is full is awake already.
+            waker.try_send(()).ok();
         }
-        let unread = self.tell_space(self.now(), Horizon::LastRecord)?.then(|| self.unread_bytes());
-        let until = Until::Delivered(Instant::now() + self.config.once_deliver_for.as_std());
-        let partners = self.deliver(until);
-        self.requests_in_time()?;
-        self.free_room()?;
-        while self.sum_up_next()? {}
-        self.tell_log()?;
-        let ledger = self.ledger.lock();
-        let (held, alarms) = (ledger.held()?, ledger.alarms()?);
-        drop(ledger);
-        self.leave()?;
-        let is_new = |alarm: &&Alarm| is_about_answer(alarm) && !known.contains(alarm);
-        let new_answer_alarms = alarms.iter().filter(is_new).count() as u64;
-        Ok(OnceReport { read, sealed, partners, held, alarms, new_answer_alarms, unread })
-    }
-
-    /// Delivers to all partners at the same time and waits for all of them.
-    fn deliver(&self, until: Until) -> Vec<(String, PartnerOutcome)> {
-        let context = self.delivery_context();
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = self
-                .config
-                .partners
-                .iter()
-                .map(|partner| {
-                    let context = context.clone();
-                    let work = scope.spawn(move || {
-                        let (_sender, wake) = sync_channel(1);
-                        deliver_partner(&context, partner, until, &wake)
-                    });
-                    (partner.id.to_string(), work)
-                })
-                .collect();
-            threads.into_iter().map(|(name, work)| (name, work.join().unwrap_or_else(|_| panicked()))).collect()
-        })
     }
 
     /// Where the built-in server asks before a file is deleted.
@@ -251,6 +205,7 @@ impl Exporter {
             mark: self.mark.clone(),
             threads: self.threads,
             stop: Arc::clone(&self.stop),
+            given_up: Arc::default(),
         }
     }
 

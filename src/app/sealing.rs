@@ -64,6 +64,9 @@ impl SealCounts {
     }
 }
 
+/// Hours that are recorded as sealed together: they can be delivered while the next ones are completed.
+const SEALED_TOGETHER: usize = 8;
+
 /// Hours that are completed at a time: each waits for the disk.
 const FINISHING_THREADS: usize = 4;
 
@@ -270,7 +273,15 @@ impl Exporter {
     }
 
     /// Completes the files of planned batches, archives them and records that.
-    fn complete(&mut self, planned: Vec<Planned>, counts: &mut SealCounts) -> Result<(), ExporterFault> {
+    fn complete(&mut self, mut planned: Vec<Planned>, counts: &mut SealCounts) -> Result<(), ExporterFault> {
+        while !planned.is_empty() {
+            let later = planned.split_off(planned.len().min(SEALED_TOGETHER));
+            self.complete_few(std::mem::replace(&mut planned, later), counts)?;
+        }
+        Ok(())
+    }
+
+    fn complete_few(&mut self, planned: Vec<Planned>, counts: &mut SealCounts) -> Result<(), ExporterFault> {
         let mut sealed: Vec<(BatchId, Vec<SealedFile>)> = Vec::new();
         let (mut chain, mut placed) = (BTreeMap::new(), Placed::default());
         let mut hours = Vec::new();
@@ -320,7 +331,7 @@ impl Exporter {
         let shadows: Vec<FeedId> =
             self.feeds.iter().filter(|feed| feed.definition().shadow).map(|feed| feed.id().clone()).collect();
         self.ledger.lock().seal(sealed, &|feed| shadows.contains(feed), self.now())?;
-        self.tell_partners = true;
+        self.wake_partners();
         for (id, files) in sealed {
             let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
             let records: u64 = files.iter().filter(|file| file.part.0 > 0).map(|file| file.records).sum();

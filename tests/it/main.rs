@@ -30,6 +30,7 @@ mod lost_replies;
 mod one_fault;
 mod open_files;
 mod operator;
+mod overlap;
 mod partner_rules;
 mod pickup;
 mod pickup_server;

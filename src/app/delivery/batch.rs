@@ -23,7 +23,6 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// Files whose acts are announced together, at most: as many as the ledger takes in one transaction.
 const GROUP_FILES: usize = 64;
@@ -54,7 +53,7 @@ pub(super) struct Target<'t> {
 impl Target<'_> {
     /// Whether another batch may be begun now.
     pub(super) fn begins(&self, context: &DeliveryContext) -> bool {
-        !context.stop.load(Ordering::Relaxed) && self.gate.quiet_until().is_none()
+        !context.ends() && self.gate.quiet_until().is_none()
     }
 
     fn deliverable(&self, context: &DeliveryContext, batch: usize, file: &FileToSend) -> FileToDeliver {

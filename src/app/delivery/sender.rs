@@ -17,7 +17,6 @@ use crate::domain::time::{Length, UtcTime};
 use crate::ledger::LedgerFault;
 use crate::ledger::delivery::BatchToSend;
 use crate::remote::Address;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 
 /// Batches of a feed that are looked up at once.
@@ -59,7 +58,7 @@ struct Round {
 pub(super) struct Sender<'c> {
     context: &'c DeliveryContext,
     partner: &'c PartnerConfig,
-    until: Until,
+    until: Until<'c>,
     wake: &'c Receiver<()>,
     servers: Vec<(&'c Address, Line)>,
     reporter: Reporter<'c>,
@@ -70,7 +69,7 @@ impl<'c> Sender<'c> {
     pub(super) fn new(
         context: &'c DeliveryContext,
         partner: &'c PartnerConfig,
-        until: Until,
+        until: Until<'c>,
         wake: &'c Receiver<()>,
     ) -> Self {
         Self {
@@ -86,8 +85,11 @@ impl<'c> Sender<'c> {
 
     pub(super) fn run(mut self) -> PartnerOutcome {
         loop {
-            match self.turn() {
+            let is_all_there = self.until.is_all_there();
+            match self.turn(is_all_there) {
                 Ok(Next::Again) => {}
+                // What was sealed since is left, too.
+                Ok(Next::Ended) if !is_all_there && !self.context.ends() => {}
                 Ok(Next::Ended) => return self.outcome,
                 Err(SendFault::Ledger(fault)) if waits_for_room(self.context, self.until, self.wake, &fault) => {}
                 Err(fault) => return self.reporter.stopped(&self.outcome, &fault),
@@ -96,18 +98,19 @@ impl<'c> Sender<'c> {
     }
 
     /// One look at the work and, when there is any, one round of sessions. An error is one that nothing may go on after.
-    fn turn(&mut self) -> Result<Next, SendFault> {
+    /// What is there to deliver may not be all of it.
+    fn turn(&mut self, is_all_there: bool) -> Result<Next, SendFault> {
         let mut work = self.work()?;
         self.outcome.left = work.iter().map(|batches| batches.len() as u64).sum();
-        if self.context.stop.load(Ordering::Relaxed) {
+        if self.context.ends() {
             return Ok(Next::Ended);
         }
         if self.outcome.left == 0 {
-            return self.rest();
+            return if is_all_there { self.rest() } else { Ok(self.wait_for_more()) };
         }
         let gate = Gate::new(self.context.clock.as_ref(), self.partner.quiet.as_ref());
         if let Some(end) = gate.quiet_until() {
-            return Ok(self.keep_quiet(end));
+            return Ok(if is_all_there { self.keep_quiet(end) } else { self.wait_for_more() });
         }
         let mut round = Round::default();
         for server in 0..self.servers.len() {
@@ -220,7 +223,7 @@ impl<'c> Sender<'c> {
         if !wait(self.context, self.until, PICKUP_LOOK_MIN, self.wake) {
             return Next::Ended;
         }
-        if matches!(self.until, Until::Stopped) && !self.context.stop.load(Ordering::Relaxed) {
+        if matches!(self.until, Until::Stopped) && !self.context.ends() {
             self.context.clock.wait(PICKUP_LOOK, self.wake);
         }
         Next::Again
@@ -252,6 +255,12 @@ impl<'c> Sender<'c> {
         let has_others = !self.partner.standby.is_empty() && matches!(self.until, Until::Stopped);
         let left = if has_others { left.min(OTHERS_LOOK) } else { left };
         if wait(self.context, self.until, left, self.wake) { Next::Again } else { Next::Ended }
+    }
+
+    /// There is nothing to do until more is sealed.
+    fn wait_for_more(&self) -> Next {
+        // Whoever seals is gone when nobody can wake us: nothing more comes.
+        if self.wake.recv().is_ok() { Next::Again } else { Next::Ended }
     }
 
     /// There is nothing to send: a moment to see what was taken.

@@ -5,7 +5,6 @@ use crate::app::space::ledger_lacks_room;
 use crate::clock::Clock;
 use crate::domain::time::Length;
 use crate::ledger::LedgerFault;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
@@ -33,15 +32,13 @@ impl Due {
 
 /// Waits before the next try; false when there is no time left for one. Somebody who wakes us has new work, which is no
 /// reason to try again early.
-pub(super) fn wait(context: &DeliveryContext, until: Until, delay: Length, wake: &Receiver<()>) -> bool {
-    if let Until::Delivered(deadline) = until
-        && Instant::now() + delay.as_std() >= deadline
-    {
-        return false;
-    }
+pub(super) fn wait(context: &DeliveryContext, until: Until<'_>, delay: Length, wake: &Receiver<()>) -> bool {
     let due = Due::after(context.clock.as_ref(), delay);
-    while !context.stop.load(Ordering::Relaxed) {
+    while !context.ends() {
         let left = due.left(context.clock.as_ref());
+        if until.comes_within(left) {
+            return false;
+        }
         if left == Length::ZERO {
             break;
         }
@@ -55,7 +52,7 @@ pub(super) fn wait(context: &DeliveryContext, until: Until, delay: Length, wake:
 /// Waits a moment when the ledger has no room. False when it has, or when there is no time left for another try.
 pub(super) fn waits_for_room(
     context: &DeliveryContext,
-    until: Until,
+    until: Until<'_>,
     wake: &Receiver<()>,
     fault: &LedgerFault,
 ) -> bool {

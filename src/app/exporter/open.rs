@@ -92,6 +92,7 @@ impl Exporter {
             space,
             resting: std::collections::BTreeSet::new(),
             tell_partners: true,
+            wakers: Vec::new(),
             sums: Sums::new(world.sum_rows_min),
             desk: Arc::new(desk),
             mark,

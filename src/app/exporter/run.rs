@@ -24,7 +24,7 @@ impl Exporter {
     /// # Errors
     /// [`ExporterFault`] when nothing may go on until a person has looked.
     pub fn run(mut self, wake: &Receiver<()>) -> Result<(), ExporterFault> {
-        let (mut wakers, mut threads) = (Vec::new(), Vec::new());
+        let mut threads = Vec::new();
         for partner in self.config.partners.clone() {
             let (waker, woken): (SyncSender<()>, Receiver<()>) = sync_channel(1);
             let context = self.delivery_context();
@@ -33,13 +33,13 @@ impl Exporter {
                 .name(name)
                 .spawn(move || deliver_partner(&context, &partner, Until::Stopped, &woken));
             threads.push(spawned.map_err(ExporterFault::Start)?);
-            wakers.push(waker);
+            self.wakers.push(waker);
         }
-        let done = self.run_passes(wake, &wakers);
+        let done = self.run_passes(wake);
         self.stop.store(true, Ordering::Relaxed);
         // Nothing may be written behind the mark of a clean stop, or without the lock of the state directory.
         self.desk.close();
-        drop(wakers);
+        self.wakers.clear();
         let outcomes: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panicked())).collect();
         done?;
         self.tell_log()?;
@@ -50,7 +50,7 @@ impl Exporter {
         Ok(())
     }
 
-    fn run_passes(&mut self, wake: &Receiver<()>, wakers: &[SyncSender<()>]) -> Result<(), ExporterFault> {
+    fn run_passes(&mut self, wake: &Receiver<()>) -> Result<(), ExporterFault> {
         self.group.lag_max = LAG_MAX;
         let mut told = Instant::now();
         while !self.stop.load(Ordering::Relaxed) {
@@ -58,10 +58,7 @@ impl Exporter {
             // Each record of a stream is a turn, and no news for them.
             if std::mem::take(&mut self.tell_partners) || told.elapsed() >= self.config.poll.as_std() {
                 told = Instant::now();
-                for waker in wakers {
-                    // A partner whose channel is full is awake already.
-                    waker.try_send(()).ok();
-                }
+                self.wake_partners();
             }
             if !busy {
                 self.sum_up_next()?;
