@@ -290,20 +290,22 @@ impl RecordBlock {
         self.arena.truncate(self.complete);
     }
 
-    /// Looks at the text of a field in all records from `first` on: `read` says which part of it is the value. Where it
-    /// finds a fault instead, `fault` learns of which record, and the text stays.
+    /// Looks at the text of a field in all records from `first` on: `read` is given bytes that begin with it, and its
+    /// length, and says which part of it is the value. Where it finds a fault instead, `fault` learns of which record, and
+    /// the text stays.
     #[inline]
     pub fn revise_texts<F>(
         &mut self,
         first: usize,
         field: usize,
-        mut read: impl FnMut(&[u8]) -> Result<Range<usize>, F>,
+        mut read: impl FnMut(&[u8], usize) -> Result<Range<usize>, F>,
         mut fault: impl FnMut(usize, F),
     ) {
         let fields = self.schema.fields.len();
         let spans = self.spans.get_mut(first * fields + field..).unwrap_or_default().iter_mut().step_by(fields);
         for (count, span) in spans.enumerate() {
-            match read(self.arena.get(span.start as usize..span.end as usize).unwrap_or_default()) {
+            let length = (span.end - span.start) as usize;
+            match read(self.arena.get(span.start as usize..).unwrap_or_default(), length) {
                 Ok(part) => *span = span.part(part),
                 Err(found) => fault(first + count, found),
             }

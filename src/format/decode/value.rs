@@ -5,6 +5,7 @@ use crate::format::time_layout::{TimeFault, TimeParser};
 use crate::record::{Decimal, DecimalFault, FieldKind, RecordBlock};
 use std::fmt;
 use std::ops::Range;
+use wide::u8x16;
 
 /// How the text of one field becomes its value.
 #[derive(Debug, Clone)]
@@ -111,9 +112,17 @@ impl ValueReader {
         let rules = &self.rules;
         match &mut self.kind {
             ValueKind::Text if self.takes_anything => {}
-            ValueKind::Text => block.revise_texts(first, index, |text| rules.content(text), fault),
+            ValueKind::Text => {
+                let read = |bytes: &[u8], length| rules.content(bytes.get(..length).unwrap_or_default());
+                block.revise_texts(first, index, read, fault);
+            }
             ValueKind::Number => {
-                let read = |text: &[u8]| {
+                let is_as_it_stands = !rules.trim && rules.null.is_none();
+                let read = |bytes: &[u8], length| {
+                    if is_as_it_stands && is_digits(bytes, length) {
+                        return Ok(0..length);
+                    }
+                    let text = bytes.get(..length).unwrap_or_default();
                     let content = rules.content(text)?;
                     check_number(text.get(content.clone()).unwrap_or_default())?;
                     Ok(content)
@@ -146,6 +155,18 @@ impl ValueRules {
     }
 }
 
+/// Whether the first `length` bytes are digits, with a point among them or none: a number whatever it is. False where that
+/// cannot be told at once.
+#[inline]
+fn is_digits(bytes: &[u8], length: usize) -> bool {
+    const LENGTH_MAX: usize = 16;
+    let Some(some) = bytes.first_chunk::<LENGTH_MAX>().filter(|_| length <= LENGTH_MAX) else { return false };
+    let (some, inside) = (u8x16::new(*some), (1u32 << length) - 1);
+    let digits = (some - u8x16::splat(b'0')).simd_lt(u8x16::splat(10)).to_bitmask() & inside;
+    let points = some.simd_eq(u8x16::splat(b'.')).to_bitmask() & inside;
+    digits != 0 && digits | points == inside && points.count_ones() < 2
+}
+
 #[inline]
 fn check_number(text: &[u8]) -> Result<(), ValueFault> {
     if !text.is_empty() {
@@ -157,4 +178,30 @@ fn check_number(text: &[u8]) -> Result<(), ValueFault> {
 #[inline]
 fn time_of(parser: &mut TimeParser, text: &[u8]) -> Result<Option<UtcTime>, ValueFault> {
     Ok(if text.is_empty() { None } else { Some(parser.parse(text)?) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every text that is three of these behind each other.
+    #[test]
+    fn digits_are_numbers_and_whatever_is_not_is_looked_at_closely() {
+        let pieces = ["", "0", "9", ".", "-", "+", "/", ":", "7.", "4711", "0000000000000000", "\u{b9}", " ", "e"];
+        let pairs: Vec<String> = pieces.iter().flat_map(|one| pieces.map(|two| [*one, two].concat())).collect();
+        let texts = pairs.iter().flat_map(|pair| pieces.map(|last| [pair, last].concat()));
+        let mut told = 0;
+        for text in texts {
+            for behind in ["", "9", ".", "################", "1111111111111111", "................"] {
+                let bytes = [text.as_str(), behind].concat();
+                let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+                let is_number = is_plain && Decimal::parse(text.as_bytes()).is_ok();
+                let has_room = text.len() <= 16 && bytes.len() >= 16;
+                let is_told = is_digits(bytes.as_bytes(), text.len());
+                assert_eq!(is_told, is_number && has_room, "{text:?} in front of {behind:?}");
+                told += usize::from(is_told);
+            }
+        }
+        assert!(told > 400, "{told}");
+    }
 }
