@@ -35,7 +35,7 @@ use delimited::Delimited;
 use fixed_width::FixedWidth;
 use json_lines::JsonLines;
 use lines::{Line, LineFinder};
-use marks::Marks;
+use marks::{Marks, QuotedLine};
 use spec::{Header, ReadSpec, TrailerSpec};
 use std::sync::Arc;
 use text::TextReader;
@@ -104,8 +104,8 @@ pub struct Decoder {
     marks: Marks,
     /// Where the block holds the beginning of the window whose lines are taken together.
     window_at: Option<u32>,
-    /// Bounds of the fields of a line with quotes.
-    quoted: Vec<(u32, u32)>,
+    /// The fields of a line with quotes.
+    quoted: QuotedLine,
     /// Every line is taken by itself.
     #[cfg(test)]
     is_strict: bool,
@@ -185,7 +185,7 @@ impl Decoder {
             skipping: None,
             marks: Marks::default(),
             window_at: None,
-            quoted: Vec::new(),
+            quoted: QuotedLine::default(),
             #[cfg(test)]
             is_strict: false,
             trailer_seen: false,

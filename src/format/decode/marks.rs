@@ -48,6 +48,17 @@ pub(super) struct LineMarks {
     pub is_plain: bool,
 }
 
+/// The fields of a line with quotes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct QuotedLine {
+    /// Where they stand, counted from the start of the line, without the quotes around them.
+    pub bounds: Vec<(u32, u32)>,
+    /// Which of them hold two quotes for one.
+    pub doubled: Vec<usize>,
+    /// Room for the value of such a field.
+    pub value: Vec<u8>,
+}
+
 /// What was found among 64 bytes, a bit for each.
 #[derive(Debug, Clone, Copy)]
 struct Found {
@@ -145,17 +156,12 @@ impl Marks {
         self.places.get(line.edges.clone()).unwrap_or_default()
     }
 
-    /// The bounds of the fields of a line, counted from its start, when it has quotes of which each encloses a whole field
-    /// and stands for nothing else. False where anything is otherwise: then nothing is known.
+    /// Splits a line in which each quote encloses a whole field, or is one of two that stand for one in such a field. False
+    /// where anything is otherwise: then nothing is known.
     #[expect(clippy::cast_possible_truncation, reason = "asserted where a window is begun")]
-    pub fn split_quoted(
-        &self,
-        window: &[u8],
-        line: Range<usize>,
-        marks: &LineMarks,
-        bounds: &mut Vec<(u32, u32)>,
-    ) -> bool {
-        bounds.clear();
+    pub fn split_quoted(&self, window: &[u8], line: Range<usize>, marks: &LineMarks, split: &mut QuotedLine) -> bool {
+        split.bounds.clear();
+        split.doubled.clear();
         let Marked { separator, quote: Some(quote), escape: None } = self.marked else { return false };
         let is = |at: usize, byte: u8| window.get(at) == Some(&byte);
         let (start, end) = (line.start, line.end);
@@ -166,13 +172,22 @@ impl Marks {
             let is_quoted = field < end && is(field, quote);
             let bytes = if is_quoted {
                 // Its opening quote is the next mark, then comes the closing one; separators between them are text.
-                let closing = places.by_ref().skip(1).find(|place| is(*place, quote));
-                let Some(closing) = closing else { return false };
+                places.next();
+                let mut is_doubled = false;
+                let closing = loop {
+                    let Some(place) = places.by_ref().find(|place| is(*place, quote)) else { return false };
+                    if !is(place + 1, quote) {
+                        break place;
+                    }
+                    places.next();
+                    is_doubled = true;
+                };
+                split.doubled.extend(is_doubled.then_some(split.bounds.len()));
                 field + 1..closing
             } else {
                 field..places.by_ref().find(|place| is(*place, separator)).unwrap_or(end)
             };
-            bounds.push(((bytes.start - start) as u32, (bytes.end - start) as u32));
+            split.bounds.push(((bytes.start - start) as u32, (bytes.end - start) as u32));
             let behind = bytes.end + usize::from(is_quoted);
             if behind == end {
                 return true;
@@ -182,6 +197,19 @@ impl Marks {
             }
             field = behind + 1;
         }
+    }
+
+    /// The value of a field in which two quotes stand for one.
+    pub fn undouble<'v>(&self, text: &[u8], value: &'v mut Vec<u8>) -> &'v [u8] {
+        value.clear();
+        let mut rest = text;
+        while let Some(at) = self.marked.quote.and_then(|quote| memchr::memchr(quote, rest)) {
+            let (run, behind) = rest.split_at_checked(at + 1).unwrap_or((rest, &[]));
+            value.extend_from_slice(run);
+            rest = behind.get(1..).unwrap_or_default();
+        }
+        value.extend_from_slice(rest);
+        value
     }
 
     /// Where the last line that has ended ends.

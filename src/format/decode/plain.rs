@@ -4,7 +4,7 @@
 //! compare.
 
 use super::lines::Line;
-use super::marks::{LineMarks, Marked};
+use super::marks::{LineMarks, Marked, QuotedLine};
 use super::splitter::Progress;
 use super::{Decoded, Decoder, Form, Phase, RECORD_BYTES_MAX, Reject};
 use crate::format::charset::Charset;
@@ -114,7 +114,15 @@ impl Decoder {
         let pushed = if marks.is_plain {
             delimited.push_edges(window_at, self.marks.edges(marks), line.content_end as u32, &mut out.block)
         } else if self.marks.split_quoted(window, start..line.content_end, marks, &mut self.quoted) {
-            delimited.push_bounds(window_at.wrapping_add(start as u32), &self.quoted, &mut out.block)
+            let base = window_at.wrapping_add(start as u32);
+            let QuotedLine { bounds, doubled, value } = &mut self.quoted;
+            for field in doubled.iter() {
+                let Some((from, to)) = bounds.get_mut(*field) else { continue };
+                let text = window.get(start + *from as usize..start + *to as usize).unwrap_or_default();
+                let place = out.block.push_text(self.marks.undouble(text, value));
+                (*from, *to) = (place.start - base, place.end - base);
+            }
+            delimited.push_bounds(base, bounds, &mut out.block)
         } else {
             let content = window.get(start..line.content_end).unwrap_or_default();
             if delimited.splitter.begin(content, line.end) != Progress::Complete {
