@@ -16,6 +16,8 @@ pub(super) struct Marks {
     /// Where they stand, ascending, behind the place in front of the window; from `used` on it is only room.
     places: Vec<u32>,
     used: usize,
+    /// Bits that some byte of the window has.
+    bits: u8x16,
     /// A protecting mark has been found since the last line feed.
     is_protected: bool,
     lines: Vec<LineEnd>,
@@ -80,6 +82,7 @@ impl Marks {
         self.lines.clear();
         self.next = 0;
         self.is_protected = false;
+        self.bits = u8x16::ZERO;
         let mut from = range.start as u32;
         self.push_places(from.wrapping_sub(1), 1);
         let bytes = window.get(range).unwrap_or_default();
@@ -87,7 +90,8 @@ impl Marks {
         let splats = marked.protecting().map(u8x16::splat);
         let (separator, line_feed) = (u8x16::splat(marked.separator), u8x16::splat(b'\n'));
         for step in steps {
-            self.add(from, found_in(step, separator, line_feed, splats));
+            let found = found_in(step, separator, line_feed, splats, &mut self.bits);
+            self.add(from, found);
             from += STEP as u32;
         }
         if !rest.is_empty() {
@@ -95,10 +99,15 @@ impl Marks {
             let (filled, behind) = step.split_at_mut_checked(rest.len()).unwrap_or_default();
             filled.copy_from_slice(rest);
             let valid = (1u64 << (STEP - behind.len())) - 1;
-            let Found { all, line_feeds, protecting } = found_in(&step, separator, line_feed, splats);
+            let Found { all, line_feeds, protecting } = found_in(&step, separator, line_feed, splats, &mut self.bits);
             let found = Found { all: all & valid, line_feeds: line_feeds & valid, protecting: protecting & valid };
             self.add(from, found);
         }
+    }
+
+    /// All bytes that were looked at are ASCII.
+    pub fn is_ascii(&self) -> bool {
+        self.bits.to_bitmask() == 0
     }
 
     #[inline]
@@ -227,13 +236,20 @@ impl Marked {
     }
 }
 
-/// Looks for bytes among 64.
+/// Looks for bytes among 64, and adds the bits that they have.
 #[inline]
-fn found_in(step: &[u8; STEP], separator: u8x16, line_feed: u8x16, protecting: [u8x16; 2]) -> Found {
+fn found_in(
+    step: &[u8; STEP],
+    separator: u8x16,
+    line_feed: u8x16,
+    protecting: [u8x16; 2],
+    has_bits: &mut u8x16,
+) -> Found {
     let (parts, _) = step.as_chunks::<16>();
     let mut found = Found { all: 0, line_feeds: 0, protecting: 0 };
     for (part, shift) in parts.iter().zip([0, 16, 32, 48]) {
         let part = u8x16::new(*part);
+        *has_bits |= part;
         let separators = part.simd_eq(separator);
         let line_feeds = part.simd_eq(line_feed);
         let protecting = part.simd_eq(protecting[0]) | part.simd_eq(protecting[1]);
@@ -273,6 +289,7 @@ mod tests {
                 let edges: Vec<usize> = marks.edges(&found).iter().map(|place| place.wrapping_add(1) as usize).collect();
                 let expected = [from].into_iter().chain(places.iter().map(|at| from + at + 1)).chain([from + line.len()]);
                 prop_assert_eq!(edges, expected.collect::<Vec<_>>());
+                prop_assert_eq!(marks.is_ascii(), bytes[start..].is_ascii());
                 from += line.len();
                 prop_assert!(marks.end() >= Some(from));
             }

@@ -22,17 +22,20 @@ impl Decoder {
         if self.open.lines > 0 || self.skipping.is_some() || memchr::memchr(b'\n', new).is_none() {
             return 0;
         }
-        let bytes = window.get(start..).unwrap_or_default();
-        let text = match self.charset {
-            Charset::Utf8 if bytes.is_ascii() => bytes.len(),
-            Charset::Utf8 => std::str::from_utf8(bytes).map_or_else(|fault| fault.valid_up_to(), str::len),
-            // Bytes of other characters can look like separators: then nothing is known of what follows.
-            Charset::Ascii | Charset::Table(_) if self.charset.is_ascii_compatible() && bytes.is_ascii() => bytes.len(),
-            Charset::Ascii | Charset::Table(_) | Charset::Utf16Le | Charset::Utf16Be => return 0,
-        };
+        if !self.charset.is_ascii_compatible() {
+            return 0;
+        }
         self.marks.find(marked, window, start..window.len());
         self.window_at = None;
-        start + text
+        if self.marks.is_ascii() {
+            return window.len();
+        }
+        let bytes = window.get(start..).unwrap_or_default();
+        match self.charset {
+            Charset::Utf8 => start + std::str::from_utf8(bytes).map_or_else(|fault| fault.valid_up_to(), str::len),
+            // Bytes of other characters can look like separators: then nothing is known of what follows.
+            Charset::Ascii | Charset::Table(_) | Charset::Utf16Le | Charset::Utf16Be => 0,
+        }
     }
 
     /// Decodes lines from `start` on. Returns where it stopped: where no line ends any more, or at a record of which a
