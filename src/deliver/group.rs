@@ -214,7 +214,11 @@ impl<'a, E: Send + Display> Around<'a, E> {
     ) -> Result<Option<BatchOutcome>, BatchFault<E>> {
         let mut rest = group;
         while !rest.is_empty() {
-            let ready = rest.iter().take(RENAMES).take_while(|file| rename_intent(file).is_some()).count();
+            // A manifest is announced when everything before it is shown.
+            let goes_along = |(place, file): &(usize, &FileToDeliver)| {
+                rename_intent(file).is_some() && (*place == 0 || !file.is_manifest)
+            };
+            let ready = rest.iter().take(RENAMES).enumerate().take_while(goes_along).count();
             let (few, later) = rest.split_at_mut(ready.max(1));
             announce(few, self.caller, rename_intent)?;
             let stopped = self.show_few(session, few)?;

@@ -215,8 +215,8 @@ fn files_of_several_batches_are_uploaded_at_once_and_shown_in_their_order() {
     };
     for batch in 1..=12 {
         let (part, manifest) = (format!("p{batch:02}.dat"), format!("m{batch:02}.txt"));
-        let (shown, listed) = (place(&part, "rename-confirmed"), place(&manifest, "rename-confirmed"));
-        assert!(shown < listed, "{manifest} is shown when its part file is there");
+        let (shown, announced) = (place(&part, "rename-confirmed"), place(&manifest, "rename-intended"));
+        assert!(shown < announced, "{manifest} is announced when its part file is there");
     }
     assert!(place("p02.dat", "upload-verified") < place("p01.dat", "rename-intended"), "{facts:?}");
 }
