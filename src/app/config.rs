@@ -61,7 +61,7 @@ pub struct Config {
     pub partners: Vec<PartnerConfig>,
     /// The built-in server from which partners fetch.
     pub pickup_server: Option<PickupServerConfig>,
-    /// How long `once` tries to deliver.
+    /// How long `once` still tries to deliver when all is sealed.
     pub once_deliver_for: Length,
     /// How often `run` looks at its sources.
     pub poll: Length,

@@ -182,13 +182,15 @@ pub fn refuse_locked(dir: &Path) -> Result<(), StoreFault> {
 /// Refuses to take a state directory without a ledger for one to which nothing was ever accepted.
 ///
 /// # Errors
-/// [`StoreFault::Inconsistent`] when it has a journal, [`BesideFault::NotFresh`] when its archive was written to.
+/// [`StoreFault::Inconsistent`] when it has a journal or SQLite's log, [`BesideFault::NotFresh`] when its archive was written to.
 pub fn refuse_lost_ledger(disk: &dyn Disk, dir: &Path, beside: &Beside) -> Result<(), StoreFault> {
     let journal = dir.join("journal");
     let has_journal = disk.stat(&journal).map_err(disk_fault("look at", &journal))?.is_some()
         && !disk.list(&journal).map_err(disk_fault("list", &journal))?.is_empty();
-    if has_journal {
-        let what = "the ledger is missing although there is a journal".to_owned();
+    let log = dir.join("ledger.db-wal");
+    let has_log = disk.stat(&log).map_err(disk_fault("look at", &log))?.is_some_and(|log| log.bytes > 0);
+    if let Some(part) = has_journal.then_some("a journal").or(has_log.then_some("a ledger.db-wal")) {
+        let what = format!("the ledger is missing although there is {part}");
         return Err(StoreFault::Inconsistent { dir: dir.to_owned(), what });
     }
     Ok(beside.refuse_fresh(disk)?)
@@ -340,6 +342,13 @@ mod tests {
             RealDisk.remove(&dir.path().join(missing)).expect("remove");
             assert!(matches!(open(dir.path()), Err(StoreFault::Inconsistent { .. })), "{missing}");
         }
+    }
+
+    #[test]
+    fn a_log_without_its_ledger_is_never_a_fresh_start() {
+        let dir = tempfile::tempdir().expect("directory");
+        std::fs::write(dir.path().join("ledger.db-wal"), "commits").expect("written");
+        assert!(matches!(open(dir.path()), Err(StoreFault::Inconsistent { .. })));
     }
 
     /// A state directory with a ledger, cleanly left.

@@ -1,6 +1,6 @@
 //! What a partner's thread remembers of one server between two sessions.
 
-use super::reaction::reaction_to;
+use super::reaction::{may_be_over, reaction_to};
 use super::report::Trouble;
 use super::session::Memory;
 use super::wait::Due;
@@ -35,6 +35,13 @@ impl Line {
     /// How long until the next try; zero when it is time.
     pub(super) fn left(&self, clock: &dyn Clock) -> Length {
         self.next_try.as_ref().map_or(Length::ZERO, |due| due.left(clock))
+    }
+
+    /// Lets the next try come at once, unless this is a server that must not be knocked at so soon.
+    pub(super) fn try_soon(&mut self) {
+        if self.trouble.as_ref().is_none_or(|trouble| may_be_over(trouble.kind)) {
+            self.next_try = None;
+        }
     }
 
     /// What came of the last session, when nothing did.

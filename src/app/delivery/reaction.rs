@@ -27,6 +27,11 @@ const SOON: Reaction = reaction(1, 300, "HD0201", "hourdrop goes on trying; noth
 /// is tried at most every 15 minutes. Servers lock accounts after a few wrong passwords.
 const RARELY_SECONDS: u64 = 2 * 900;
 
+/// Whether it may be over in a moment, and nobody minds that it is tried.
+pub(super) fn may_be_over(kind: Option<FaultKind>) -> bool {
+    reaction_to(kind) == SOON
+}
+
 /// The answer to a kind of fault; `None` is a fault that no server has told.
 pub(super) const fn reaction_to(kind: Option<FaultKind>) -> Reaction {
     let Some(kind) = kind else { return SOON };

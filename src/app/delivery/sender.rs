@@ -7,7 +7,7 @@ use super::reaction::leaves_part;
 use super::report::{Reporter, Trouble};
 use super::route::{doubt_the_gone, way_of, work_at};
 use super::session::{self, Tally};
-use super::wait::{wait, waits_for_room};
+use super::wait::{lacks_room, wait, waits_for_room};
 use super::{DeliveryContext, PartnerOutcome, Until};
 use crate::app::answers;
 use crate::app::config::PartnerConfig;
@@ -88,9 +88,14 @@ impl<'c> Sender<'c> {
             let is_all_there = self.until.is_all_there();
             match self.turn(is_all_there) {
                 Ok(Next::Again) => {}
-                // What was sealed since is left, too.
-                Ok(Next::Ended) if !is_all_there && !self.context.ends() => {}
+                // What was sealed since is left, too, and is tried once at least.
+                Ok(Next::Ended) if !is_all_there && !self.context.ends() => {
+                    self.servers.iter_mut().for_each(|(_, line)| line.try_soon());
+                }
                 Ok(Next::Ended) => return self.outcome,
+                Err(SendFault::Ledger(fault)) if self.context.ends() && lacks_room(self.context, &fault) => {
+                    return self.outcome;
+                }
                 Err(SendFault::Ledger(fault)) if waits_for_room(self.context, self.until, self.wake, &fault) => {}
                 Err(fault) => return self.reporter.stopped(&self.outcome, &fault),
             }

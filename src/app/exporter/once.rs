@@ -64,24 +64,25 @@ impl Exporter {
         let (context, config) = (self.delivery_context(), Arc::clone(&self.config));
         let deadline = Deadline::new();
         std::thread::scope(|scope| {
-            let begin = |partner| {
+            let mut ending = Ending { deadline: &deadline, given_up: &context.given_up, wakers: Vec::new() };
+            let mut threads = Vec::new();
+            for partner in &config.partners {
                 let (waker, wake) = sync_channel(1);
                 let (context, until) = (context.clone(), Until::Delivered(&deadline));
-                let delivery = scope.spawn(move || {
+                ending.wakers.push(waker);
+                threads.push(scope.spawn(move || {
                     // Nothing is asked of a partner before there is something for it, or all is read.
                     wake.recv().ok();
                     deliver_partner(&context, partner, until, &wake)
-                });
-                (waker, delivery)
-            };
-            let (wakers, threads): (Vec<_>, Vec<_>) = config.partners.iter().map(begin).unzip();
+                }));
+            }
             // Without further threads one thing comes after the other.
-            self.wakers = if self.threads { wakers.clone() } else { Vec::new() };
-            let mut ending = Ending { deadline: &deadline, given_up: &context.given_up, wakers, is_done: false };
+            self.wakers = if self.threads { ending.wakers.clone() } else { Vec::new() };
             let done = work(self);
-            ending.is_done = done.is_ok();
-            deadline.get_or_init(|| Instant::now() + config.once_deliver_for.as_std());
-            drop(ending);
+            if done.is_ok() {
+                deadline.get_or_init(|| Instant::now() + config.once_deliver_for.as_std());
+            }
+            ending.tell();
             self.wakers.clear();
             let named = config.partners.iter().map(|partner| partner.id.to_string());
             let outcomes = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panicked()));
@@ -90,23 +91,29 @@ impl Exporter {
     }
 }
 
-/// Lets the partners' threads come to their end when it is dropped, by a panic, too: else they would wait for more.
+/// Lets the partners' threads come to their end, by a panic, too: else they would wait for more. It lives as long as they
+/// do: a wait of which nobody is left to wake it would end at once.
 struct Ending<'d> {
     deadline: &'d Deadline,
     given_up: &'d AtomicBool,
     wakers: Vec<SyncSender<()>>,
-    /// What they deliver is all there.
-    is_done: bool,
+}
+
+impl Ending<'_> {
+    /// Nothing more is sealed; without a deadline that was set before, nothing more is to be delivered either.
+    fn tell(&self) {
+        if self.deadline.get().is_none() {
+            self.given_up.store(true, Ordering::Relaxed);
+            self.deadline.get_or_init(Instant::now);
+        }
+        for waker in &self.wakers {
+            waker.try_send(()).ok();
+        }
+    }
 }
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
-        if !self.is_done {
-            self.given_up.store(true, Ordering::Relaxed);
-        }
-        self.deadline.get_or_init(Instant::now);
-        for waker in &self.wakers {
-            waker.try_send(()).ok();
-        }
+        self.tell();
     }
 }

@@ -22,7 +22,10 @@ impl Decoder {
         if self.open.lines > 0 || self.skipping.is_some() || memchr::memchr(b'\n', new).is_none() {
             return 0;
         }
-        if !self.charset.is_ascii_compatible() {
+        let bytes = window.get(start..).unwrap_or_default();
+        // Bytes of other characters can look like separators: then nothing is known of what follows.
+        let is_text = self.charset == Charset::Utf8 || self.charset.is_ascii_compatible() && bytes.is_ascii();
+        if !is_text {
             return 0;
         }
         self.marks.find(marked, window, start..window.len());
@@ -30,12 +33,7 @@ impl Decoder {
         if self.marks.is_ascii() {
             return window.len();
         }
-        let bytes = window.get(start..).unwrap_or_default();
-        match self.charset {
-            Charset::Utf8 => start + std::str::from_utf8(bytes).map_or_else(|fault| fault.valid_up_to(), str::len),
-            // Bytes of other characters can look like separators: then nothing is known of what follows.
-            Charset::Ascii | Charset::Table(_) | Charset::Utf16Le | Charset::Utf16Be => 0,
-        }
+        start + std::str::from_utf8(bytes).map_or_else(|fault| fault.valid_up_to(), str::len)
     }
 
     /// Decodes lines from `start` on. Returns where it stopped: where no line ends any more, or at a record of which a
