@@ -347,7 +347,8 @@ mod tests {
     #[test]
     fn a_log_without_its_ledger_is_never_a_fresh_start() {
         let dir = tempfile::tempdir().expect("directory");
-        std::fs::write(dir.path().join("ledger.db-wal"), "commits").expect("written");
+        let log = RealDisk.create_new(&dir.path().join("ledger.db-wal"));
+        log.and_then(|mut log| log.write_all(b"commits")).expect("written");
         assert!(matches!(open(dir.path()), Err(StoreFault::Inconsistent { .. })));
     }
 
