@@ -181,10 +181,7 @@ impl OnceReport {
 impl Exporter {
     /// Tells the partners' threads that something happened.
     pub(super) fn wake_partners(&self) {
-        for waker in &self.wakers {
-            // A partner whose channel is full is awake already.
-            waker.try_send(()).ok();
-        }
+        wake_all(&self.wakers);
     }
 
     /// Where the built-in server asks before a file is deleted.
@@ -219,6 +216,14 @@ impl Exporter {
             self.ledger.lock().record_expired(row, &path, now)?;
         }
         Ok(())
+    }
+}
+
+/// Wakes partners' threads.
+fn wake_all(wakers: &[SyncSender<()>]) {
+    for waker in wakers {
+        // A partner whose channel is full is awake already.
+        waker.try_send(()).ok();
     }
 }
 

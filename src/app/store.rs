@@ -182,7 +182,8 @@ pub fn refuse_locked(dir: &Path) -> Result<(), StoreFault> {
 /// Refuses to take a state directory without a ledger for one to which nothing was ever accepted.
 ///
 /// # Errors
-/// [`StoreFault::Inconsistent`] when it has a journal or SQLite's log, [`BesideFault::NotFresh`] when its archive was written to.
+/// [`StoreFault::Inconsistent`] when it has a journal or SQLite's log, [`BesideFault::NotFresh`] when its archive was
+/// written to.
 pub fn refuse_lost_ledger(disk: &dyn Disk, dir: &Path, beside: &Beside) -> Result<(), StoreFault> {
     let journal = dir.join("journal");
     let has_journal = disk.stat(&journal).map_err(disk_fault("look at", &journal))?.is_some()

@@ -103,7 +103,7 @@ impl<'c> Sender<'c> {
     }
 
     /// One look at the work and, when there is any, one round of sessions. An error is one that nothing may go on after.
-    /// What is there to deliver may not be all of it.
+    /// `is_all_there`: nothing more will be sealed, so that a thread without work is at its end.
     fn turn(&mut self, is_all_there: bool) -> Result<Next, SendFault> {
         let mut work = self.work()?;
         self.outcome.left = work.iter().map(|batches| batches.len() as u64).sum();

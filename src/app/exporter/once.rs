@@ -1,6 +1,6 @@
 //! `once`: one pass over everything there is.
 
-use super::{Exporter, OnceReport, panicked};
+use super::{Exporter, OnceReport, panicked, wake_all};
 use crate::app::answers::is_about_answer;
 use crate::app::delivery::{Deadline, PartnerOutcome, Until, deliver_partner};
 use crate::app::fault::ExporterFault;
@@ -106,9 +106,7 @@ impl Ending<'_> {
             self.given_up.store(true, Ordering::Relaxed);
             self.deadline.get_or_init(Instant::now);
         }
-        for waker in &self.wakers {
-            waker.try_send(()).ok();
-        }
+        wake_all(&self.wakers);
     }
 }
 
