@@ -32,7 +32,7 @@ const OPEN_FILES: usize = 112;
 /// A draft with more records than this that cannot be rendered is given up: it holds each of them.
 const REJECTS: usize = 1000;
 /// Batches on their way to a thread: as many as come within a time slice or two of a processor, so that neither the decoder
-/// nor this thread waits for the other while it could work. Each takes memory, about 0.6 MB.
+/// nor this thread waits for the other while it could work. Each takes memory, about 1.2 MB.
 const BATCHES_AHEAD: usize = 12;
 /// Threads that write drafts.
 const WORKERS: usize = 2;
@@ -249,7 +249,7 @@ impl Desk {
             give_up(before);
         }
         let share = COLLECTED_BYTES / self.drafts.len().max(1);
-        let bytes = share.clamp(COLLECTED_BYTES_MIN, BUFFER_BYTES);
+        let bytes = 1 << share.clamp(COLLECTED_BYTES_MIN, BUFFER_BYTES).ilog2();
         self.drafts.values_mut().for_each(|draft| draft.writer.buffer(bytes));
     }
 

@@ -1,5 +1,8 @@
 //! A part file in staging: written and hashed in one pass. An hour may have thousands of them: a file that waits for its
 //! trailer is put aside and is not open until then.
+//!
+//! What is collected is written in pieces that begin and end where pages do: writes that end anywhere take a third more
+//! of the system's time (ext4), and what the system keeps of them lies in smaller pieces when it comes to writing it out.
 
 use super::{SealFault, disk_fault};
 use crate::disk::{Disk, DiskFile, SyncPoint};
@@ -53,12 +56,17 @@ impl StagedFile {
         &mut self.buffer
     }
 
-    /// Writes the buffer when it holds so many bytes.
+    /// Writes the buffer when it holds so many bytes, a power of two: up to the last multiple of it in the file.
     ///
     /// # Errors
     /// [`SealFault::Disk`].
     pub fn flush_from(&mut self, bytes: usize, disk: &dyn Disk) -> Result<(), SealFault> {
-        if self.buffer.len() >= bytes { self.flush(disk) } else { Ok(()) }
+        let collected = self.buffer.len();
+        if collected < bytes {
+            return Ok(());
+        }
+        let over = usize::try_from(self.bytes() % bytes as u64).unwrap_or_default();
+        self.write(collected - over, disk)
     }
 
     /// True while the file is open.
@@ -72,15 +80,21 @@ impl StagedFile {
     }
 
     fn flush(&mut self, disk: &dyn Disk) -> Result<(), SealFault> {
-        if self.buffer.is_empty() {
+        self.write(self.buffer.len(), disk)
+    }
+
+    /// Writes and hashes the first bytes of the buffer.
+    fn write(&mut self, count: usize, disk: &dyn Disk) -> Result<(), SealFault> {
+        if count == 0 {
             return Ok(());
         }
         let mut file = self.take_open(disk)?;
-        self.hash.update(&self.buffer);
-        file.write_all(&self.buffer).map_err(disk_fault("write", &self.path))?;
+        let bytes = self.buffer.get(..count).unwrap_or_default();
+        self.hash.update(bytes);
+        file.write_all(bytes).map_err(disk_fault("write", &self.path))?;
         self.file = Some(file);
-        self.bytes += self.buffer.len() as u64;
-        self.buffer.clear();
+        self.bytes += bytes.len() as u64;
+        self.buffer.drain(..count);
         Ok(())
     }
 
@@ -179,4 +193,37 @@ pub struct StagedPart {
     pub first_event: Option<UtcTime>,
     /// Latest event time.
     pub last_event: Option<UtcTime>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::RealDisk;
+
+    #[test]
+    fn what_is_collected_is_written_up_to_a_multiple_and_the_rest_at_the_end() {
+        let dir = tempfile::tempdir().expect("directory");
+        let path = dir.path().join("a.part");
+        let mut staged = StagedFile::create(&RealDisk, path.clone()).expect("file");
+        let mut expected = Vec::new();
+        let mut lengths = Vec::new();
+        for at in 0..200_usize {
+            let line = vec![b'a' + (at % 26) as u8; at * 37 % 1_501];
+            expected.extend_from_slice(&line);
+            staged.buffer().extend_from_slice(&line);
+            staged.flush_from(4096, &RealDisk).expect("room");
+            assert_eq!(staged.bytes(), expected.len() as u64);
+            lengths.push(RealDisk.stat(&path).expect("a look").expect("the file").bytes);
+            if at == 100 {
+                staged.put_aside(&RealDisk).expect("room");
+            }
+        }
+        assert!(lengths.iter().all(|bytes| bytes % 4096 == 0 || *bytes == lengths[101]), "{lengths:?}");
+        assert!(lengths.windows(2).filter(|pair| pair[0] < pair[1]).count() > 20, "{lengths:?}");
+        let (_, hash, bytes) = staged.end(&RealDisk).expect("durable");
+        assert_eq!((hash, bytes), (Sha256Digest(Sha256::digest(&expected).into()), expected.len() as u64));
+        let mut written = Vec::new();
+        RealDisk.open_read(&path).expect("the file").read_to_end(&mut written).expect("readable");
+        assert!(written == expected);
+    }
 }
