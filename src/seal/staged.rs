@@ -207,8 +207,8 @@ mod tests {
         let mut staged = StagedFile::create(&RealDisk, path.clone()).expect("file");
         let mut expected = Vec::new();
         let mut lengths = Vec::new();
-        for at in 0..200_usize {
-            let line = vec![b'a' + (at % 26) as u8; at * 37 % 1_501];
+        for (at, byte) in (0..200).zip((b'a'..=b'z').cycle()) {
+            let line = vec![byte; at * 37 % 1_501];
             expected.extend_from_slice(&line);
             staged.buffer().extend_from_slice(&line);
             staged.flush_from(4096, &RealDisk).expect("room");
