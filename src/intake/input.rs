@@ -1,4 +1,4 @@
-//! One input on its way through a decoder: bytes in pieces of 256 KiB, batches out, with the position behind each.
+//! One input on its way through a decoder: bytes in pieces of 512 KiB, batches out, with the position behind each.
 
 use super::ReadPosition;
 use super::content::{HashingReader, RunningHash};
@@ -19,6 +19,11 @@ use std::sync::Arc;
 const FIRST_RECORDS: usize = 1000;
 /// Most bytes of lines that a frame refers to: there are more when very many lines are no records.
 const LINES_BYTES_MAX: usize = 4 << 20;
+/// Bytes that are decoded before it is asked whether the batch is long enough.
+pub(super) const STEP_BYTES: usize = 64 << 10;
+/// Records and lines that are none, after which a batch ends, so that it fits into a frame: were one more step full of
+/// the shortest lines, the frame would still have 400 bytes for each.
+const ROWS_MAX: usize = 8 << 10;
 /// What compressed input begins with.
 pub const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
@@ -42,6 +47,8 @@ pub struct OpenInput {
     decoder: Decoder,
     decoded: Decoded,
     piece: FilePiece,
+    /// How much of `piece` is decoded.
+    taken: usize,
     /// Bytes behind the decoder's position that it has seen already.
     tail: Vec<u8>,
     before: Origin,
@@ -103,6 +110,7 @@ impl OpenInput {
             decoder: Decoder::new(format.dialect, format.read),
             decoded: Decoded::new(format.read.schema()),
             piece: FilePiece::default(),
+            taken: 0,
             tail: Vec::new(),
             before: Origin::default(),
             prefix_crc: 0,
@@ -154,6 +162,7 @@ impl OpenInput {
                 self.decoder.push(skipped, &mut self.decoded);
             }
             self.tail = rest.to_vec();
+            self.taken = self.piece.len();
         }
         if self.prefix_crc != resume.prefix_crc {
             return Err(changed());
@@ -172,6 +181,7 @@ impl OpenInput {
     }
 
     fn read_piece(&mut self) -> io::Result<()> {
+        self.taken = 0;
         let reader = match &mut self.reader {
             Reader::Here(reader) => reader,
             Reader::Ahead(ahead) => {
@@ -192,29 +202,39 @@ impl OpenInput {
         Ok(())
     }
 
-    /// Reads and decodes the next piece.
+    /// Decodes the next piece, and reads one when there is none.
     ///
     /// # Errors
     /// What the reader says.
     pub fn next(&mut self, source: &SourceId, now: UtcTime) -> io::Result<Piece> {
-        self.read_piece()?;
+        if self.taken == self.piece.len() {
+            self.read_piece()?;
+        }
         if self.piece.is_empty() {
             // What stood behind the place where reading went on was decoded when the input was opened.
             let has_more = !self.decoded.block.is_empty();
             return Ok(if has_more { self.hand_out(source, now, false) } else { Piece::End });
         }
         let bytes = std::mem::take(&mut self.piece);
-        let piece = self.push(&bytes, source, now);
+        while self.taken < bytes.len() && self.decoded.block.len() + self.decoded.rejects.len() < ROWS_MAX {
+            let step = step(bytes.get(self.taken..).unwrap_or_default());
+            self.decode(step);
+            self.taken += step.len();
+        }
         self.piece = bytes;
-        Ok(piece)
+        Ok(self.hand_out(source, now, false))
     }
 
-    /// Decodes bytes that came from somewhere else.
+    /// Decodes bytes that came from somewhere else, at most [`STEP_BYTES`].
     pub fn push(&mut self, bytes: &[u8], source: &SourceId, now: UtcTime) -> Piece {
+        self.decode(bytes);
+        self.hand_out(source, now, false)
+    }
+
+    fn decode(&mut self, bytes: &[u8]) {
         note_head(&self.decoder, &mut self.head, bytes);
         self.decoder.push(bytes, &mut self.decoded);
         self.check(bytes);
-        self.hand_out(source, now, false)
     }
 
     /// Adds what the decoder is done with to the checksum; the rest of what it has seen is kept.
@@ -331,6 +351,12 @@ impl OpenInput {
         let crc = crc32c::crc32c_append(crc, &self.tail);
         Some(Box::new(InputLines { file: adopted.file, bytes, crc, is_end, reading: Arc::clone(&adopted.reading) }))
     }
+}
+
+/// The first bytes of `rest` that are decoded together. It ends where a line does: what is cut is decoded by itself.
+fn step(rest: &[u8]) -> &[u8] {
+    let most = rest.get(..STEP_BYTES).unwrap_or(rest);
+    memchr::memrchr(b'\n', most).and_then(|at| most.get(..=at)).unwrap_or(most)
 }
 
 /// Keeps the lines that a decoder needs before it knows the columns; they are tried on a decoder of their own.

@@ -4,10 +4,9 @@
 //! There is no position to go back to: the sender is told how many records are durable (`accepted=N`) and goes on
 //! behind them after a restart.
 
-use super::input::{InputFormat, OpenInput, Piece};
+use super::input::{InputFormat, OpenInput, Piece, STEP_BYTES};
 use super::{InputHistory, IntakeFault, Source, Step};
 use crate::disk::Disk;
-use crate::disk::pieces::PIECE_BYTES;
 use crate::domain::ids::SourceId;
 use crate::domain::time::UtcTime;
 use crate::format::decode::spec::ReadSpec;
@@ -94,7 +93,7 @@ fn pump(mut reader: Box<dyn Read + Send>, sender: SyncSender<io::Result<Vec<u8>>
             wake.try_send(()).ok();
         }
     };
-    let mut buffer = vec![0; PIECE_BYTES];
+    let mut buffer = vec![0; STEP_BYTES];
     loop {
         let piece = match reader.read(&mut buffer) {
             Ok(0) => {

@@ -239,7 +239,7 @@ impl RecordBlock {
     /// Appends text in which fields of the record under construction lie, and says where it lies itself.
     ///
     /// # Panics
-    /// When the block holds 4 GiB: blocks are cut at about 256 KiB.
+    /// When the block holds 4 GiB: blocks are cut at about 512 KiB.
     #[inline]
     pub fn push_text(&mut self, text: &[u8]) -> Range<u32> {
         let start = self.arena.len();

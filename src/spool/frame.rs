@@ -33,7 +33,7 @@ pub const fn frame_bytes(payload_bytes: usize) -> u64 {
 /// Appends a frame and returns its checksum.
 ///
 /// # Panics
-/// When the payload is longer than 16 MiB: intake cuts batches at 256 KiB and records at 1 MiB.
+/// When the payload is longer than 16 MiB: intake cuts batches at half a megabyte or some thousand lines, and records at 1 MiB.
 pub fn write(frame: &Frame<'_>, out: &mut Vec<u8>) -> u32 {
     assert!(frame.payload.len() <= PAYLOAD_BYTES_MAX, "a spool frame holds at most 16 MiB");
     let start = out.len();

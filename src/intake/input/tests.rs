@@ -6,6 +6,7 @@ use crate::format::decode::frames::FrameReader;
 use crate::format::spec::{FormatSpec, read_format};
 use crate::record::Accepted;
 use crate::record::accepted::lines::KIND_LINES;
+use crate::spool::frame::PAYLOAD_BYTES_MAX;
 use proptest::prelude::*;
 
 const FIELDS: &str = "fields = [ { name = \"a\", column = 1 }, { name = \"b\", column = 2, number = true } ]";
@@ -102,4 +103,35 @@ fn lines_of_which_some_are_missing_are_not_taken_for_fewer_records() {
         let whole = [payload.clone(), lines.as_bytes().to_vec()].concat();
         assert_eq!(FrameReader::default().read(KIND_LINES, &whole).is_ok(), is_read, "{lines:?}");
     }
+}
+
+#[test]
+fn lines_however_short_come_in_batches_that_fit_into_a_frame() {
+    const LINES: usize = 700_000;
+    let source = SourceId::parse("switch").expect("a name");
+    let name = "seconds_of_the_call_as_the_switch_has_counted_them_without_those_that_nobody_pays";
+    let text = format!("kind = \"delimited\"\n[read]\nfields = [ {{ name = \"{name}\", column = 1, number = true }} ]");
+    let spec = read_format(Document { name: "test".to_owned(), text }, "test", &Problems::default()).expect("a format");
+    let read = spec.read.as_ref().expect("a format that reads");
+    let format = InputFormat { source: &source, name: "calls", dialect: &spec.dialect, read };
+    let bytes = ["1\n", &"x\n".repeat(LINES)].concat().into_bytes();
+    let mut input = OpenInput::open(&format, Box::new(io::Cursor::new(bytes)), None).expect("open");
+    let (mut records, mut rejects, mut before) = (0, 0, Origin::default());
+    loop {
+        match input.next(&source, UtcTime::MIN).expect("readable") {
+            Piece::Batch(batch) => {
+                let mut payload = Vec::new();
+                batch.write(&mut payload);
+                assert!(payload.len() <= PAYLOAD_BYTES_MAX, "{} bytes", payload.len());
+                assert_eq!(batch.before, before, "nothing is left out");
+                before = batch.after;
+                records += batch.block.len();
+                rejects += batch.rejects.len();
+            }
+            Piece::Nothing => {}
+            Piece::End => break,
+            Piece::Unfit(problem) => panic!("{problem}"),
+        }
+    }
+    assert_eq!((records, rejects, before.record), (1, LINES, 1 + LINES as u64));
 }
