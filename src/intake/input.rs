@@ -17,12 +17,14 @@ use std::sync::Arc;
 
 /// An input whose first records all fail is not in the format that the source declares.
 const FIRST_RECORDS: usize = 1000;
+/// The same when so many bytes of them have failed: what waits must fit into a frame.
+const FIRST_BYTES: usize = 4 << 20;
 /// Most bytes of lines that a frame refers to: there are more when very many lines are no records.
 const LINES_BYTES_MAX: usize = 4 << 20;
 /// Bytes that are decoded before it is asked whether the batch is long enough.
 pub(super) const STEP_BYTES: usize = 64 << 10;
 /// Records and lines that are none, after which a batch ends, so that it fits into a frame: were one more step full of
-/// the shortest lines, the frame would still have 400 bytes for each.
+/// the shortest lines, the frame would still have 200 bytes for each.
 const ROWS_MAX: usize = 8 << 10;
 /// What compressed input begins with.
 pub const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -154,15 +156,14 @@ impl OpenInput {
                 return Err(changed());
             }
             let used = usize::try_from(left).unwrap_or(usize::MAX).min(self.piece.len());
-            let (skipped, rest) = self.piece.split_at_checked(used).unwrap_or_default();
+            let skipped = self.piece.get(..used).unwrap_or_default();
             self.prefix_crc = crc32c::crc32c_append(self.prefix_crc, skipped);
             left -= used as u64;
             if self.decoder.needs_head() {
                 note_head(&self.decoder, &mut self.head, skipped);
                 self.decoder.push(skipped, &mut self.decoded);
             }
-            self.tail = rest.to_vec();
-            self.taken = self.piece.len();
+            self.taken = used;
         }
         if self.prefix_crc != resume.prefix_crc {
             return Err(changed());
@@ -174,9 +175,6 @@ impl OpenInput {
         self.before = resume.after;
         self.lines_crc = 0;
         self.checked = resume.after.byte;
-        let tail = std::mem::take(&mut self.tail);
-        self.decoder.push(&tail, &mut self.decoded);
-        self.check(&tail);
         Ok(())
     }
 
@@ -196,6 +194,8 @@ impl OpenInput {
         while self.piece.is_empty() {
             let mut chunk = reader.take(limit);
             if chunk.read_to_end(&mut self.piece)? == 0 {
+                // A log that waits for more needs no memory meanwhile.
+                self.piece = FilePiece::default();
                 return Ok(());
             }
         }
@@ -211,9 +211,7 @@ impl OpenInput {
             self.read_piece()?;
         }
         if self.piece.is_empty() {
-            // What stood behind the place where reading went on was decoded when the input was opened.
-            let has_more = !self.decoded.block.is_empty();
-            return Ok(if has_more { self.hand_out(source, now, false) } else { Piece::End });
+            return Ok(Piece::End);
         }
         let bytes = std::mem::take(&mut self.piece);
         while self.taken < bytes.len() && self.decoded.block.len() + self.decoded.rejects.len() < ROWS_MAX {
@@ -298,7 +296,8 @@ impl OpenInput {
         }
         if self.records == 0 && self.decoded.block.is_empty() {
             let failed = self.rejects + self.decoded.rejects.len() as u64;
-            if self.rejects == 0 && failed >= FIRST_RECORDS as u64 {
+            let held: usize = self.decoded.rejects.iter().map(|reject| reject.raw.len()).sum();
+            if self.rejects == 0 && (failed >= FIRST_RECORDS as u64 || held > FIRST_BYTES) {
                 return Piece::Unfit(format!("none of its first {failed} records could be decoded"));
             }
             // Rejects wait until a first record shows that the format fits.

@@ -73,7 +73,7 @@ impl Marks {
     /// Finds the marks in a range of a window.
     ///
     /// # Panics
-    /// When the window holds 4 GiB: inputs are decoded in steps of 64 KiB.
+    /// When the window holds 4 GiB: inputs are decoded in pieces of a few MiB at most.
     #[expect(clippy::cast_possible_truncation, reason = "asserted in the first line")]
     pub fn find(&mut self, marked: Marked, window: &[u8], range: Range<usize>) {
         assert!(u32::try_from(window.len()).is_ok(), "a window holds less than 4 GiB");

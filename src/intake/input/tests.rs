@@ -105,20 +105,29 @@ fn lines_of_which_some_are_missing_are_not_taken_for_fewer_records() {
     }
 }
 
-#[test]
-fn lines_however_short_come_in_batches_that_fit_into_a_frame() {
-    const LINES: usize = 700_000;
-    let source = SourceId::parse("switch").expect("a name");
+/// A column whose values are numbers; what is wrong with one takes many more bytes than it has.
+fn one_number() -> FormatSpec {
     let name = "seconds_of_the_call_as_the_switch_has_counted_them_without_those_that_nobody_pays";
     let text = format!("kind = \"delimited\"\n[read]\nfields = [ {{ name = \"{name}\", column = 1, number = true }} ]");
-    let spec = read_format(Document { name: "test".to_owned(), text }, "test", &Problems::default()).expect("a format");
+    read_format(Document { name: "test".to_owned(), text }, "test", &Problems::default()).expect("a format")
+}
+
+/// Reads up to the end. Gives the numbers of records and rejects and the place behind them, or why the input is unfit.
+fn read_all(spec: &FormatSpec, bytes: Vec<u8>, resume: Option<ReadPosition>) -> Result<(usize, usize, Origin), String> {
+    let source = SourceId::parse("switch").expect("a name");
     let read = spec.read.as_ref().expect("a format that reads");
     let format = InputFormat { source: &source, name: "calls", dialect: &spec.dialect, read };
-    let bytes = ["1\n", &"x\n".repeat(LINES)].concat().into_bytes();
-    let mut input = OpenInput::open(&format, Box::new(io::Cursor::new(bytes)), None).expect("open");
-    let (mut records, mut rejects, mut before) = (0, 0, Origin::default());
-    loop {
-        match input.next(&source, UtcTime::MIN).expect("readable") {
+    let mut before = resume.map_or_else(Origin::default, |resume| resume.after);
+    let mut input = OpenInput::open(&format, Box::new(io::Cursor::new(bytes)), resume).expect("open");
+    let (mut records, mut rejects, mut is_end) = (0, 0, false);
+    while !is_end {
+        let mut piece = input.next(&source, UtcTime::MIN).expect("readable");
+        if matches!(piece, Piece::End) {
+            assert!(resume.is_none() || !input.has_partial_record(), "what was read whole is handed out");
+            is_end = true;
+            piece = input.end(&source, UtcTime::MIN);
+        }
+        match piece {
             Piece::Batch(batch) => {
                 let mut payload = Vec::new();
                 batch.write(&mut payload);
@@ -128,10 +137,31 @@ fn lines_however_short_come_in_batches_that_fit_into_a_frame() {
                 records += batch.block.len();
                 rejects += batch.rejects.len();
             }
-            Piece::Nothing => {}
-            Piece::End => break,
-            Piece::Unfit(problem) => panic!("{problem}"),
+            Piece::Nothing | Piece::End => {}
+            Piece::Unfit(problem) => return Err(problem),
         }
     }
-    assert_eq!((records, rejects, before.record), (1, LINES, 1 + LINES as u64));
+    Ok((records, rejects, before))
+}
+
+#[test]
+fn lines_however_short_come_in_batches_that_fit_into_a_frame() {
+    const LINES: usize = 700_000;
+    for line in ["x\n", "\u{fffd}\n"] {
+        let bytes = ["1\n", &line.repeat(LINES)].concat().into_bytes();
+        let after = Origin { record: 1, line: 1, byte: 2 };
+        let resume = ReadPosition { after, prefix_crc: crc32c::crc32c(b"1\n") };
+        let end = Origin { record: 1 + LINES as u64, line: 1 + LINES as u64, byte: bytes.len() as u64 };
+        assert_eq!(read_all(&one_number(), bytes.clone(), None), Ok((1, LINES, end)));
+        assert_eq!(read_all(&one_number(), bytes, Some(resume)), Ok((0, LINES, end)), "after an interruption");
+    }
+}
+
+#[test]
+fn long_lines_that_wait_for_a_first_record_fit_into_a_frame_or_the_input_is_unfit() {
+    let lines = |count: usize, bytes: usize| format!("{}\n", "x".repeat(bytes)).repeat(count).into_bytes();
+    let end = |count: u64, bytes: u64| Origin { record: count, line: count, byte: count * bytes };
+    assert_eq!(read_all(&one_number(), lines(900, 4000), None), Ok((0, 900, end(900, 4001))));
+    let unfit = read_all(&one_number(), lines(900, 20_000), None);
+    assert!(unfit.as_ref().is_err_and(|why| why.starts_with("none of its first")), "{unfit:?}");
 }
